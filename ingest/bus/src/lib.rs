@@ -1,1 +1,14 @@
-//! bus
+//! The bus: Kafka and the embedded frame log behind one interface, and the stream layer (fences and
+//! frames) that makes consume, transform, produce exactly once on either. The only crate that may
+//! name rdkafka. It knows no calls and no money.
+
+pub mod api;
+pub mod error;
+pub mod partition;
+
+pub use api::{
+    Appended, Batch, Bus, BusHealth, MAX_OPEN_TICKETS, MAX_RECORD_BYTES, MAX_SUBMIT_BYTES, PartitionInfo, Reader,
+    Received, Record, Retention, Ticket, TopicInfo, TopicKind, TopicSpec, Writer,
+};
+pub use error::BusError;
+pub use partition::{murmur2, murmur2_partition};
