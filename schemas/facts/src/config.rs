@@ -1,0 +1,287 @@
+//! The configuration: carriers, accounts, agreements, products, trunks, decks. Versions are frames of the `config`
+//! log; `Config` is the fold of them up to one `config_seq`.
+
+use crate::deck::{DeckTerms, Price, Settings};
+use crate::money::{Currency, Rounding};
+use crate::time::OccurredAt;
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+use std::collections::BTreeMap;
+
+/// The legal counterparty.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Carrier {
+    pub id: SmolStr,
+    pub name: String,
+    #[serde(default)]
+    pub contacts: Vec<String>,
+    #[serde(default)]
+    pub tax_id: Option<String>,
+}
+
+/// One balance of one carrier in one currency.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    pub id: SmolStr,
+    pub carrier: SmolStr,
+    pub currency: Currency,
+    #[serde(default)]
+    pub prepaid: bool,
+    #[serde(default)]
+    pub credit_limit: Price,
+    /// The reseller account that this one buys from; empty = from us.
+    #[serde(default)]
+    pub reseller: SmolStr,
+    /// Receives calls whose account is unknown; one per site's base currency, has no limit.
+    #[serde(default)]
+    pub unidentified: bool,
+}
+
+/// What is sold or bought under one name.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Product {
+    pub id: SmolStr,
+    pub name: String,
+    /// Deck that prices it unless the agreement names another.
+    #[serde(default)]
+    pub deck: SmolStr,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RatedAt {
+    /// The answer; the setup when unanswered.
+    #[default]
+    Answer,
+    Setup,
+}
+
+/// What we and one account agreed for one product and side.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agreement {
+    pub id: SmolStr,
+    pub account: SmolStr,
+    /// Empty = every product of the account.
+    #[serde(default)]
+    pub product: SmolStr,
+    pub side: crate::Side,
+    /// Empty = the product's deck.
+    #[serde(default)]
+    pub deck: SmolStr,
+    #[serde(default)]
+    pub rated_at: RatedAt,
+    #[serde(default = "up")]
+    pub duration_rounding: Rounding,
+    #[serde(default)]
+    pub amount_rounding: Rounding,
+    #[serde(default = "six")]
+    pub amount_decimals: u8,
+    /// Percent with at most 4 decimals, in 10^-4.
+    #[serde(default)]
+    pub tax_percent: i64,
+    /// Prepaid with tax charges gross per call.
+    #[serde(default)]
+    pub charge_gross: bool,
+    #[serde(default)]
+    pub settings: Settings,
+    #[serde(default)]
+    pub valid_from: Option<OccurredAt>,
+    #[serde(default)]
+    pub valid_until: Option<OccurredAt>,
+}
+
+fn up() -> Rounding {
+    Rounding::Up
+}
+
+fn six() -> u8 {
+    6
+}
+
+/// Where calls come in (`sell`) or go out (`buy`), and how they are recognised.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trunk {
+    pub id: SmolStr,
+    pub account: SmolStr,
+    pub product: SmolStr,
+    pub side: crate::Side,
+    /// Any rule that matches identifies the trunk.
+    pub rules: Vec<IdentificationRule>,
+    /// International prefixes that the peer puts before numbers, removed in this order; the first that matches counts.
+    #[serde(default)]
+    pub strip: Vec<SmolStr>,
+}
+
+/// All given facts must match; the rule with more facts given wins; two left is refused by `apply`.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IdentificationRule {
+    /// Switch of the event; empty = any.
+    pub switch: SmolStr,
+    /// Trunk name as the switch sends it.
+    pub trunk: SmolStr,
+    pub ip: SmolStr,
+    pub port: u16,
+    pub tech_prefix: SmolStr,
+    pub digest_user: SmolStr,
+    /// Account as the record itself names it.
+    pub account: SmolStr,
+    pub valid_from: Option<OccurredAt>,
+    pub valid_until: Option<OccurredAt>,
+}
+
+/// A source of call events and how its files are read.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Switch {
+    pub id: SmolStr,
+    /// `yeti`, `asterisk`, `freeswitch`, `cucm`, `tandem`.
+    pub format: SmolStr,
+    /// Numbering space of its call keys; empty = the switch's own id.
+    #[serde(default)]
+    pub id_domain: SmolStr,
+    /// IANA zone of times that carry none; empty = the format must carry one.
+    #[serde(default)]
+    pub time_zone: SmolStr,
+    /// Settings of the format.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+}
+
+/// Units of `to` for one unit of `from`, from that instant on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExchangeRate {
+    pub from: Currency,
+    pub to: Currency,
+    /// In 10^-8.
+    pub rate: i64,
+    pub valid_from: OccurredAt,
+    pub source: String,
+}
+
+/// One version of a deck: its terms and the content addresses of its rows.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DeckRoot {
+    pub id: SmolStr,
+    pub version: u32,
+    pub terms: DeckTerms,
+    /// Rows in order; each hash names a `DeckChunk`.
+    pub chunks: Vec<[u8; 32]>,
+    pub rows: u64,
+    /// File or import that it came from, for people.
+    pub source: String,
+}
+
+/// Site-wide settings.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SiteSettings {
+    pub site: SmolStr,
+    pub legal_entity: SmolStr,
+    pub base_currency: Currency,
+    /// Longest call; two starts with one call key further apart are two calls.
+    pub maximum_call_seconds: u32,
+    pub late_call_limit_days: u32,
+    /// Seconds after the last event of an ended call before missing attempts are given up.
+    pub attempt_wait_seconds: u32,
+    /// SIP codes that count for NER beside the answered calls.
+    pub ner_codes: Vec<u16>,
+}
+
+impl Default for SiteSettings {
+    fn default() -> Self {
+        Self {
+            site: SmolStr::new_static("main"),
+            legal_entity: SmolStr::new_static("main"),
+            base_currency: Currency::new("USD").unwrap_or_else(|_| unreachable!("USD is three letters")),
+            maximum_call_seconds: 14_400,
+            late_call_limit_days: 60,
+            attempt_wait_seconds: 60,
+            ner_codes: vec![480, 486, 487, 600, 603],
+        }
+    }
+}
+
+/// One change of the configuration, an item of a `config` frame.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ConfigItem {
+    Settings(SiteSettings),
+    Carrier(Carrier),
+    Account(Account),
+    Product(Product),
+    Agreement(Agreement),
+    Trunk(Trunk),
+    Switch(Switch),
+    ExchangeRate(ExchangeRate),
+    Deck(DeckRoot),
+    /// Rows of a deck, content addressed; at most 384 KiB. The bytes are `schemas::deck_rows`.
+    DeckChunk { hash: [u8; 32], rows: Vec<u8> },
+    /// `kind` is the word of the removed thing's table (`account`, `trunk`, ...).
+    Removed { kind: SmolStr, id: SmolStr },
+    /// Who applied what and why; ends a version.
+    Applied { by: String, comment: String, digest: [u8; 32] },
+}
+
+/// The configuration in force at one `config_seq`.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Config {
+    pub seq: u64,
+    pub settings: SiteSettings,
+    pub carriers: BTreeMap<SmolStr, Carrier>,
+    pub accounts: BTreeMap<SmolStr, Account>,
+    pub products: BTreeMap<SmolStr, Product>,
+    pub agreements: BTreeMap<SmolStr, Agreement>,
+    pub trunks: BTreeMap<SmolStr, Trunk>,
+    pub switches: BTreeMap<SmolStr, Switch>,
+    pub exchange_rates: Vec<ExchangeRate>,
+    /// Every version of every deck, oldest first; which one a call takes is the effective date of its rows.
+    pub decks: BTreeMap<SmolStr, Vec<DeckRoot>>,
+    pub chunks: BTreeMap<[u8; 32], std::sync::Arc<[u8]>>,
+}
+
+impl Config {
+    /// Folds one item; `seq` is set by the caller once per frame.
+    pub fn apply(&mut self, item: ConfigItem) {
+        match item {
+            ConfigItem::Settings(x) => self.settings = x,
+            ConfigItem::Carrier(x) => drop(self.carriers.insert(x.id.clone(), x)),
+            ConfigItem::Account(x) => drop(self.accounts.insert(x.id.clone(), x)),
+            ConfigItem::Product(x) => drop(self.products.insert(x.id.clone(), x)),
+            ConfigItem::Agreement(x) => drop(self.agreements.insert(x.id.clone(), x)),
+            ConfigItem::Trunk(x) => drop(self.trunks.insert(x.id.clone(), x)),
+            ConfigItem::Switch(x) => drop(self.switches.insert(x.id.clone(), x)),
+            ConfigItem::ExchangeRate(x) => {
+                self.exchange_rates.retain(|o| (o.from, o.to, o.valid_from) != (x.from, x.to, x.valid_from));
+                self.exchange_rates.push(x);
+                self.exchange_rates.sort_by_key(|o| (o.from, o.to, o.valid_from));
+            }
+            ConfigItem::Deck(x) => {
+                let versions = self.decks.entry(x.id.clone()).or_default();
+                versions.retain(|o| o.version != x.version);
+                versions.push(x);
+                versions.sort_by_key(|o| o.version);
+            }
+            ConfigItem::DeckChunk { hash, rows } => drop(self.chunks.insert(hash, rows.into())),
+            ConfigItem::Removed { kind, id } => self.remove(&kind, &id),
+            ConfigItem::Applied { .. } => {}
+        }
+    }
+
+    fn remove(&mut self, kind: &str, id: &str) {
+        match kind {
+            "carrier" => drop(self.carriers.remove(id)),
+            "account" => drop(self.accounts.remove(id)),
+            "product" => drop(self.products.remove(id)),
+            "agreement" => drop(self.agreements.remove(id)),
+            "trunk" => drop(self.trunks.remove(id)),
+            "switch" => drop(self.switches.remove(id)),
+            _ => {}
+        }
+    }
+}
