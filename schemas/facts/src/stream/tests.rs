@@ -285,6 +285,12 @@ impl World {
     }
 }
 
+fn fold_all(state: &mut StreamState, log: &[Rec]) {
+    for rec in log {
+        let _ = fold(state, rec);
+    }
+}
+
 /// Folds the whole log as a late reader does: (accepted frames, void ones).
 fn accepted(log: &[Rec]) -> (Vec<FrameMeta>, usize) {
     let mut state = StreamState::new("xdrs.a.0");
@@ -301,7 +307,7 @@ fn accepted(log: &[Rec]) -> (Vec<FrameMeta>, usize) {
 
 #[test]
 fn three_owners_race_and_no_call_is_counted_twice_or_lost() {
-    let seeds = 4_000;
+    let seeds = 10_000;
     let (mut all_accepted, mut all_void, mut acked_void, mut all_confirmed) = (0, 0, 0, 0);
     for seed in 1..=seeds {
         let mut world = World::new(seed);
@@ -327,15 +333,16 @@ fn three_owners_race_and_no_call_is_counted_twice_or_lost() {
         // A reader that stopped anywhere and goes on from its snapshot ends up with the same.
         let cut = world.dice.below(world.log.len() + 1);
         let mut resumed = StreamState::new("xdrs.a.0");
-        world.log[..cut].iter().for_each(|rec| drop(fold(&mut resumed, rec)));
+        fold_all(&mut resumed, &world.log[..cut]);
         let mut resumed = resumed.clone();
-        world.log[cut..].iter().for_each(|rec| drop(fold(&mut resumed, rec)));
+        fold_all(&mut resumed, &world.log[cut..]);
         let mut whole = StreamState::new("xdrs.a.0");
-        world.log.iter().for_each(|rec| drop(fold(&mut whole, rec)));
+        fold_all(&mut whole, &world.log);
         assert_eq!(resumed, whole, "seed {seed}");
     }
     // The test itself is worth something only if all of this happened a lot, and if confirming on the bus's
     // acknowledgement instead of on read-back would have been caught.
-    assert!(all_accepted > 20_000 && all_void > 50_000 && all_confirmed > 10_000, "{all_accepted} {all_void} {all_confirmed}");
+    let enough = all_accepted > 50_000 && all_void > 100_000 && all_confirmed > 20_000;
+    assert!(enough, "accepted {all_accepted}, void {all_void}, confirmed {all_confirmed}");
     assert!(acked_void > seeds as usize / 2, "{acked_void} of {seeds}");
 }
