@@ -1,1 +1,8 @@
-//! End-to-end tests, one binary.
+//! End-to-end tests, one binary: the house's own rules, real servers, and everything that crosses crates.
+//!
+//! Run with `tests/run`, or `cargo test -p tests MODULE` once that has fetched the servers.
+
+mod fuzz;
+mod house;
+mod servers;
+mod tidy;

@@ -1,0 +1,56 @@
+//! Plain HTTP requests as a test makes them: any status is an answer, no answer is an error.
+//!
+//! Never follows anything beyond loopback: the tests' servers are all there.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// Status and body of an answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Body as text.
+    pub body: String,
+}
+
+impl Answer {
+    /// The body as JSON; panics with the body when it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {}", self.body))
+    }
+}
+
+/// Sends `method url` with the headers and an optional JSON (or other) body.
+pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&str>) -> Result<Answer, String> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(60)))
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .build()
+        .into();
+    let mut builder = ureq::http::Request::builder().method(method).uri(url);
+    for (name, value) in headers {
+        builder = builder.header(*name, *value);
+    }
+    let sent = match body {
+        Some(body) => builder.body(body.to_string()).map(|request| agent.run(request)),
+        None => builder.body(()).map(|request| agent.run(request)),
+    };
+    let answer = sent.map_err(|error| error.to_string())?;
+    let mut response = answer.map_err(|error| format!("{method} {url}: {error}"))?;
+    let body = response.body_mut().with_config().limit(64 << 20).read_to_string();
+    Ok(Answer { status: response.status().as_u16(), body: body.map_err(|error| format!("{method} {url}: {error}"))? })
+}
+
+/// `GET url`.
+pub fn get(url: &str) -> Result<Answer, String> {
+    request("GET", url, &[], None)
+}
+
+/// `POST url` with a JSON body.
+pub fn post_json(url: &str, body: &Value) -> Result<Answer, String> {
+    request("POST", url, &[("content-type", "application/json")], Some(&body.to_string()))
+}
