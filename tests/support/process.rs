@@ -11,7 +11,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Stops the group `$1` and removes the folder `$2` once standard input is closed.
-const GUARD: &str = r#"read -r _; kill -9 -- "-$1" 2>/dev/null; if [ -n "$2" ]; then sleep 0.2; rm -rf -- "$2"; fi"#;
+const GUARD: &str =
+    r#"read -r _; kill -s KILL -- "-$1" 2>/dev/null; if [ -n "$2" ]; then sleep 0.2; rm -rf -- "$2"; fi"#;
 
 /// A running (or killed) server.
 pub struct Server {
@@ -138,10 +139,11 @@ impl Server {
     }
 
     fn signal(&self, signal: &str) {
-        // by group: a browser's or a supervisor's own children must go with it
-        let group = format!("-{}", self.child.id());
-        let sent = Command::new("kill").args([&format!("-{signal}"), "--", &group]).stderr(Stdio::null()).status();
-        sent.unwrap_or_else(|error| panic!("cannot run kill: {error}"));
+        // to the group: a browser's or a supervisor's own children must go with it;
+        // by the shell's own kill: Debian's /bin/kill is in a package that need not be there
+        let script = r#"kill -s "$1" -- "-$2" 2>/dev/null"#;
+        let status = Command::new("sh").args(["-c", script, "kill", signal, &self.child.id().to_string()]).status();
+        status.unwrap_or_else(|error| panic!("cannot run sh: {error}"));
     }
 
     /// Ends the guard before the group's number can belong to anybody else.

@@ -28,6 +28,7 @@ impl SchemaRegistry {
         let mut java = Command::new(cache::program("java"));
         java.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dquarkus.http.host=127.0.0.1"]);
         java.arg(format!("-Dquarkus.http.port={port}")).arg("-Dquarkus.management.enabled=false");
+        java.arg(format!("-Djava.io.tmpdir={}", home.path().display()));
         java.arg("-jar").arg(cache::registry_jar()).current_dir(home.path());
         let log = home.path().join("registry.log");
         let mut server = Server::spawn("the Schema Registry", &mut java, log, Some(home.path()), ADVICE);
