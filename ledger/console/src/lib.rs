@@ -1,1 +1,13 @@
-//! console
+//! The web console: server-rendered pages over one trait. It opens no log, no file and no engine of its own, and
+//! every figure it prints is exact text from its source.
+
+pub mod access;
+pub mod format;
+pub mod layout;
+pub mod pages;
+pub mod routes;
+pub mod source;
+
+pub use access::{Access, random_hex};
+pub use routes::router;
+pub use source::Source;

@@ -1,0 +1,278 @@
+//! The command line: clap definitions only; what a command does stands in the file of its name.
+
+use crate::settings::SettingsFlags;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// CDRs in, proved balances and reports out: billing for wholesale voice carriers
+#[derive(Debug, Parser)]
+#[command(name = "tandem", version, about, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub settings: SettingsFlags,
+    /// JSON on stdout (JSON Lines for lists)
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// A day of generated wholesale traffic through the whole pipeline, then live traffic in the console
+    Demo(DemoArgs),
+    /// All roles in one process
+    Up,
+    /// One role: ingest (files, HTTP, switch-events to call-events)
+    Ingest,
+    /// One role: rater (call-events to rated calls)
+    Rater(RaterArgs),
+    /// One role: ledger (rated calls and payments to entries)
+    Ledger(LedgerArgs),
+    /// One role: loader (rated calls to ClickHouse)
+    Loader,
+    /// One role: console and HTTP API
+    Console,
+    /// Write a configuration: shows the difference, asks, writes a new version
+    Apply(ApplyArgs),
+    /// The configuration log
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Read rate decks
+    #[command(subcommand)]
+    Deck(DeckCommand),
+    /// Read and import CDR files
+    #[command(subcommand)]
+    Calls(CallsCommand),
+    /// Reports from ClickHouse
+    Report(ReportArgs),
+    /// SQL on the reporting engine, read only
+    Sql {
+        /// A SELECT statement
+        query: String,
+    },
+    /// The reporting engine
+    #[command(subcommand)]
+    Engine(EngineCommand),
+    /// Measure, each figure beside its baseline from the same run
+    Bench(BenchArgs),
+    /// Print the settings in force, as TOML
+    Settings,
+    /// Body of the embedded engine's child process
+    #[command(hide = true)]
+    EngineDoor {
+        #[arg(long)]
+        lib: PathBuf,
+        #[arg(long)]
+        path: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Calls of the generated day
+    #[arg(long, default_value_t = 100_000, value_name = "N")]
+    pub calls: u64,
+    /// Same seed, same day
+    #[arg(long, default_value_t = 1, value_name = "S")]
+    pub seed: u64,
+    /// Stop after the proof that generator, ledger and ClickHouse agree
+    #[arg(long)]
+    pub once: bool,
+    /// Keep the demo's data here instead of a temporary folder
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct RaterArgs {
+    /// Only these partitions of call-events (default: all)
+    #[arg(long = "partition", value_name = "P")]
+    pub partitions: Vec<u32>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct LedgerArgs {
+    #[command(subcommand)]
+    pub command: Option<LedgerCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// Balances: owed, provisional, credit limit, available
+    Balance {
+        /// Only this account
+        account: Option<String>,
+    },
+    /// Entries of an account, newest last
+    Entries {
+        account: String,
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: usize,
+    },
+    /// Sums per account of the chart and currency; the total of each currency is zero
+    TrialBalance,
+    /// Book a payment (same id again: no effect)
+    Pay {
+        account: String,
+        /// In the account's currency
+        amount: String,
+        /// The payment's own id, e.g. the bank's reference
+        #[arg(long)]
+        id: String,
+        #[arg(long, default_value = "operator")]
+        by: String,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Prove chain, sums, roots and the tie to the rated calls; say where it breaks
+    Verify,
+}
+
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// A TOML file or a folder of them
+    pub path: PathBuf,
+    /// Write without asking
+    #[arg(long)]
+    pub yes: bool,
+    /// Also remove trunks, agreements, products and switches that the files do not name
+    #[arg(long)]
+    pub prune: bool,
+    /// Why, for the history
+    #[arg(long, default_value = "")]
+    pub comment: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Versions: when, who, why, how many changes
+    History,
+    /// The configuration in force, or as of a version
+    Show {
+        #[arg(long, value_name = "SEQ")]
+        at: Option<u64>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DeckCommand {
+    /// Read a carrier's file: rows, problems with place and reason, totals; stores nothing
+    Read {
+        file: PathBuf,
+        /// Where the file does not say it
+        #[arg(long, value_name = "CODE")]
+        currency: Option<String>,
+    },
+    /// Look up a number in a deck of the configuration at a time
+    Price {
+        deck: String,
+        number: String,
+        /// RFC 3339; default: now
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CallsCommand {
+    /// Decode a switch's file: records, rejects with place and reason, counts; stores nothing
+    Read {
+        file: PathBuf,
+        #[command(flatten)]
+        source: SourceArgs,
+    },
+    /// Feed a switch's file into the pipeline; the same file again counts as repeats
+    Import {
+        file: PathBuf,
+        /// Switch of the configuration that wrote the file
+        #[arg(long)]
+        switch: String,
+        /// Wait until every record is rated and booked
+        #[arg(long)]
+        wait: bool,
+    },
+    /// What could not be priced, by cause
+    Suspense,
+}
+
+#[derive(Debug, Args)]
+pub struct SourceArgs {
+    /// yeti, asterisk, freeswitch, cucm, tandem; default: recognised from the content
+    #[arg(long)]
+    pub format: Option<String>,
+    /// IANA zone of times that carry none
+    #[arg(long, value_name = "ZONE")]
+    pub time_zone: Option<String>,
+    /// Name of the switch
+    #[arg(long, default_value = "switch")]
+    pub switch: String,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Which report; check proves that reports and ledger tie
+    pub name: ReportName,
+    /// First day or instant (default: everything)
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Exclusive end
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// table, csv, json, parquet
+    #[arg(long, default_value = "table")]
+    pub format: ReportFormat,
+    /// Only this customer account
+    #[arg(long)]
+    pub customer: Option<String>,
+    /// Only this vendor account
+    #[arg(long)]
+    pub vendor: Option<String>,
+    /// Only this destination
+    #[arg(long)]
+    pub destination: Option<String>,
+    /// Write here instead of to stdout
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportName {
+    Customer,
+    Destination,
+    Vendor,
+    Hour,
+    Check,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    Table,
+    Csv,
+    Json,
+    Parquet,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EngineCommand {
+    /// Fetch the embedded ClickHouse engine once (178 MB), checked by its SHA-256
+    Fetch,
+    /// Where it was found, or why not
+    Status,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    pub what: BenchName,
+    /// Calls to push through
+    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    pub calls: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BenchName {
+    Pipeline,
+    Bus,
+    Rate,
+}

@@ -1,0 +1,244 @@
+//! What the console shows, as plain values, and the one trait by which it asks for them. The process behind it
+//! (`ledger`) answers from ClickHouse, the ledger's fold, the logs and the raw store; the console itself opens nothing.
+
+use facts::CallId;
+use serde::Serialize;
+use std::future::Future;
+use std::pin::Pin;
+
+/// An answer on its way.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, SourceError>> + Send + 'a>>;
+
+/// Why a page has nothing to show.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SourceError {
+    /// The reporting engine is away or was never there; everything else goes on.
+    #[error("{what}")]
+    Unavailable { what: String, advice: String },
+    /// What was asked makes no sense: the place and what to do.
+    #[error("{0}")]
+    Wrong(String),
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// How a column is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Text,
+    /// RFC 3339, UTC.
+    Instant,
+    /// Whole number.
+    Count,
+    /// Share of one, as a decimal; shown in percent with one decimal.
+    Share,
+    /// Seconds as a decimal; shown as h:mm:ss.
+    Duration,
+    /// Seconds with decimals (PDD).
+    Seconds,
+    Minutes,
+    /// Exact decimal; the currency stands in a column of its own.
+    Money,
+}
+
+impl Kind {
+    pub fn is_number(self) -> bool {
+        !matches!(self, Self::Text | Self::Instant)
+    }
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Column {
+    pub key: String,
+    pub title: String,
+    pub kind: Kind,
+}
+
+/// A table of exact values as text; empty = none.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Table {
+    pub columns: Vec<Column>,
+    pub rows: Vec<Vec<String>>,
+    /// One row per currency, over all rows and not only those shown.
+    pub totals: Vec<Vec<String>>,
+    /// What the figures cover, in words ("loaded up to ...").
+    pub covers: String,
+}
+
+/// Which rows a report or search is about. Times are RFC 3339 or days, exclusive end.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Filter {
+    pub from: String,
+    pub until: String,
+    pub customer: String,
+    pub vendor: String,
+    pub destination: String,
+    /// A called or calling number, whole.
+    pub number: String,
+    pub call_id: String,
+    /// Reason of an unrated side.
+    pub unrated: String,
+    /// Rows to pass over, for the next page.
+    pub offset: u64,
+}
+
+/// The four reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportName {
+    Customer,
+    Destination,
+    Vendor,
+    Hour,
+}
+
+impl ReportName {
+    pub const ALL: [Self; 4] = [Self::Customer, Self::Destination, Self::Vendor, Self::Hour];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Destination => "destination",
+            Self::Vendor => "vendor",
+            Self::Hour => "hour",
+        }
+    }
+
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Customer => "By customer",
+            Self::Destination => "By destination",
+            Self::Vendor => "By vendor",
+            Self::Hour => "By hour",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|name| name.as_str() == text)
+    }
+}
+
+/// One point of the live plots: a minute.
+#[derive(Debug, Clone, Serialize)]
+pub struct LivePoint {
+    /// Unix seconds of the minute's start.
+    pub at: i64,
+    pub attempts: u64,
+    pub answered: u64,
+    /// In the site's base currency, exact decimal.
+    pub margin: String,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Live {
+    pub points: Vec<LivePoint>,
+    pub currency: String,
+    /// Calls rated in the last ten seconds, per second, in tenths.
+    pub calls_per_second_tenths: u64,
+}
+
+/// One line of the state of the house.
+#[derive(Debug, Clone, Serialize)]
+pub struct HealthLine {
+    pub part: String,
+    pub state: HealthState,
+    pub detail: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthState {
+    Good,
+    /// Heals by itself, or is only late.
+    Warned,
+    /// Somebody has to act.
+    Bad,
+}
+
+/// A line of explained text: a label and its value, optionally a link.
+#[derive(Debug, Clone, Serialize)]
+pub struct Fact {
+    pub label: String,
+    pub value: String,
+    pub link: String,
+}
+
+impl Fact {
+    pub fn new(label: &str, value: impl Into<String>) -> Self {
+        Self { label: label.to_owned(), value: value.into(), link: String::new() }
+    }
+
+    pub fn linked(label: &str, value: impl Into<String>, link: impl Into<String>) -> Self {
+        Self { label: label.to_owned(), value: value.into(), link: link.into() }
+    }
+}
+
+/// One priced side on a call's page.
+#[derive(Debug, Clone, Serialize)]
+pub struct XdrView {
+    pub title: String,
+    pub amount: String,
+    pub currency: String,
+    pub provisional: bool,
+    pub facts: Vec<Fact>,
+    /// How the price came about, step by step.
+    pub explanation: Vec<String>,
+}
+
+/// Everything known about one call.
+#[derive(Debug, Clone, Serialize)]
+pub struct CallView {
+    pub call_id: String,
+    pub title: String,
+    pub estimated: bool,
+    pub facts: Vec<Fact>,
+    pub events: Table,
+    pub attempts: Table,
+    pub xdrs: Vec<XdrView>,
+    pub entries: Table,
+    /// Original bytes as text, one per raw reference.
+    pub raw: Vec<RawView>,
+    /// Earlier and later revisions of this call, newest first.
+    pub revisions: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct RawView {
+    pub place: String,
+    pub text: String,
+}
+
+/// A rate as it stands in its deck version.
+#[derive(Debug, Clone, Serialize)]
+pub struct RateView {
+    pub title: String,
+    pub facts: Vec<Fact>,
+    /// Rows of the same prefix and its shorter ones.
+    pub rows: Table,
+}
+
+/// What the console asks of the process behind it.
+pub trait Source: Send + Sync + 'static {
+    /// Name of the site, for the page's head.
+    fn site(&self) -> String;
+    fn live(&self) -> Answer<'_, Live>;
+    fn health(&self) -> Answer<'_, Vec<HealthLine>>;
+    fn report(&self, name: ReportName, filter: Filter) -> Answer<'_, Table>;
+    /// The report as a file of the engine's own making: `csv`, `json`, `parquet`.
+    fn export(&self, name: ReportName, filter: Filter, format: String) -> Answer<'_, Vec<u8>>;
+    /// Calls, newest first; the column `call_id` links to the page.
+    fn calls(&self, filter: Filter) -> Answer<'_, Table>;
+    fn call(&self, call_id: CallId) -> Answer<'_, Option<CallView>>;
+    fn rate(&self, deck: String, version: u32, prefix: String) -> Answer<'_, Option<RateView>>;
+    fn decks(&self) -> Answer<'_, Table>;
+    fn balances(&self) -> Answer<'_, Table>;
+    fn entries(&self, account: String, offset: u64) -> Answer<'_, Option<Table>>;
+    fn trial_balance(&self) -> Answer<'_, Table>;
+    /// Unrated sides by reason, with minutes and provisional money.
+    fn suspense(&self) -> Answer<'_, Table>;
+    /// Imports with their counts; rejects of one import where `import` is given.
+    fn imports(&self) -> Answer<'_, Table>;
+    fn rejects(&self, offset: u64) -> Answer<'_, Table>;
+}
