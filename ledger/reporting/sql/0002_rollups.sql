@@ -1,0 +1,93 @@
+-- Hourly rollups, filled as rows arrive. Every figure is multiplied by the row's sign. The result code is part of the
+-- key, so that the list of causes that count for NER can change at any time.
+
+CREATE TABLE IF NOT EXISTS calls_hourly
+(
+    hour                DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    site                LowCardinality(String) CODEC(ZSTD(1)),
+    customer            LowCardinality(String) CODEC(ZSTD(1)),
+    destination         LowCardinality(String) CODEC(ZSTD(1)),
+    sell_currency       LowCardinality(String) CODEC(ZSTD(1)),
+    buy_currency        LowCardinality(String) CODEC(ZSTD(1)),
+    result              UInt16 CODEC(ZSTD(1)),
+    calls_n             Int64 CODEC(ZSTD(1)),
+    answered_n          Int64 CODEC(ZSTD(1)),
+    talk_sum            Int64 CODEC(ZSTD(1)),
+    billed_sell_sum     Int64 CODEC(ZSTD(1)),
+    billed_buy_sum      Int64 CODEC(ZSTD(1)),
+    pdd_sum             Int64 CODEC(ZSTD(1)),
+    pdd_n               Int64 CODEC(ZSTD(1)),
+    revenue             Decimal(38, 12) CODEC(ZSTD(1)),
+    cost                Decimal(38, 12) CODEC(ZSTD(1)),
+    revenue_provisional Decimal(38, 12) CODEC(ZSTD(1)),
+    cost_provisional    Decimal(38, 12) CODEC(ZSTD(1))
+)
+ENGINE = SummingMergeTree
+PARTITION BY toYYYYMM(hour)
+ORDER BY (customer, destination, hour, sell_currency, buy_currency, result, site)
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS calls_hourly_fill TO calls_hourly AS
+SELECT
+    toStartOfHour(started, 'UTC') AS hour,
+    site, customer, destination, sell_currency, buy_currency,
+    if(final = 1, code, 0) AS result,
+    sum(sign * final) AS calls_n,
+    sum(sign * answered) AS answered_n,
+    sum(sign * talk_us) AS talk_sum,
+    sum(sign * billed_sell_us) AS billed_sell_sum,
+    sum(sign * billed_buy_us) AS billed_buy_sum,
+    sum(if(final = 1 AND pdd_us >= 0, sign * pdd_us, 0)) AS pdd_sum,
+    sum(if(final = 1 AND pdd_us >= 0, sign, 0)) AS pdd_n,
+    sum(sign * sell_amount) AS revenue,
+    sum(sign * buy_amount) AS cost,
+    sum(if(sell_unrated = '', toDecimal128(0, 12), sign * sell_amount)) AS revenue_provisional,
+    sum(if(buy_unrated = '', toDecimal128(0, 12), sign * buy_amount)) AS cost_provisional
+FROM attempts
+GROUP BY hour, site, customer, destination, sell_currency, buy_currency, result;
+
+CREATE TABLE IF NOT EXISTS vendors_hourly
+(
+    hour                DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    site                LowCardinality(String) CODEC(ZSTD(1)),
+    vendor              LowCardinality(String) CODEC(ZSTD(1)),
+    destination         LowCardinality(String) CODEC(ZSTD(1)),
+    sell_currency       LowCardinality(String) CODEC(ZSTD(1)),
+    buy_currency        LowCardinality(String) CODEC(ZSTD(1)),
+    result              UInt16 CODEC(ZSTD(1)),
+    calls_n             Int64 CODEC(ZSTD(1)),
+    answered_n          Int64 CODEC(ZSTD(1)),
+    talk_sum            Int64 CODEC(ZSTD(1)),
+    billed_sell_sum     Int64 CODEC(ZSTD(1)),
+    billed_buy_sum      Int64 CODEC(ZSTD(1)),
+    pdd_sum             Int64 CODEC(ZSTD(1)),
+    pdd_n               Int64 CODEC(ZSTD(1)),
+    revenue             Decimal(38, 12) CODEC(ZSTD(1)),
+    cost                Decimal(38, 12) CODEC(ZSTD(1)),
+    revenue_provisional Decimal(38, 12) CODEC(ZSTD(1)),
+    cost_provisional    Decimal(38, 12) CODEC(ZSTD(1))
+)
+ENGINE = SummingMergeTree
+PARTITION BY toYYYYMM(hour)
+ORDER BY (vendor, destination, hour, sell_currency, buy_currency, result, site)
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS vendors_hourly_fill TO vendors_hourly AS
+SELECT
+    toStartOfHour(started, 'UTC') AS hour,
+    site, vendor, destination, sell_currency, buy_currency,
+    leg_code AS result,
+    sum(sign * tried) AS calls_n,
+    sum(sign * leg_answered) AS answered_n,
+    sum(sign * leg_talk_us) AS talk_sum,
+    sum(sign * billed_sell_us) AS billed_sell_sum,
+    sum(sign * billed_buy_us) AS billed_buy_sum,
+    sum(if(leg_pdd_us >= 0, sign * leg_pdd_us, 0)) AS pdd_sum,
+    sum(if(leg_pdd_us >= 0, sign, 0)) AS pdd_n,
+    sum(sign * sell_amount) AS revenue,
+    sum(sign * buy_amount) AS cost,
+    sum(if(sell_unrated = '', toDecimal128(0, 12), sign * sell_amount)) AS revenue_provisional,
+    sum(if(buy_unrated = '', toDecimal128(0, 12), sign * buy_amount)) AS cost_provisional
+FROM attempts
+WHERE tried = 1
+GROUP BY hour, site, vendor, destination, sell_currency, buy_currency, result;
