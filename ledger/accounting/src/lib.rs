@@ -1,1 +1,28 @@
-//! accounting
+//! Double entry for calls: what a rated call, a payment or a correction comes to in balanced entries, and the book
+//! that is the fold of them. Pure: entries in, balances out; where entries are stored is the ledger process's matter.
+
+pub mod book;
+pub mod call_table;
+pub mod current;
+pub mod history;
+pub mod invariants;
+pub mod lines;
+pub mod pay;
+pub mod post;
+#[cfg(any(test, feature = "sample"))]
+pub mod sample;
+mod snapshot;
+pub mod views;
+
+pub use book::{Applied, Book, BookError, Counts};
+pub use current::{CurrentCall, CurrentSide};
+pub use history::History;
+pub use lines::{Line, Lines};
+pub use pay::{PayRefusal, Payment};
+pub use post::{Outcome, Posted, Posting, Priced, entries_for};
+pub use snapshot::LoadError;
+pub use views::{Balance, StatementRow, Total, TrialRow};
+
+/// Version of the fold: a snapshot of another version is not read, and frames name it. Raised whenever the same
+/// frames would lead to another state root.
+pub const FOLD_VERSION: u32 = 1;

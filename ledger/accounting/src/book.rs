@@ -1,0 +1,189 @@
+//! The book: the fold of a ledger stream's items. Same items, same book, same state root. It decides nothing about
+//! money (that is `post` and `pay`) and trusts nothing: every entry is checked before it counts.
+
+use crate::call_table::CallTable;
+use crate::invariants::{Imbalance, check_entry};
+use crate::lines::Lines;
+use facts::entry::{EntryKind, LedgerItem};
+use facts::ids::OriginId;
+use facts::xdr::Position;
+use facts::{CallId, LedgerEntry};
+use hashbrown::HashMap;
+
+/// What became of an item.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Applied {
+    Counted,
+    /// The same origin with the same content stands at this earlier place: nothing changed.
+    Repeated(Position),
+}
+
+/// An item that cannot belong to this book.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BookError {
+    #[error("entry {origin} is not balanced: {imbalance}")]
+    Unbalanced { origin: OriginId, imbalance: Imbalance },
+    #[error("entry {origin} takes a balance beyond the integer range")]
+    Range { origin: OriginId },
+    #[error("origin {origin} was posted at {}/{} with other content", earlier.seq, earlier.index)]
+    OriginReused { origin: OriginId, earlier: Position },
+    #[error("frame {seq} is beyond the 32 bits that positions of calls have; close the stream and begin another")]
+    TooManyFrames { seq: u64 },
+    #[error(
+        "the certificate says state root {} after {said_entries} entries, the fold comes to {} after {entries}",
+        hex(said),
+        hex(root)
+    )]
+    Certificate { said: [u8; 32], said_entries: u64, root: [u8; 32], entries: u64 },
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Where an order of a person stands, and what it came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin {
+    pub at: Position,
+    pub(crate) content: [u8; 16],
+}
+
+/// Items counted by kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// By [`EntryKind`] in the order of its variants.
+    pub entries: [u64; 5],
+    pub refused: u64,
+    pub certificates: u64,
+}
+
+impl Counts {
+    pub fn all_entries(&self) -> u64 {
+        self.entries.iter().sum()
+    }
+
+    pub fn of(&self, kind: EntryKind) -> u64 {
+        self.entries[kind as usize]
+    }
+}
+
+/// Balances and what is needed to go on posting.
+#[derive(Clone, Default, Debug)]
+pub struct Book {
+    pub(crate) lines: Lines,
+    pub(crate) calls: CallTable,
+    pub(crate) origins: HashMap<OriginId, Origin>,
+    pub(crate) counts: Counts,
+}
+
+impl Book {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Folds one item of an accepted frame. After an error nothing of it counts.
+    pub fn apply(&mut self, at: Position, item: &LedgerItem) -> Result<Applied, BookError> {
+        match item {
+            LedgerItem::Entry(entry) => self.apply_entry(at, entry),
+            LedgerItem::Refused { .. } => {
+                self.counts.refused += 1;
+                Ok(Applied::Counted)
+            }
+            LedgerItem::Certificate { root: said, entries: said_entries } => {
+                let (root, entries) = (self.root(), self.counts.all_entries());
+                if (root, entries) != (*said, *said_entries) {
+                    return Err(BookError::Certificate { said: *said, said_entries: *said_entries, root, entries });
+                }
+                self.counts.certificates += 1;
+                Ok(Applied::Counted)
+            }
+        }
+    }
+
+    /// Folds one entry. Charges are idempotent by the call (see `post`), everything else by its origin here.
+    pub fn apply_entry(&mut self, at: Position, entry: &LedgerEntry) -> Result<Applied, BookError> {
+        let origin = entry.origin_id;
+        check_entry(entry).map_err(|imbalance| BookError::Unbalanced { origin, imbalance })?;
+        let order = (entry.kind != EntryKind::Charge).then(|| Origin { at, content: content_of(entry) });
+        if let (Some(new), Some(old)) = (&order, self.origins.get(&origin)) {
+            return if new.content == old.content {
+                Ok(Applied::Repeated(old.at))
+            } else {
+                Err(BookError::OriginReused { origin, earlier: old.at })
+            };
+        }
+        if u32::try_from(at.seq).is_err() {
+            return Err(BookError::TooManyFrames { seq: at.seq });
+        }
+        self.lines.post(&entry.postings).map_err(|_| BookError::Range { origin })?;
+        if let Some(call) = entry.call_id {
+            self.calls.insert(call, at.seq);
+        }
+        if let Some(order) = order {
+            self.origins.insert(origin, order);
+        }
+        self.counts.entries[entry.kind as usize] += 1;
+        Ok(Applied::Counted)
+    }
+
+    /// Says what `apply_entry` would say of an order of a person, without applying it.
+    pub fn known_order(&self, entry: &LedgerEntry) -> Option<Result<Position, Position>> {
+        let old = self.origins.get(&entry.origin_id)?;
+        Some(if old.content == content_of(entry) { Ok(old.at) } else { Err(old.at) })
+    }
+
+    /// Where the order with this origin stands.
+    pub fn order(&self, origin: OriginId) -> Option<Position> {
+        self.origins.get(&origin).map(|order| order.at)
+    }
+
+    /// True when something was posted for this call.
+    pub fn knows(&self, call: CallId) -> bool {
+        self.calls.contains(call)
+    }
+
+    /// Frames of the ledger that may hold entries of this call, rising.
+    pub fn frames_of(&self, call: CallId) -> Vec<u64> {
+        self.calls.frames_of(call)
+    }
+
+    pub fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// State root over all balances.
+    pub fn root(&mut self) -> [u8; 32] {
+        self.lines.root()
+    }
+}
+
+/// What makes two orders the same: kind, account, what it adjusts, and every line. Times and who said it may differ
+/// when a request is sent again.
+fn content_of(entry: &LedgerEntry) -> [u8; 16] {
+    let mut bytes = Vec::with_capacity(256);
+    let mut part = |text: &[u8]| {
+        bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(text);
+    };
+    part(entry.kind.as_str().as_bytes());
+    part(entry.account.as_bytes());
+    part(&entry.adjusts.map(|id| id.0).unwrap_or_default());
+    for posting in &entry.postings {
+        for text in [posting.gl.as_str(), &posting.account, &posting.product, &posting.destination] {
+            part(text.as_bytes());
+        }
+        part(posting.currency.as_str().as_bytes());
+        part(&posting.amount.0.to_le_bytes());
+    }
+    let mut content = [0; 16];
+    content.copy_from_slice(&blake3::hash(&bytes).as_bytes()[..16]);
+    content
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! A rated call as balanced entries, by the chart of accounts (design 8.1): one entry per priced side, late truth as
+//! new - current, a run's price only where it was made from what is still current (design 6.1).
+
+use crate::current::{CurrentCall, CurrentSide, Postings, difference, same};
+use facts::entry::{EntryKind, Gl};
+use facts::ids::{Cause, OriginId, RevId};
+use facts::xdr::{Position, RatedCall, Revision, Side, Xdr};
+use facts::{Amount, CallId, LedgerEntry, OccurredAt};
+use smallvec::SmallVec;
+use smol_str::{SmolStr, format_smolstr};
+
+pub use facts::entry::Posting;
+
+/// What posting needs of a rated call: nothing that names a person, so it works on items whose private part is sealed.
+#[derive(Clone, Copy, Debug)]
+pub struct Priced<'a> {
+    pub call_id: CallId,
+    pub started_at: OccurredAt,
+    pub revision: Revision,
+    pub xdrs: &'a [Xdr],
+}
+
+impl<'a> From<&'a RatedCall> for Priced<'a> {
+    fn from(rated: &'a RatedCall) -> Self {
+        let RatedCall { revision, call, xdrs } = rated;
+        Self { call_id: call.call_id, started_at: call.started_at, revision: *revision, xdrs }
+    }
+}
+
+/// What is to be written for one side.
+#[derive(Clone, PartialEq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "the hot variant is the large one; it is never stored")]
+pub enum Outcome {
+    Entry(LedgerEntry),
+    /// Not posted; becomes `LedgerItem::Refused`. `reason` is one of [`REFUSALS`].
+    Refused {
+        origin_id: OriginId,
+        reason: SmolStr,
+        detail: String,
+    },
+}
+
+/// Every reason for which a charge may be refused.
+pub const REFUSALS: [&str; 4] = [ORIGIN_REUSED, NOT_CURRENT, OUT_OF_ORDER, AMOUNT_RANGE];
+/// The revision was posted before with other content.
+pub const ORIGIN_REUSED: &str = "origin_reused";
+/// A run priced a revision that is no longer the current one.
+pub const NOT_CURRENT: &str = "not_current";
+/// A first revision after a later one.
+pub const OUT_OF_ORDER: &str = "out_of_order";
+/// An amount or a difference is beyond the integer range.
+pub const AMOUNT_RANGE: &str = "amount_range";
+
+/// What became of the sides of one or many calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Posted {
+    pub entries: u64,
+    /// First revisions of amount zero: nothing to post.
+    pub zero: u64,
+    /// Revisions that were posted before, with the same content: nothing to post.
+    pub repeated: u64,
+    pub refused: u64,
+}
+
+impl Posted {
+    pub fn add(&mut self, other: Self) {
+        self.entries += other.entries;
+        self.zero += other.zero;
+        self.repeated += other.repeated;
+        self.refused += other.refused;
+    }
+}
+
+/// What `rated`, which stands at `source`, comes to, given what was posted for the call before (`None`: nothing).
+/// Outcomes are appended to `out` in the order of the sides.
+pub fn entries_for(
+    rated: Priced<'_>,
+    source: (&SmolStr, Position),
+    current: Option<&CurrentCall>,
+    out: &mut Vec<Outcome>,
+) -> Posted {
+    let before = out.len();
+    let mut posted = match (current, rated.revision) {
+        (None, Revision::First) => first(rated, source, out),
+        (None, revision) => revise(rated, source, &CurrentCall::default(), revision, out),
+        (Some(current), revision) => {
+            repeat(rated, current, out).unwrap_or_else(|| revise(rated, source, current, revision, out))
+        }
+    };
+    for outcome in &out[before..] {
+        match outcome {
+            Outcome::Entry(_) => posted.entries += 1,
+            Outcome::Refused { .. } => posted.refused += 1,
+        }
+    }
+    posted
+}
+
+fn first(rated: Priced<'_>, source: (&SmolStr, Position), out: &mut Vec<Outcome>) -> Posted {
+    let mut posted = Posted::default();
+    for xdr in rated.xdrs {
+        match postings(xdr) {
+            None => out.push(range(xdr)),
+            Some(new) if new.is_empty() => posted.zero += 1,
+            Some(new) => out.push(Outcome::Entry(charge(rated, source, xdr, new, None))),
+        }
+    }
+    posted
+}
+
+/// The same revision again: the whole call is one revision, so one side that was seen answers for all.
+fn repeat(rated: Priced<'_>, current: &CurrentCall, out: &mut Vec<Outcome>) -> Option<Posted> {
+    let mut posted = Posted::default();
+    let mut any = false;
+    for xdr in rated.xdrs {
+        let Some(then) = current.seen(OriginId(xdr.rev_id.0)) else { continue };
+        any = true;
+        match postings(xdr) {
+            Some(new) if same(&new, then) => posted.repeated += 1,
+            _ => out.push(refused(
+                xdr.rev_id,
+                ORIGIN_REUSED,
+                format!("revision {} of xdr {} was posted before with other content", xdr.rev_id, xdr.xdr_id),
+            )),
+        }
+    }
+    any.then_some(posted)
+}
+
+fn revise(
+    rated: Priced<'_>,
+    source: (&SmolStr, Position),
+    current: &CurrentCall,
+    revision: Revision,
+    out: &mut Vec<Outcome>,
+) -> Posted {
+    let cause = match revision {
+        Revision::First => return first_after_others(rated, source, current, out),
+        Revision::Late { trigger, .. } => Cause::Late(trigger),
+        Revision::Run { run, based_on } => {
+            if let Some((stream, at)) = current.source.as_ref().filter(|(_, at)| *at != based_on) {
+                for xdr in rated.xdrs {
+                    let detail =
+                        format!("made from {} of its stream, but {stream} {} is current", place(based_on), place(*at));
+                    out.push(refused(xdr.rev_id, NOT_CURRENT, detail));
+                }
+                return Posted::default();
+            }
+            Cause::Run(run)
+        }
+    };
+    let began = out.len();
+    let mut trace = None;
+    for xdr in rated.xdrs {
+        let side = current.side(xdr.xdr_id);
+        let adjusts = side.map(|side| side.origin);
+        let empty = Postings::new();
+        let now = side.map_or(&empty, |side| &side.postings);
+        match postings(xdr).and_then(|new| difference(&new, now)) {
+            None => out.push(range(xdr)),
+            Some(rest) if rest.is_empty() => {
+                trace.get_or_insert_with(|| charge(rated, source, xdr, rest, adjusts));
+            }
+            Some(rest) => out.push(Outcome::Entry(charge(rated, source, xdr, rest, adjusts))),
+        }
+    }
+    for side in &current.sides {
+        let gone = !side.postings.is_empty() && rated.xdrs.iter().all(|xdr| xdr.xdr_id != side.xdr_id);
+        if gone {
+            out.push(withdraw(rated, source, side, &cause));
+        }
+    }
+    // A revision that moves no money still moves what is current: one entry without postings says so.
+    if out.len() == began {
+        out.extend(trace.map(Outcome::Entry));
+    }
+    Posted::default()
+}
+
+fn first_after_others(
+    rated: Priced<'_>,
+    source: (&SmolStr, Position),
+    current: &CurrentCall,
+    out: &mut Vec<Outcome>,
+) -> Posted {
+    // A table of fingerprints may say that a call is known when it is not; then nothing was found.
+    if current.sides.is_empty() {
+        return first(rated, source, out);
+    }
+    let mut posted = Posted::default();
+    for xdr in rated.xdrs {
+        match postings(xdr) {
+            Some(new) if new.is_empty() => posted.zero += 1,
+            _ => out.push(refused(
+                xdr.rev_id,
+                OUT_OF_ORDER,
+                format!("first revision of xdr {} after another revision of its call", xdr.xdr_id),
+            )),
+        }
+    }
+    posted
+}
+
+/// A side that the new revision no longer has (an attempt that turned out to be another): taken back in full.
+fn withdraw(rated: Priced<'_>, source: (&SmolStr, Position), side: &CurrentSide, cause: &Cause) -> Outcome {
+    let rev = RevId::new(side.xdr_id, cause);
+    match difference(&Postings::new(), &side.postings) {
+        None => refused(rev, AMOUNT_RANGE, format!("xdr {} cannot be taken back", side.xdr_id)),
+        Some(postings) => Outcome::Entry(LedgerEntry {
+            kind: EntryKind::Charge,
+            origin_id: OriginId(rev.0),
+            account: side.account.clone(),
+            occurred_at: rated.xdrs.first().map_or(rated.started_at, |xdr| xdr.rated_at),
+            call_id: Some(rated.call_id),
+            xdr_id: Some(side.xdr_id),
+            source: Some((source.0.clone(), source.1)),
+            by: SmolStr::default(),
+            reason: SmolStr::default(),
+            adjusts: Some(side.origin),
+            postings,
+        }),
+    }
+}
+
+fn charge(
+    rated: Priced<'_>,
+    source: (&SmolStr, Position),
+    xdr: &Xdr,
+    postings: Postings,
+    adjusts: Option<OriginId>,
+) -> LedgerEntry {
+    LedgerEntry {
+        kind: EntryKind::Charge,
+        origin_id: OriginId(xdr.rev_id.0),
+        account: xdr.account.clone(),
+        occurred_at: OccurredAt(xdr.rated_at.0),
+        call_id: Some(rated.call_id),
+        xdr_id: Some(xdr.xdr_id),
+        source: Some((source.0.clone(), source.1)),
+        by: SmolStr::default(),
+        reason: SmolStr::default(),
+        adjusts,
+        postings,
+    }
+}
+
+/// The lines of one priced side. Sell: receivable against revenue; buy: cost against payable; the tax of a gross
+/// price on its own line. Provisional money stands on provisional lines. Zero amounts make no line. `None`: beyond
+/// the range.
+pub fn postings(xdr: &Xdr) -> Option<Postings> {
+    let provisional = xdr.unrated.is_some() || xdr.provisional.is_some();
+    let (party, result) = match (xdr.side, provisional) {
+        (Side::Sell, false) => (Gl::ReceivableUnbilled, Gl::Revenue),
+        (Side::Sell, true) => (Gl::ReceivableProvisional, Gl::RevenueProvisional),
+        (Side::Buy, false) => (Gl::PayableUnbilled, Gl::Cost),
+        (Side::Buy, true) => (Gl::PayableProvisional, Gl::CostProvisional),
+    };
+    let tax = xdr.gross.checked_sub(xdr.amount)?;
+    let signed = |amount: Amount, debit: bool| if debit { Some(amount) } else { amount.checked_neg() };
+    let sells = xdr.side == Side::Sell;
+    let mut out = SmallVec::new();
+    let mut push = |gl, account: &SmolStr, product: SmolStr, destination: SmolStr, amount: Amount| {
+        if !amount.is_zero() {
+            let account = account.clone();
+            out.push(Posting { gl, account, product, destination, currency: xdr.currency, amount });
+        }
+    };
+    let none = SmolStr::default();
+    push(party, &xdr.account, none.clone(), none.clone(), signed(xdr.gross, sells)?);
+    let destination = xdr.rate.as_ref().map(|rate| rate.destination.clone()).unwrap_or_default();
+    push(result, &none, xdr.product.clone(), destination, signed(xdr.amount, !sells)?);
+    push(Gl::Tax, &none, none.clone(), none.clone(), signed(tax, !sells)?);
+    Some(out)
+}
+
+fn range(xdr: &Xdr) -> Outcome {
+    refused(xdr.rev_id, AMOUNT_RANGE, format!("amount {} {} of xdr {}", xdr.gross, xdr.currency, xdr.xdr_id))
+}
+
+fn refused(rev: RevId, reason: &'static str, detail: String) -> Outcome {
+    Outcome::Refused { origin_id: OriginId(rev.0), reason: SmolStr::new_static(reason), detail }
+}
+
+fn place(at: Position) -> SmolStr {
+    format_smolstr!("{}/{}", at.seq, at.index)
+}
+
+#[cfg(test)]
+mod tests;
