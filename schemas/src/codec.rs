@@ -1,0 +1,234 @@
+//! Avro's binary encoding (Avro 1.12, "Binary Encoding") of the few types that our schemas use. Bounds-checked: no
+//! input makes it panic, and no length that is only claimed makes it allocate.
+
+use crate::error::{DecodeError, Problem};
+use facts::{Currency, E164, Prefix};
+
+type Result<T> = std::result::Result<T, DecodeError>;
+
+/// A place in bytes that are read once, front to back.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    rest: &'a [u8],
+    whole: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, whole: bytes.len() }
+    }
+
+    /// Bytes read so far.
+    pub fn offset(&self) -> usize {
+        self.whole - self.rest.len()
+    }
+
+    #[cold]
+    pub fn error(&self, field: &'static str, problem: Problem) -> DecodeError {
+        DecodeError { offset: self.offset(), field, problem }
+    }
+
+    /// Refuses bytes that nobody read.
+    pub fn end(&self, field: &'static str) -> Result<()> {
+        if self.rest.is_empty() { Ok(()) } else { Err(self.error(field, Problem::LeftOver(self.rest.len()))) }
+    }
+
+    #[inline]
+    fn take(&mut self, count: usize, field: &'static str) -> Result<&'a [u8]> {
+        match self.rest.split_at_checked(count) {
+            Some((taken, rest)) => {
+                self.rest = rest;
+                Ok(taken)
+            }
+            None => Err(self.error(field, Problem::Truncated)),
+        }
+    }
+
+    /// A zigzag varint.
+    #[inline]
+    pub fn long(&mut self, field: &'static str) -> Result<i64> {
+        if let [byte @ 0..=0x7f, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(i64::from(byte >> 1) ^ -i64::from(byte & 1));
+        }
+        self.long_slow(field)
+    }
+
+    fn long_slow(&mut self, field: &'static str) -> Result<i64> {
+        let mut value = 0u64;
+        for (at, byte) in self.rest.iter().take(10).enumerate() {
+            if at == 9 && *byte > 1 {
+                break;
+            }
+            value |= u64::from(byte & 0x7f) << (7 * at);
+            if *byte < 0x80 {
+                self.rest = &self.rest[at + 1..];
+                return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
+            }
+        }
+        let problem = if self.rest.len() < 10 { Problem::Truncated } else { Problem::NumberTooLong };
+        Err(self.error(field, problem))
+    }
+
+    /// A long that has to fit a narrower or unsigned type.
+    #[inline]
+    pub fn integer<T: TryFrom<i64>>(&mut self, field: &'static str) -> Result<T> {
+        let before = self.rest;
+        let value = self.long(field)?;
+        T::try_from(value).map_err(|_| {
+            self.rest = before;
+            self.error(field, Problem::OutOfRange)
+        })
+    }
+
+    #[inline]
+    pub fn boolean(&mut self, field: &'static str) -> Result<bool> {
+        match self.rest {
+            [byte @ (0 | 1), rest @ ..] => {
+                self.rest = rest;
+                Ok(*byte == 1)
+            }
+            [] => Err(self.error(field, Problem::Truncated)),
+            _ => Err(self.error(field, Problem::NotBoolean)),
+        }
+    }
+
+    #[inline]
+    pub fn bytes(&mut self, field: &'static str) -> Result<&'a [u8]> {
+        let length = self.integer::<usize>(field)?;
+        self.take(length, field)
+    }
+
+    #[inline]
+    pub fn text(&mut self, field: &'static str) -> Result<&'a str> {
+        let bytes = self.bytes(field)?;
+        std::str::from_utf8(bytes).map_err(|_| self.error(field, Problem::NotUtf8))
+    }
+
+    #[inline]
+    pub fn fixed<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N]> {
+        match self.rest.split_first_chunk::<N>() {
+            Some((taken, rest)) => {
+                self.rest = rest;
+                Ok(*taken)
+            }
+            None => Err(self.error(field, Problem::Truncated)),
+        }
+    }
+
+    /// `decimal` over bytes: two's complement, big endian, 1 to 16 bytes.
+    #[inline]
+    pub fn decimal(&mut self, field: &'static str) -> Result<i128> {
+        let bytes = self.bytes(field)?;
+        let Some(first) = bytes.first() else { return Err(self.error(field, Problem::OutOfRange)) };
+        if bytes.len() > 16 {
+            return Err(self.error(field, Problem::OutOfRange));
+        }
+        let mut wide = [if *first >= 0x80 { 0xff } else { 0 }; 16];
+        wide[16 - bytes.len()..].copy_from_slice(bytes);
+        Ok(i128::from_be_bytes(wide))
+    }
+
+    pub fn prefix(&mut self, field: &'static str) -> Result<Prefix> {
+        let text = self.text(field)?;
+        Prefix::new(text).map_err(|_| self.error(field, Problem::NotDigits))
+    }
+
+    pub fn number(&mut self, field: &'static str) -> Result<E164> {
+        let text = self.text(field)?;
+        E164::from_digits(text).map_err(|_| self.error(field, Problem::NotDigits))
+    }
+
+    pub fn currency(&mut self, field: &'static str) -> Result<Currency> {
+        let text = self.text(field)?;
+        Currency::new(text).map_err(|_| self.error(field, Problem::NotCurrency))
+    }
+
+    /// Index of a union's branch.
+    #[inline]
+    pub fn branch(&mut self, count: i64, field: &'static str) -> Result<i64> {
+        let index = self.long(field)?;
+        if (0..count).contains(&index) { Ok(index) } else { Err(self.error(field, Problem::UnknownBranch)) }
+    }
+
+    /// Index of an enum's symbol.
+    #[inline]
+    pub fn symbol(&mut self, count: i64, field: &'static str) -> Result<i64> {
+        let index = self.long(field)?;
+        if (0..count).contains(&index) { Ok(index) } else { Err(self.error(field, Problem::UnknownSymbol)) }
+    }
+
+    /// Items of the next block of an array, 0 at its end. `least` is the fewest bytes an item takes: a count that
+    /// the bytes left cannot hold is refused before anything is allocated for it.
+    #[inline]
+    pub fn block(&mut self, least: usize, field: &'static str) -> Result<usize> {
+        let count = self.long(field)?;
+        if count == 0 {
+            return Ok(0);
+        }
+        if count < 0 {
+            let size = self.integer::<usize>(field)?;
+            if size > self.rest.len() {
+                return Err(self.error(field, Problem::TooMany));
+            }
+        }
+        match usize::try_from(count.unsigned_abs()) {
+            Ok(count) if count <= self.rest.len() / least.max(1) => Ok(count),
+            _ => Err(self.error(field, Problem::TooMany)),
+        }
+    }
+}
+
+#[inline]
+pub fn put_long(out: &mut Vec<u8>, value: i64) {
+    let mut bits = ((value << 1) ^ (value >> 63)) as u64;
+    if bits < 0x80 {
+        out.push(bits as u8);
+        return;
+    }
+    let mut buffer = [0u8; 10];
+    let mut len = 0;
+    while bits >= 0x80 {
+        buffer[len] = bits as u8 | 0x80;
+        bits >>= 7;
+        len += 1;
+    }
+    buffer[len] = bits as u8;
+    out.extend_from_slice(&buffer[..=len]);
+}
+
+/// A counter. Avro has no unsigned type; nothing that we count reaches 2^63, and what did would stand there as the
+/// largest number, never as a negative one.
+#[inline]
+pub fn put_u64(out: &mut Vec<u8>, value: u64) {
+    put_long(out, i64::try_from(value).unwrap_or(i64::MAX));
+}
+
+#[inline]
+pub fn put_count(out: &mut Vec<u8>, count: usize) {
+    put_u64(out, count as u64);
+}
+
+#[inline]
+pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_count(out, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+/// Two's complement, big endian, in as few bytes as hold the sign.
+#[inline]
+pub fn put_decimal(out: &mut Vec<u8>, value: i128) {
+    let sign_bits = if value < 0 { value.leading_ones() } else { value.leading_zeros() };
+    let bytes = ((128 - sign_bits) / 8 + 1) as usize;
+    out.push((bytes << 1) as u8);
+    out.extend_from_slice(&value.to_be_bytes()[16 - bytes..]);
+}
+
+pub fn put_prefix(out: &mut Vec<u8>, prefix: Prefix) {
+    let (key, len) = (prefix.key(), prefix.len());
+    put_count(out, len);
+    out.extend((0..len).map(|at| b'0' + ((key >> (56 - 4 * at)) & 15).saturating_sub(1) as u8));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! Items of the `ledger` streams. Nothing in them can name a person; they are kept for ever, and their private parts
+//! stay empty.
+
+use crate::error::{DecodeError, Problem};
+use crate::wire::{self, LedgerItemItem as Item};
+use facts::entry::{LedgerEntry, LedgerItem, Posting};
+use facts::ids::{CallId, OriginId, XdrId};
+use facts::xdr::Position;
+use facts::{Amount, OccurredAt};
+
+/// Fingerprint that stands in the header of a frame of these items.
+pub const ITEMS: [u8; 8] = wire::LEDGER_ITEM_V1;
+
+/// Appends an item; `private` is left alone.
+pub fn encode_item(item: &LedgerItem, public: &mut Vec<u8>, _private: &mut Vec<u8>) {
+    let item = match item {
+        LedgerItem::Entry(entry) => return encode_entry(entry, public),
+        LedgerItem::Refused { origin_id, reason, detail } => {
+            Item::Refused(wire::Refused { origin_id: origin_id.0, reason, detail })
+        }
+        LedgerItem::Certificate { root, entries } => {
+            Item::Certificate(wire::Certificate { root: *root, entries: *entries })
+        }
+    };
+    wire::LedgerItem { item }.encode(public);
+}
+
+/// Appends an entry as an item, without the box that [`LedgerItem`] puts around it.
+pub fn encode_entry(entry: &LedgerEntry, public: &mut Vec<u8>) {
+    wire::LedgerItem { item: Item::LedgerEntry(entry_to_wire(entry)) }.encode(public);
+}
+
+/// Reads an item; a private part that is not empty is refused.
+pub fn decode_item(public: &[u8], private: &[u8]) -> Result<LedgerItem, DecodeError> {
+    if !private.is_empty() {
+        return Err(DecodeError::new("LedgerItem.item", Problem::Mismatch));
+    }
+    Ok(match wire::LedgerItem::decode(public)?.item {
+        Item::LedgerEntry(entry) => LedgerItem::Entry(Box::new(entry_to_facts(&entry))),
+        Item::Refused(x) => LedgerItem::Refused {
+            origin_id: OriginId(x.origin_id),
+            reason: x.reason.into(),
+            detail: x.detail.to_owned(),
+        },
+        Item::Certificate(x) => LedgerItem::Certificate { root: x.root, entries: x.entries },
+    })
+}
+
+fn posting_to_wire(x: &Posting) -> wire::Posting<'_> {
+    wire::Posting {
+        gl: x.gl,
+        account: &x.account,
+        product: &x.product,
+        destination: &x.destination,
+        currency: x.currency,
+        amount: x.amount.0,
+    }
+}
+
+fn entry_to_wire(x: &LedgerEntry) -> wire::LedgerEntry<'_> {
+    wire::LedgerEntry {
+        kind: x.kind,
+        origin_id: x.origin_id.0,
+        account: &x.account,
+        occurred_at: x.occurred_at.0,
+        call_id: x.call_id.map(|id| id.0),
+        xdr_id: x.xdr_id.map(|id| id.0),
+        source: x.source.as_ref().map(|(stream, at)| wire::ItemPlace { stream, seq: at.seq, index: at.index }),
+        by: &x.by,
+        reason: &x.reason,
+        adjusts: x.adjusts.map(|id| id.0),
+        postings: x.postings.iter().map(posting_to_wire).collect(),
+    }
+}
+
+fn entry_to_facts(x: &wire::LedgerEntry<'_>) -> LedgerEntry {
+    LedgerEntry {
+        kind: x.kind,
+        origin_id: OriginId(x.origin_id),
+        account: x.account.into(),
+        occurred_at: OccurredAt(x.occurred_at),
+        call_id: x.call_id.map(CallId),
+        xdr_id: x.xdr_id.map(XdrId),
+        source: x.source.as_ref().map(|p| (p.stream.into(), Position { seq: p.seq, index: p.index })),
+        by: x.by.into(),
+        reason: x.reason.into(),
+        adjusts: x.adjusts.map(OriginId),
+        postings: x
+            .postings
+            .iter()
+            .map(|p| Posting {
+                gl: p.gl,
+                account: p.account.into(),
+                product: p.product.into(),
+                destination: p.destination.into(),
+                currency: p.currency,
+                amount: Amount(p.amount),
+            })
+            .collect(),
+    }
+}
