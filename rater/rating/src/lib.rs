@@ -1,1 +1,22 @@
-//! rating
+//! Rating, pure: events to calls, calls to priced sides (design sections 4, 6, 7). Facts in, facts out.
+//!
+//! Never reads a clock, a file or a socket; never keeps money in a float; never decides what is booked.
+
+pub mod bands;
+pub mod country;
+pub mod deck;
+pub mod exact;
+pub mod explain;
+pub mod identify;
+mod intervals;
+mod origin;
+pub mod price;
+mod provisional;
+pub mod rate;
+pub mod tariffs;
+
+pub use deck::{Chosen, CompileError, CompiledDeck, DeckBuilder};
+pub use explain::explain;
+pub use identify::{Overlap, check_overlaps};
+pub use price::{Ask, Priced, Terms, price};
+pub use tariffs::Tariffs;

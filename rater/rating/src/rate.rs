@@ -1,0 +1,284 @@
+//! Rating: every side of a call to an xDR, priced or with a named reason and a provisional amount (design 4.11-4.16).
+//! Pure: the same call under the same tariffs gives the same digits, today and in ten years.
+
+use facts::call::{Attempt, Call};
+use facts::config::RatedAt;
+use facts::deck::RatedNumber;
+use facts::ids::{Cause, RevId, XdrId};
+use facts::money::{Amount, Rounding};
+use facts::number::E164;
+use facts::time::OccurredAt;
+use facts::xdr::{Side, Unrated, Xdr};
+use smallvec::SmallVec;
+use smol_str::SmolStr;
+
+use crate::deck::{Chosen, CompiledDeck};
+use crate::explain::{Note, Trace};
+use crate::identify::number_of;
+use crate::price::{Ask, Jurisdiction, Priced, SAME_CURRENCY, price};
+use crate::tariffs::{AgreementTerms, Level, Tariffs, TrunkTerms};
+
+/// One side of a call, before anybody knows who pays.
+pub(crate) struct SideOf<'a> {
+    pub call: &'a Call,
+    pub side: Side,
+    pub level: u8,
+    pub attempt: Option<u16>,
+    pub number: Option<E164>,
+    pub started_at: OccurredAt,
+    pub answered_at: Option<OccurredAt>,
+    pub duration: i64,
+    pub bad_time: bool,
+    /// Pays an attempt fee where there is one.
+    pub attempted: bool,
+}
+
+/// Who pays or is paid, under which terms.
+#[derive(Clone, Copy)]
+pub(crate) struct Party<'a> {
+    pub trunk: &'a TrunkTerms,
+    pub level: &'a Level,
+}
+
+/// A successful price with what it came from.
+struct Rated<'a> {
+    deck: &'a CompiledDeck,
+    chosen: Chosen,
+    priced: Priced,
+    exchange: (i64, SmolStr),
+}
+
+impl SideOf<'_> {
+    pub fn rated_at(&self, rule: RatedAt) -> OccurredAt {
+        match rule {
+            RatedAt::Answer => self.answered_at.unwrap_or(self.started_at),
+            RatedAt::Setup => self.started_at,
+        }
+    }
+
+    pub fn ask(&self, rated_at: OccurredAt, exchange_rate: i64) -> Ask {
+        Ask {
+            rated_at: rated_at.micros(),
+            duration: self.duration,
+            answered: self.answered_at.is_some(),
+            attempted: self.attempted,
+            // The number that reference data would need is not loaded in this version of the rater.
+            jurisdiction: Jurisdiction::Indeterminate,
+            exchange_rate,
+        }
+    }
+
+    /// The number a deck rates: as dialled, or the routing number where the deck wants it and the call has one.
+    pub fn number_for(&self, deck: &CompiledDeck) -> Option<E164> {
+        match deck.rated_number {
+            RatedNumber::Lrn => self.call.rn.filter(|rn| !rn.is_empty()).or(self.number),
+            RatedNumber::Dialled => self.number,
+        }
+    }
+}
+
+impl Tariffs {
+    /// Prices every side of a call: sell sides by level, then buy sides in the order of the attempts.
+    pub fn rate(&self, call: &Call) -> SmallVec<[Xdr; 2]> {
+        self.rate_as(call, &Cause::First)
+    }
+
+    /// The same for a later revision.
+    pub fn rate_as(&self, call: &Call, cause: &Cause) -> SmallVec<[Xdr; 2]> {
+        let mut xdrs = SmallVec::new();
+        self.for_each_side(call, &mut |side, party| xdrs.push(self.xdr(side, party, cause, &mut ())));
+        xdrs
+    }
+
+    /// Every side's xDR with the steps of its price.
+    pub fn explained(&self, call: &Call) -> Vec<(Xdr, Vec<String>)> {
+        let mut xdrs = Vec::new();
+        self.for_each_side(call, &mut |side, party| {
+            let mut notes: Vec<Note> = Vec::new();
+            let xdr = self.xdr(side, party, &Cause::First, &mut notes);
+            xdrs.push((xdr, notes.iter().map(ToString::to_string).collect()));
+        });
+        xdrs
+    }
+
+    /// Writes the number that is rated, without tech prefix and trunk prefixes, into the call, and the tech prefix into
+    /// its endpoint: what stands on the xDR is what was priced. Doing it twice changes nothing.
+    pub fn normalise(&self, call: &mut Call) {
+        let found = self.sell.find(&call.switch, &call.inbound, &call.called, call.started_at.micros());
+        let Some(found) = found else { return };
+        let trunk = &self.sell_trunks[found.trunk as usize];
+        let tech_prefix = if found.tech_prefix.is_empty() { &call.inbound.tech_prefix } else { found.tech_prefix };
+        let number = number_of(&call.called, call.called_number, tech_prefix, &trunk.strip);
+        if number.is_some() {
+            call.called_number = number;
+        }
+        if call.inbound.tech_prefix.is_empty() && !found.tech_prefix.is_empty() {
+            call.inbound.tech_prefix = found.tech_prefix.into();
+        }
+    }
+
+    fn for_each_side(&self, call: &Call, each: &mut dyn FnMut(&SideOf<'_>, Option<Party<'_>>)) {
+        let at = call.started_at.micros();
+        let found = self.sell.find(&call.switch, &call.inbound, &call.called, at);
+        let trunk = found.and_then(|found| self.sell_trunks.get(found.trunk as usize));
+        let number = match (found, trunk) {
+            (Some(found), Some(trunk)) => {
+                let told = &call.inbound.tech_prefix;
+                let tech_prefix = if found.tech_prefix.is_empty() { told } else { found.tech_prefix };
+                number_of(&call.called, call.called_number, tech_prefix, &trunk.strip)
+            }
+            _ => call.called_number.filter(|number| !number.is_empty()),
+        };
+        let mut side = sell_side(call, number);
+        match trunk.filter(|trunk| !trunk.levels.is_empty()) {
+            Some(trunk) => {
+                for (level, party) in trunk.levels.iter().enumerate() {
+                    side.level = level as u8;
+                    each(&side, Some(Party { trunk, level: party }));
+                }
+            }
+            None => each(&side, None),
+        }
+        for (index, attempt) in call.attempts.iter().enumerate() {
+            let side = buy_side(call, attempt, index as u16, number);
+            let found = self.buy.find(&call.switch, &attempt.outbound, "", side.started_at.micros());
+            let party = found
+                .and_then(|found| self.buy_trunks.get(found.trunk as usize))
+                .and_then(|trunk| trunk.levels.first().map(|level| Party { trunk, level }));
+            each(&side, party);
+        }
+    }
+
+    fn xdr(&self, side: &SideOf<'_>, party: Option<Party<'_>>, cause: &Cause, trace: &mut impl Trace) -> Xdr {
+        let attempt_key = side.attempt.and_then(|at| side.call.attempts.get(usize::from(at)));
+        let attempt_key = attempt_key.map_or("", |attempt| attempt.key.as_str());
+        let xdr_id = XdrId::new(side.call.call_id, attempt_key, side.side, side.level);
+        let (account, currency) = match party {
+            Some(party) => (party.level.account.clone(), party.level.currency),
+            None => self.unidentified.clone(),
+        };
+        let agreement = party.and_then(|party| self.agreement(party.level, side));
+        let rated_at = side.rated_at(agreement.map_or(RatedAt::Answer, |agreement| agreement.rated_at));
+        let terms = agreement.map(|agreement| agreement.terms).unwrap_or_default();
+        let mut xdr = Xdr {
+            xdr_id,
+            rev_id: RevId::new(xdr_id, cause),
+            side: side.side,
+            level: side.level,
+            attempt: side.attempt,
+            account,
+            product: party.map(|party| party.trunk.product.clone()).unwrap_or_default(),
+            agreement: agreement.map(|agreement| agreement.id.clone()).unwrap_or_default(),
+            rated_at,
+            duration: side.duration,
+            billed: 0,
+            amount: Amount::ZERO,
+            gross: Amount::ZERO,
+            currency,
+            rounding: terms.amount_rounding,
+            decimals: if terms.amount_rounding == Rounding::None { 12 } else { terms.amount_decimals.min(12) },
+            duration_rounding: terms.duration_rounding,
+            rate: None,
+            exchange_rate: SAME_CURRENCY,
+            exchange_source: SmolStr::default(),
+            unrated: None,
+            provisional: None,
+        };
+        match self.priced(side, party, agreement, rated_at, trace) {
+            Ok(rated) => {
+                let gross = agreement.is_some_and(|agreement| agreement.charge_gross);
+                xdr.amount = rated.priced.net;
+                xdr.gross = if gross { rated.priced.gross } else { rated.priced.net };
+                xdr.billed = rated.priced.billed;
+                xdr.rate = Some(rated.deck.rate_used(rated.chosen));
+                (xdr.exchange_rate, xdr.exchange_source) = rated.exchange;
+            }
+            Err(reason) => {
+                xdr.unrated = Some(reason);
+                if side.answered_at.is_some() {
+                    self.provisional(side, party, agreement, &mut xdr);
+                }
+            }
+        }
+        xdr
+    }
+
+    /// The agreement in force at its own instant.
+    fn agreement(&self, level: &Level, side: &SideOf<'_>) -> Option<&AgreementTerms> {
+        level.agreements.iter().filter_map(|place| self.agreements.get(*place as usize)).find(|agreement| {
+            let at = side.rated_at(agreement.rated_at).micros();
+            agreement.valid_from <= at && at < agreement.valid_until
+        })
+    }
+
+    /// The price, or the first reason against it in the order of [`Unrated`].
+    fn priced<'a>(
+        &self,
+        side: &SideOf<'_>,
+        party: Option<Party<'_>>,
+        agreement: Option<&'a AgreementTerms>,
+        rated_at: OccurredAt,
+        trace: &mut impl Trace,
+    ) -> Result<Rated<'a>, Unrated> {
+        if party.is_none() {
+            return Err(Unrated::UnknownAccount);
+        }
+        let agreement = agreement.ok_or(Unrated::NoAgreement)?;
+        let dialled = side.number.or_else(|| agreement.deck.as_ref().and_then(|deck| side.number_for(deck)));
+        if dialled.is_none() {
+            return Err(Unrated::BadNumber);
+        }
+        if side.bad_time {
+            return Err(Unrated::BadTime);
+        }
+        let deck = agreement.deck.as_deref().ok_or(Unrated::NoDeck)?;
+        let number = side.number_for(deck).ok_or(Unrated::BadNumber)?;
+        let origin = deck.origin_of(side.call.caller_number.as_ref());
+        let chosen = deck.find(&number, origin, rated_at.micros())?;
+        let exchange = agreement.exchange.at(rated_at.micros()).ok_or(Unrated::NoExchangeRate)?;
+        let priced = price(deck, chosen, &agreement.terms, &side.ask(rated_at, exchange.0), trace)?;
+        Ok(Rated { deck, chosen, priced, exchange })
+    }
+}
+
+fn sell_side(call: &Call, number: Option<E164>) -> SideOf<'_> {
+    let ended = call.ended_at;
+    let contradicts = ended < call.started_at
+        || call.answered_at.is_some_and(|answered| answered > ended)
+        || call.duration < 0
+        || (call.duration > 0 && call.answered_at.is_none());
+    SideOf {
+        call,
+        side: Side::Sell,
+        level: 0,
+        attempt: None,
+        number,
+        started_at: call.started_at,
+        answered_at: call.answered_at,
+        duration: call.duration,
+        bad_time: contradicts,
+        attempted: !call.attempts.is_empty(),
+    }
+}
+
+fn buy_side<'a>(call: &'a Call, attempt: &Attempt, index: u16, number: Option<E164>) -> SideOf<'a> {
+    let contradicts = attempt.duration < 0
+        || (attempt.duration > 0 && attempt.answered_at.is_none())
+        || matches!((attempt.answered_at, attempt.ended_at), (Some(answered), Some(ended)) if answered > ended)
+        || matches!((attempt.started_at, attempt.ended_at), (Some(started), Some(ended)) if started > ended);
+    SideOf {
+        call,
+        side: Side::Buy,
+        level: 0,
+        attempt: Some(index),
+        number,
+        started_at: attempt.started_at.unwrap_or(call.started_at),
+        answered_at: attempt.answered_at,
+        duration: attempt.duration,
+        bad_time: contradicts,
+        attempted: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {}
