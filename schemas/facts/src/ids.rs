@@ -246,7 +246,16 @@ mod tests {
             format!("dedupe id  {}", DedupeKey::of_record_id("yeti-eu", "yeti-1", "100172")),
             format!("dedupe raw {}", DedupeKey::of_raw("asterisk-1", b"a,b,c", 1)),
         ];
-        expect![[""]].assert_eq(&lines.join("\n"));
+        expect![[r#"
+            call  7f15de2ac4f25892e640b84cd77a7882
+            sell  7725c4dbb03ad9d9ad3aac0207939103
+            buy   ff8598f657cacadde8c9e93482989aae
+            first 0108bbbe98560a82eba36ce78c41e887
+            late  43c6853cc49fba49581d09c74c67dc86
+            run   438ddfc76656c1d0b34a793947ac927a
+            entry 4c10ff688a71694af485e19c2ea8443d
+            dedupe id  febee584ec9b1aae833b64d318a2aaf7
+            dedupe raw fde5e51c4cd1a7ce5675b1a2725be42a"#]].assert_eq(&lines.join("\n"));
     }
 
     #[test]
