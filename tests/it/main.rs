@@ -4,5 +4,6 @@
 
 mod fuzz;
 mod house;
+mod readers;
 mod servers;
 mod tidy;
