@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tests::{Browser, Kafka, SchemaRegistry, cache, eventually, http};
+use tests::{Browser, Kafka, SchemaRegistry, SmallDisk, cache, eventually, http};
 
 #[test]
 fn a_broker_keeps_its_topics_over_a_kill() {
@@ -56,4 +56,14 @@ fn a_browser_clicks_types_and_takes_pictures() {
     let picture = browser.screenshot();
     assert_eq!(&picture[..8], b"\x89PNG\r\n\x1a\n");
     assert_eq!(u32::from_be_bytes([picture[16], picture[17], picture[18], picture[19]]), 390);
+}
+
+#[test]
+fn a_small_disk_fills_up_and_is_freed() {
+    let disk = SmallDisk::mount(1 << 20);
+    disk.fill(0);
+    let full = std::fs::write(disk.path().join("one"), [7; 4096]);
+    assert_eq!(full.expect_err("the disk is full").kind(), std::io::ErrorKind::StorageFull);
+    disk.free();
+    std::fs::write(disk.path().join("one"), [7; 4096]).expect("there is space again");
 }

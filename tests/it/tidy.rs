@@ -167,8 +167,10 @@ fn function_name(line: &str) -> Option<String> {
     if rest.next() != Some("fn") {
         return None;
     }
-    let name = rest.next()?;
-    Some(name.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect())
+    let text = rest.next()?;
+    let end = text.find(|letter: char| !letter.is_alphanumeric() && letter != '_')?;
+    let (name, after) = text.split_at(end);
+    after.starts_with(['(', '<']).then(|| name.to_string()) // else it is a line of generated code in a string
 }
 
 /// Numbered lines outside fenced code, inline code blanked.

@@ -6,6 +6,7 @@
 
 pub mod browser;
 pub mod cache;
+pub mod disk;
 pub mod http;
 pub mod kafka;
 pub mod ports;
@@ -14,6 +15,7 @@ pub mod registry;
 pub mod tandem;
 
 pub use browser::{Browser, Element};
+pub use disk::SmallDisk;
 pub use kafka::Kafka;
 pub use process::Server;
 pub use registry::SchemaRegistry;
