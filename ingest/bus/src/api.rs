@@ -90,6 +90,20 @@ pub(crate) fn check_name(name: &str) -> Result<(), BusError> {
     Err(BusError::BadName { name: name.to_owned(), reason })
 }
 
+/// A caller's memory against what there is.
+pub(crate) fn check_known(spec: &TopicSpec, found: &[Incarnation]) -> Result<(), BusError> {
+    for (partition, known) in spec.known.iter().enumerate() {
+        if found.get(partition) != Some(known) {
+            let reason = match found.get(partition) {
+                Some(found) => format!("partition {partition} is incarnation {found}, expected is {known}"),
+                None => format!("partition {partition} with incarnation {known} is not there"),
+            };
+            return Err(BusError::TopicLost { topic: spec.name.clone(), reason });
+        }
+    }
+    Ok(())
+}
+
 /// What `ensure` found or made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicInfo {
@@ -150,9 +164,15 @@ pub struct Appended {
 pub enum BusHealth {
     Up,
     /// Out of reach or out of space since then; work goes on by itself when that ends.
-    Away { since: SystemTime, why: String },
+    Away {
+        since: SystemTime,
+        why: String,
+    },
     /// Needs a person.
-    Failed { since: SystemTime, why: String },
+    Failed {
+        since: SystemTime,
+        why: String,
+    },
 }
 
 /// A bus: topics with partitions of records in order.
@@ -204,7 +224,8 @@ pub trait Writer: Send {
 /// Reads one partition in order. Incarnation records are passed over.
 pub trait Reader: Send {
     /// Fills `batch` anew with the next durable records, about `max_bytes` of them (at least one
-    /// record where there is one). Waits up to `timeout` for the first. Returns their number.
+    /// record where there is one). Waits up to `timeout` for the first. Returns their number; 0 may come early, when
+    /// all there was is an incarnation record.
     fn poll(&mut self, batch: &mut Batch, max_bytes: usize, timeout: Duration) -> Result<usize, BusError>;
     /// Offset of the next record to be read.
     fn position(&self) -> u64;

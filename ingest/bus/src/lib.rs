@@ -3,12 +3,21 @@
 //! name rdkafka. It knows no calls and no money.
 
 pub mod api;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+pub mod config_log;
+pub mod embedded;
 pub mod error;
+#[cfg(any(test, feature = "conformance"))]
+pub mod faults;
+pub mod incarnation;
 pub mod partition;
+pub mod stream;
 
 pub use api::{
     Appended, Batch, Bus, BusHealth, MAX_OPEN_TICKETS, MAX_RECORD_BYTES, MAX_SUBMIT_BYTES, PartitionInfo, Reader,
     Received, Record, Retention, Ticket, TopicInfo, TopicKind, TopicSpec, Writer,
 };
+pub use embedded::{EmbeddedBus, EmbeddedConfig};
 pub use error::BusError;
 pub use partition::{murmur2, murmur2_partition};

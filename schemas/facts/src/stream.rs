@@ -173,14 +173,7 @@ impl StreamState {
     /// A stream in which nothing has been written: epoch 0 (no owner), next sequence 1, previous hash zeros, inputs
     /// at their starts.
     pub fn new(stream: impl Into<SmolStr>) -> Self {
-        Self {
-            stream: stream.into(),
-            epoch: 0,
-            owner: SmolStr::default(),
-            seq: 0,
-            hash: [0; 32],
-            consumed: Vec::new(),
-        }
+        Self { stream: stream.into(), epoch: 0, owner: SmolStr::default(), seq: 0, hash: [0; 32], consumed: Vec::new() }
     }
 
     /// A stream whose inputs are fixed elsewhere than at their starts (a run, design 9.2). Only for a stream that has
