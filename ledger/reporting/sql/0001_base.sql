@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS schema_versions
 ENGINE = MergeTree ORDER BY version;
 
 -- One row per attempt with both sides. What belongs to the call as a whole (sell side, its result, its talk time)
--- stands on the row with final = 1 and is zero on the others. A call that was tried at no vendor has one row with
+-- stands on the row with is_final = 1 and is zero on the others. A call that was tried at no vendor has one row with
 -- tried = 0.
 CREATE TABLE IF NOT EXISTS attempts
 (
@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS attempts
     sign            Int8 CODEC(ZSTD(1)),
     call_id         FixedString(16) CODEC(NONE),
     attempt         UInt16 CODEC(ZSTD(1)),
-    final           UInt8 CODEC(ZSTD(1)),
+    is_final        UInt8 CODEC(ZSTD(1)),
     tried           UInt8 CODEC(ZSTD(1)),
     estimated       UInt8 CODEC(ZSTD(1)),
     started         DateTime64(6, 'UTC') CODEC(Delta(8), ZSTD(1)),

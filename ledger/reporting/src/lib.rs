@@ -7,6 +7,9 @@ pub mod door;
 pub mod engine;
 pub mod error;
 pub mod fetch;
+pub mod loader;
+pub mod reports;
+pub mod rows;
 pub mod schema;
 
 pub use config::ReportingConfig;

@@ -7,7 +7,7 @@ mod child;
 mod http;
 mod request;
 
-pub(crate) use request::identifier;
+pub(crate) use request::{identifier, quote};
 pub use child::{Embedded, EmbeddedConfig, Endpoint};
 
 use chdb::Engine;

@@ -4,7 +4,7 @@ use super::{config, engine, run};
 use clickhouse::Row;
 use reporting::door::Embedded;
 use serde::{Deserialize, Serialize};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[derive(Row, Serialize, Deserialize, Debug, PartialEq, Clone)]
 struct Sample {
@@ -132,25 +132,12 @@ fn a_killed_engine_comes_back_with_all_that_was_acknowledged_and_the_same_token_
                 }
                 insert.end().await.unwrap();
                 if send == 0 {
-                    kill(engine.child_pid().unwrap());
-                    wait_until_back(&mut session).await;
+                    super::kill(engine.child_pid().unwrap());
+                    super::come_back(&mut session).await;
                 }
             }
             let count = session.db().query("SELECT count() FROM t").fetch_one::<u64>().await.unwrap();
             assert_eq!(count, u64::from(round + 1) * 1_000);
         }
     });
-}
-
-fn kill(pid: u32) {
-    assert!(std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
-}
-
-async fn wait_until_back(session: &mut reporting::Session) {
-    let since = Instant::now();
-    while let Err(error) = session.execute("asking", "SELECT 1").await {
-        assert!(since.elapsed() < Duration::from_secs(60), "{error}");
-        assert!(error.passes_by_itself(), "{error}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }

@@ -2,10 +2,15 @@
 //! skip, when the engine cannot be found.
 
 mod door;
+mod load;
+mod report;
+mod sample;
+mod size;
 
 use reporting::door::EmbeddedConfig;
 use reporting::{Engine, ReportingConfig, fetch};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// How to start the engine on a folder; fails with advice when there is none.
 pub fn config(data: &Path) -> EmbeddedConfig {
@@ -21,4 +26,22 @@ pub fn engine(data: &Path) -> Engine {
 
 pub fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// Our own child, whose pid the engine handle gave this very moment.
+pub fn kill(pid: u32) {
+    std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+}
+
+pub fn wait_until_back(session: &mut reporting::Session) {
+    run(come_back(session));
+}
+
+pub async fn come_back(session: &mut reporting::Session) {
+    let since = Instant::now();
+    while let Err(error) = session.execute("asking", "SELECT 1").await {
+        assert!(since.elapsed() < Duration::from_secs(60), "{error}");
+        assert!(error.passes_by_itself(), "{error}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
