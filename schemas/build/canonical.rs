@@ -18,8 +18,10 @@ fn expand_seen(value: &Value, set: &Set, seen: &mut BTreeSet<String>) -> Value {
         },
         Value::Array(branches) => branches.iter().map(|b| expand_seen(b, set, seen)).collect(),
         Value::Object(object) => {
-            if let Some(name) = object.get("name").and_then(Value::as_str) {
-                seen.insert(short(name).to_owned());
+            if let (Some(Value::String(name)), true) = (object.get("name"), object.contains_key("namespace"))
+                && !seen.insert(name.clone())
+            {
+                return Value::String(full(name));
             }
             let mut whole = Map::new();
             for (key, inner) in object {

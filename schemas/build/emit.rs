@@ -222,20 +222,22 @@ fn union(code: &mut String, set: &Set, record: &str, field: &Field, branches: &[
 
 /// Texts, canonical forms and fingerprints by schema name.
 pub fn texts(all: &[(String, Value)]) -> String {
-    let mut code = String::from("/// Every schema, old ones too: name, self-contained text, fingerprint.\n");
-    let _ = writeln!(code, "pub const TEXTS: [(&str, &str, [u8; 8]); {}] = [", all.len());
+    let mut code = String::from(
+        "/// Name, self-contained text, canonical form, fingerprint.\n\
+         pub type Text = (&'static str, &'static str, &'static str, [u8; 8]);\n\
+         /// Every schema, old ones too.\n",
+    );
+    let _ = writeln!(code, "pub const TEXTS: [Text; {}] = [", all.len());
     for (name, schema) in all {
-        let print = canonical::fingerprint(&canonical::form(schema));
-        let _ = writeln!(code, "({name:?}, {:?}, {print:?}),", schema.to_string());
+        let form = canonical::form(schema);
+        let print = canonical::fingerprint(&form);
+        let _ = writeln!(code, "({name:?}, {:?}, {form:?}, {print:?}),", schema.to_string());
     }
     code.push_str("];\n");
     for (name, schema) in all {
         let print = canonical::fingerprint(&canonical::form(schema));
-        let _ = writeln!(
-            code,
-            "/// Fingerprint of `{name}`.\npub const {}: [u8; 8] = {print:?};",
-            snake(name).to_ascii_uppercase()
-        );
+        let constant = snake(name).to_ascii_uppercase();
+        let _ = writeln!(code, "/// Fingerprint of `{name}`.\npub const {constant}: [u8; 8] = {print:?};");
     }
     code
 }

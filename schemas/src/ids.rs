@@ -56,12 +56,17 @@ impl Schema {
         self.entry().map_or("", |e| e.1)
     }
 
-    /// CRC-64-AVRO, little endian.
-    pub fn fingerprint(self) -> [u8; 8] {
-        self.entry().map_or([0; 8], |e| e.2)
+    /// Its parsing canonical form, which the fingerprint is of.
+    pub fn canonical(self) -> &'static str {
+        self.entry().map_or("", |e| e.2)
     }
 
-    fn entry(self) -> Option<&'static (&'static str, &'static str, [u8; 8])> {
+    /// CRC-64-AVRO, little endian.
+    pub fn fingerprint(self) -> [u8; 8] {
+        self.entry().map_or([0; 8], |e| e.3)
+    }
+
+    fn entry(self) -> Option<&'static wire::Text> {
         wire::TEXTS.iter().find(|(name, ..)| *name == self.name())
     }
 }

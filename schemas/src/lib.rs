@@ -16,3 +16,6 @@ pub mod xdrs;
 pub use error::{DecodeError, Problem};
 pub use frame::{FrameBuilder, FrameFull, FrameHeader, FrameView, StreamRecord};
 pub use ids::{Schema, SchemaIds};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+//! Frozen bytes. A test that fails here says that logs written until now are no longer what we write: add a new
+//! schema version instead (README.md), and never update a golden of bytes that exist anywhere.
+
+use super::samples;
+use crate::frame::{self, FrameBuilder, FrameHeader, StreamRecord, decode_record, encode_fence};
+use crate::ids::{Schema, SchemaIds};
+use crate::{bus_record, config, deck_rows, ledger, xdr_out, xdrs};
+use expect_test::{ExpectFile, expect, expect_file};
+use facts::call::BusRecord;
+use facts::deck::{Price, Rate};
+use facts::stream::{Fence, Incarnation, Input};
+use facts::xdr::Position;
+use facts::{BookedAt, ObservedAt, Prefix};
+use smallvec::smallvec;
+use std::fmt::Write;
+
+/// 32 bytes a line.
+fn hex(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for line in bytes.chunks(32) {
+        line.iter().for_each(|byte| write!(out, "{byte:02x}").unwrap());
+        out.push('\n');
+    }
+    out
+}
+
+fn header(stream: &str, item_schema: [u8; 8], input: Input) -> FrameHeader {
+    FrameHeader {
+        format: frame::FORMAT,
+        item_schema,
+        stream: stream.into(),
+        epoch: 2,
+        seq: 42,
+        prev_hash: [0x11; 32],
+        booked_at: BookedAt(samples::NOON + 600_000_000),
+        config_seq: 3,
+        fold_version: 1,
+        inputs: smallvec![input],
+        floor: None,
+        clock: None,
+    }
+}
+
+fn events_input() -> Input {
+    Input::Events {
+        topic: "call-events".into(),
+        partition: 3,
+        incarnation: Incarnation([0x22; 16]),
+        from: 1,
+        to: 901,
+        crc32c: 0xdead_beef,
+    }
+}
+
+fn stream_input(stream: &str) -> Input {
+    Input::Stream { stream: stream.into(), from: Position { seq: 41, index: 7 }, to: Position { seq: 42, index: 1 } }
+}
+
+/// Writes, pins bytes and hash, reads back.
+fn pinned<T: PartialEq + std::fmt::Debug>(
+    file: ExpectFile,
+    header: &FrameHeader,
+    items: &[T],
+    encode: fn(&T, &mut Vec<u8>, &mut Vec<u8>),
+    decode: fn(&[u8], &[u8]) -> Result<T, crate::DecodeError>,
+) {
+    let ids = SchemaIds::default();
+    let mut builder = FrameBuilder::new();
+    for item in items {
+        builder.push(|public, private| encode(item, public, private)).unwrap();
+    }
+    let mut record = Vec::new();
+    let hash = builder.finish(header, &ids, &mut record);
+    file.assert_eq(&format!("hash\n{}record\n{}", hex(&hash), hex(&record)));
+
+    let StreamRecord::Frame(view) = decode_record(&record, &ids).unwrap() else { panic!("a frame") };
+    assert_eq!((&view.header, view.hash()), (header, hash));
+    view.expect_items(header.item_schema).unwrap();
+    let read: Vec<T> = (0..view.len())
+        .map(|index| {
+            let (public, private) = view.item(index).unwrap();
+            decode(public, private).unwrap()
+        })
+        .collect();
+    assert_eq!(read, items);
+}
+
+#[test]
+fn a_frame_of_xdrs_is_pinned() {
+    let mut header = header("xdrs.main.3", xdrs::ITEMS, events_input());
+    header.floor = Some(880);
+    header.clock = Some(ObservedAt(samples::NOON + 590_000_000));
+    let file = expect_file!["../../golden/frame-xdrs.hex"];
+    pinned(file, &header, &samples::xdr_items(), xdrs::encode_item, xdrs::decode_item);
+}
+
+#[test]
+fn a_frame_of_entries_is_pinned() {
+    let header = header("ledger.main", ledger::ITEMS, stream_input("xdrs.main.3"));
+    let file = expect_file!["../../golden/frame-ledger.hex"];
+    pinned(file, &header, &samples::ledger_items(), ledger::encode_item, ledger::decode_item);
+}
+
+#[test]
+fn a_frame_of_configuration_is_pinned() {
+    let mut header = header("config", config::ITEMS, stream_input("none"));
+    header.inputs.clear();
+    let file = expect_file!["../../golden/frame-config.hex"];
+    pinned(file, &header, &samples::config_items(), config::encode_item, config::decode_item);
+}
+
+#[test]
+fn a_call_event_is_pinned() {
+    let ids = SchemaIds::default();
+    let mut record = Vec::new();
+    bus_record::encode(&BusRecord::Event(Box::new(samples::event())), &ids, &mut record);
+    expect_file!["../../golden/call-event.v1.hex"].assert_eq(&hex(&record));
+    assert_eq!(bus_record::decode(&record, &ids).unwrap(), BusRecord::Event(Box::new(samples::event())));
+}
+
+#[test]
+fn a_fence_is_pinned() {
+    let ids = SchemaIds::default();
+    let fence = Fence { stream: "xdrs.main.3".into(), epoch: 2, owner: "host-7/412".into() };
+    let mut record = Vec::new();
+    encode_fence(&fence, &ids, &mut record);
+    expect![[r#"
+        005444000816786472732e6d61696e2e330414686f73742d372f343132
+    "#]]
+    .assert_eq(&hex(&record));
+    let StreamRecord::Fence(read) = decode_record(&record, &ids).unwrap() else { panic!("a fence") };
+    assert_eq!(read, fence);
+}
+
+#[test]
+fn a_chunk_of_rows_and_its_address_are_pinned() {
+    let mut rate = Rate::simple(Prefix::new("4930").unwrap(), "Germany - Berlin", 60, 1, Price(125_000_000));
+    rate.valid_from = Some(samples::NOON);
+    let rows = [rate.clone(), Rate { prefix: Prefix::new("4940").unwrap(), ..rate }];
+    let chunks = deck_rows::split(&rows).unwrap();
+    let text: Vec<String> = chunks.iter().map(|(hash, bytes)| hex(hash) + &hex(bytes)).collect();
+    expect![[r#"
+        18c60ffb0bf631e747be6ea1f5296b4c1c2476c758aa827ba7d5b33ad77e9a99
+        02204765726d616e79202d204265726c696e0004083439333000007880e59a77
+        0280e59a770000000280a08d98facffd05000000000000000008343934300000
+        7880e59a770280e59a770000000280a08d98facffd05000000000000000000
+    "#]]
+    .assert_eq(&text.concat());
+}
+
+/// What is kept when a key is destroyed (design 6.5) holds no number, no key of a call or leg, no place of raw bytes.
+#[test]
+fn the_public_part_of_a_call_names_nobody() {
+    let (mut public, mut private) = (Vec::new(), Vec::new());
+    xdrs::encode_call(&samples::rated_call(), &mut public, &mut private);
+    let holds = |part: &[u8], bytes: &[u8]| part.windows(bytes.len()).any(|window| window == bytes);
+    let raw = samples::raw().hash;
+    for secret in [&b"152345"[..], b"30123456", b"b1f7-0001", b"legb-7", b"edge-1", &raw] {
+        assert!(holds(&private, secret) && !holds(&public, secret), "{}", String::from_utf8_lossy(secret));
+    }
+}
+
+/// What an outsider reads says the same as the call: the vendor's side carries the vendor's trunk and times.
+#[test]
+fn an_outsider_reads_both_sides() {
+    let (ids, rated) = (SchemaIds::default(), samples::rated_call());
+    let mut lines = String::new();
+    for xdr in &rated.xdrs {
+        let mut record = Vec::new();
+        xdr_out::encode(&rated, xdr, "xdrs.main.3", Position { seq: 42, index: 0 }, &ids, &mut record);
+        let (schema, body) = ids.split(&record).unwrap();
+        assert_eq!(schema, Schema::XdrOut);
+        let out = crate::wire::XdrOut::decode(body).unwrap();
+        writeln!(
+            lines,
+            "{:?} {} trunk {} {} amount {} {} {:?} started {} sip {:?} {:?}",
+            out.side,
+            out.account,
+            out.trunk,
+            out.revision,
+            out.amount,
+            out.currency,
+            out.prefix,
+            out.started_at,
+            out.sip_code,
+            out.unrated
+        )
+        .unwrap();
+    }
+    expect![[r#"
+        Sell acme-usd trunk acme-in late amount 943000000 USD Some(4930*) started 1683626400000000 sip Some(200) None
+        Buy vendor-1-usd trunk vendor-1 late amount 943000000 USD None started 1683626400100000 sip Some(200) Some(NoRate)
+    "#]].assert_eq(&lines);
+}
+
+/// Every schema's fingerprint: it stands in frames, so a change here is a new version.
+#[test]
+fn schemas_are_pinned() {
+    let lines: Vec<String> = Schema::ALL
+        .iter()
+        .map(|s| format!("{} {:#x} {}", s.name(), s.compiled_id(), hex(&s.fingerprint()).trim()))
+        .collect();
+    expect![[r#"
+        call-event.v1 0x54440001 f2dcae5c06834c3d
+        reject.v1 0x54440002 a77591421024791a
+        import-end.v1 0x54440003 fb1547894003248b
+        tick.v1 0x54440004 99ea58fd1d22ec6b
+        source-mark.v1 0x54440005 6553b53b093ee1cf
+        incarnation.v1 0x54440006 92115c5d40ae95ee
+        frame.v1 0x54440007 ad896592c0b5a103
+        fence.v1 0x54440008 a0e1d0f289b24f0e
+        xdrs-item.v1 0x54440009 b81083210dacb641
+        xdrs-private.v1 0x5444000a aa005bcfeab86ea0
+        ledger-item.v1 0x5444000b 46c86609e837bcad
+        config-item.v1 0x5444000c acf7d51a25bf9c87
+        deck-rows.v1 0x5444000d c5f496ec960a4362
+        xdr-out.v1 0x5444000e 08392d73dfdd4ae2
+        call-event.v0 0x5444000f f726f49202797565"#]]
+    .assert_eq(&lines.join("\n"));
+}

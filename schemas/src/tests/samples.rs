@@ -1,0 +1,193 @@
+//! One of each thing, made up, with every optional fact given somewhere.
+
+use facts::call::{Attempt, Call, CallEvent, Endpoint, EventKind, Leg, RawRef};
+use facts::config::{Account, ConfigItem};
+use facts::deck::Price;
+use facts::entry::{EntryKind, Gl, LedgerEntry, LedgerItem, Posting};
+use facts::ids::{Cause, DedupeKey, EventId, ImportId, OriginId};
+use facts::xdr::{Position, ProvisionalSource, RateUsed, RatedCall, Revision, Xdr, XdrItem};
+use facts::{Amount, CallId, Currency, E164, ObservedAt, OccurredAt, Prefix, RevId, Rounding, Side, Unrated, XdrId};
+use smallvec::smallvec;
+
+/// 2023-05-09T10:00:00Z
+pub const NOON: i64 = 1_683_626_400_000_000;
+
+fn amount(text: &str) -> Amount {
+    text.parse().unwrap()
+}
+
+fn usd() -> Currency {
+    Currency::new("USD").unwrap()
+}
+
+pub fn raw() -> RawRef {
+    RawRef { hash: [0xab; 32], offset: 4096, length: 311 }
+}
+
+pub fn event() -> CallEvent {
+    let mut event = CallEvent::new(EventKind::Answered, "eu", "sw-1", "b1f7-0001", OccurredAt(NOON + 3_000_000));
+    event.id = EventId { node: "edge-1".into(), boot_epoch: NOON - 1, partition: 3, sequence: 7 };
+    event.leg = Leg::Both;
+    event.attempt_key = "legb-7".into();
+    event.observed_at = ObservedAt(NOON + 3_100_000);
+    event.caller = "+43 152345".into();
+    event.called = "004930123456".into();
+    event.caller_number = Some(E164::from_digits("43152345").unwrap());
+    event.called_number = Some(E164::from_digits("4930123456").unwrap());
+    event.inbound = Endpoint { trunk: "acme-in".into(), ip: "192.0.2.7".into(), port: 5060, ..Endpoint::default() };
+    event.outbound = Endpoint { trunk: "vendor-1".into(), tech_prefix: "77".into(), ..Endpoint::default() };
+    event.pdd = Some(1_250_000);
+    event.sip_code = Some(200);
+    event.attempt_number = 1;
+    event.hold_id = Some([9; 16]);
+    event.held = Some(amount("0.60"));
+    event.dedupe = Some(DedupeKey::of_record_id("eu", "sw-1", "100172"));
+    event.import = Some(ImportId([5; 16]));
+    event.raw = Some(raw());
+    event.line = 12;
+    event
+}
+
+fn xdr(call_id: CallId, side: Side) -> Xdr {
+    let (key, attempt) = if side == Side::Buy { ("legb-7", Some(0)) } else { ("", None) };
+    let xdr_id = XdrId::new(call_id, key, side, 0);
+    Xdr {
+        xdr_id,
+        rev_id: RevId::new(xdr_id, &Cause::First),
+        side,
+        level: 0,
+        attempt,
+        account: if side == Side::Buy { "vendor-1-usd".into() } else { "acme-usd".into() },
+        product: "premium".into(),
+        agreement: "acme-premium".into(),
+        rated_at: OccurredAt(NOON + 3_000_000),
+        duration: 560_300_000,
+        billed: 566_000_000,
+        amount: amount("0.000943"),
+        gross: if side == Side::Sell { amount("0.001160") } else { amount("0.000943") },
+        currency: usd(),
+        rounding: Rounding::HalfUp,
+        decimals: 6,
+        duration_rounding: Rounding::Up,
+        rate: Some(RateUsed {
+            deck: "az-2023".into(),
+            deck_version: 4,
+            prefix: Prefix::new("4930").unwrap(),
+            destination: "Germany - Berlin".into(),
+            connect_fee: Price(0),
+            first_interval: 60,
+            first_rate: Price(1_000_000),
+            next_interval: 11,
+            next_rate: Price(1_000_000),
+            valid_from: Some(NOON - 86_400_000_000),
+            time_band: "peak".into(),
+            origin: "EEA".into(),
+            currency: usd(),
+        }),
+        exchange_rate: 100_000_000,
+        exchange_source: "".into(),
+        unrated: None,
+        provisional: None,
+    }
+}
+
+pub fn rated_call() -> RatedCall {
+    let call_id = CallId::new("eu", "sw-1", "b1f7-0001");
+    let attempt = Attempt {
+        key: "legb-7".into(),
+        number: 1,
+        outbound: event().outbound,
+        started_at: Some(OccurredAt(NOON + 100_000)),
+        answered_at: Some(OccurredAt(NOON + 3_000_000)),
+        ended_at: Some(OccurredAt(NOON + 563_300_000)),
+        duration: 560_300_000,
+        pdd: Some(1_250_000),
+        sip_code: Some(200),
+        q850: Some(16),
+        last: true,
+    };
+    let call = Call {
+        call_id,
+        id_domain: "eu".into(),
+        switch: "sw-1".into(),
+        call_key: "b1f7-0001".into(),
+        caller: event().caller,
+        called: event().called,
+        caller_number: event().caller_number,
+        called_number: event().called_number,
+        rn: None,
+        inbound: event().inbound,
+        started_at: OccurredAt(NOON),
+        answered_at: Some(OccurredAt(NOON + 3_000_000)),
+        ended_at: OccurredAt(NOON + 563_300_000),
+        duration: 560_300_000,
+        pdd: Some(1_250_000),
+        sip_code: Some(200),
+        q850: Some(16),
+        attempts: smallvec![attempt],
+        estimated: false,
+        hold_id: Some([9; 16]),
+        held: Some(amount("0.60")),
+        dedupe: smallvec![DedupeKey::of_record_id("eu", "sw-1", "100172")],
+        events: smallvec![event().id],
+        import: Some(ImportId([5; 16])),
+        raw: smallvec![raw()],
+    };
+    let mut buy = xdr(call_id, Side::Buy);
+    buy.rate = None;
+    buy.unrated = Some(Unrated::NoRate);
+    buy.provisional = Some(ProvisionalSource::LastKnown);
+    RatedCall {
+        revision: Revision::Late { trigger: [7; 16], based_on: Position { seq: 41, index: 3 } },
+        call,
+        xdrs: smallvec![xdr(call_id, Side::Sell), buy],
+    }
+}
+
+pub fn xdr_items() -> Vec<XdrItem> {
+    let mark = XdrItem::SourceMark { switch: "sw-1".into(), occurred_until: OccurredAt(NOON), declared: true };
+    vec![XdrItem::Call(Box::new(rated_call())), mark]
+}
+
+pub fn ledger_items() -> Vec<LedgerItem> {
+    let posting = |gl: Gl, account: &str, destination: &str, value: &str| Posting {
+        gl,
+        account: account.into(),
+        product: "premium".into(),
+        destination: destination.into(),
+        currency: usd(),
+        amount: amount(value),
+    };
+    let sell = rated_call().xdrs[0].clone();
+    let entry = LedgerEntry {
+        kind: EntryKind::Charge,
+        origin_id: OriginId(sell.rev_id.0),
+        account: "acme-usd".into(),
+        occurred_at: OccurredAt(NOON + 3_000_000),
+        call_id: Some(rated_call().call.call_id),
+        xdr_id: Some(sell.xdr_id),
+        source: Some(("xdrs.main.0".into(), Position { seq: 42, index: 0 })),
+        by: "".into(),
+        reason: "".into(),
+        adjusts: None,
+        postings: smallvec![
+            posting(Gl::ReceivableUnbilled, "acme-usd", "", "0.000943"),
+            posting(Gl::Revenue, "", "Germany - Berlin", "-0.000943"),
+        ],
+    };
+    vec![LedgerItem::Entry(Box::new(entry)), LedgerItem::Certificate { root: [0xcd; 32], entries: 1 }]
+}
+
+pub fn config_items() -> Vec<ConfigItem> {
+    let account = Account {
+        id: "acme-usd".into(),
+        carrier: "acme".into(),
+        currency: usd(),
+        prepaid: true,
+        credit_limit: Price(1_000_000_000_000),
+        reseller: "".into(),
+        unidentified: false,
+    };
+    let applied = ConfigItem::Applied { by: "anna".into(), comment: "first".into(), digest: [1; 32] };
+    vec![ConfigItem::Account(account), applied]
+}
