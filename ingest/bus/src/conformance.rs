@@ -12,10 +12,11 @@ use crate::error::BusError;
 
 /// Opens the same storage anew; what was opened before has been dropped by then.
 pub type Open<'a> = &'a dyn Fn() -> Arc<dyn Bus>;
+type Case = fn(&str, Open<'_>);
 
 /// Runs all cases. `prefix` keeps the topics of one run apart from others on a shared broker.
 pub fn run(prefix: &str, open: Open<'_>) {
-    let cases: &[(&str, fn(&str, Open<'_>))] = &[
+    let cases: &[(&str, Case)] = &[
         ("records_come_back_as_written", records_come_back_as_written),
         ("everything_is_there_after_a_reopen", everything_is_there_after_a_reopen),
         ("topics_are_checked_against_their_declaration", topics_are_checked_against_their_declaration),

@@ -11,6 +11,7 @@ pub mod error;
 #[cfg(any(test, feature = "conformance"))]
 pub mod faults;
 pub mod incarnation;
+pub mod kafka;
 pub mod partition;
 pub mod stream;
 
@@ -20,4 +21,5 @@ pub use api::{
 };
 pub use embedded::{EmbeddedBus, EmbeddedConfig};
 pub use error::BusError;
+pub use kafka::{KafkaBus, KafkaConfig};
 pub use partition::{murmur2, murmur2_partition};

@@ -34,7 +34,8 @@ use crate::error::BusError;
 use crate::incarnation;
 use block::{Head, SegmentHeader};
 use commit::Committer;
-use files::{HeadFile, KnownTopics, TopicFile};
+pub(crate) use files::KnownTopics;
+use files::{HeadFile, TopicFile};
 use log::{Log, Segment, lock};
 
 /// Settings of the embedded log.

@@ -1,0 +1,267 @@
+//! What all Kafka clients of ours have in common: their settings, the record of whether the brokers answer, the names
+//! we give to librdkafka's errors.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use super::KafkaConfig;
+use crate::api::BusHealth;
+use crate::error::BusError;
+
+/// Properties that exactly-once rests on, and their values here.
+const OURS: &[(&str, &str)] = &[
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    ("request.required.acks", "all"),
+    ("auto.offset.reset", "error"),
+    ("check.crcs", "true"),
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("allow.auto.create.topics", "false"),
+    ("message.timeout.ms", "0"),
+    ("delivery.timeout.ms", "0"),
+    ("transactional.id", ""),
+    ("group.protocol", "classic"),
+];
+/// Largest message batch: the largest record and its header.
+pub const MAX_MESSAGE_BYTES: &str = "4194304";
+/// How often the brokers are asked whether they are there.
+const PROBE: Duration = Duration::from_secs(2);
+
+/// State shared by all clients of one bus.
+#[derive(Debug, Default)]
+pub struct Shared {
+    stopped: AtomicBool,
+    away: Mutex<Option<(SystemTime, String)>>,
+    lost: Mutex<Option<(SystemTime, String)>>,
+    stop_signal: Condvar,
+    /// A topic to ask for when probing, so that the question is small.
+    pub probe_topic: Mutex<Option<String>>,
+}
+
+pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub fn check_stop(&self) -> Result<(), BusError> {
+        if self.stopped.load(Ordering::Acquire) { Err(BusError::Stopped) } else { Ok(()) }
+    }
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.stop_signal.notify_all();
+    }
+    /// The brokers do not answer.
+    pub fn note_away(&self, why: &str) {
+        let mut away = lock(&self.away);
+        if away.is_none() {
+            tracing::warn!(why, "kafka is away");
+            *away = Some((SystemTime::now(), why.to_owned()));
+        }
+    }
+    /// They do.
+    pub fn note_back(&self) {
+        if let Some((since, _)) = lock(&self.away).take() {
+            let seconds = since.elapsed().map_or(0, |d| d.as_secs());
+            tracing::info!(seconds, "kafka is back");
+        }
+    }
+    /// A topic is lost: that needs a person.
+    pub fn note_lost(&self, error: &BusError) {
+        lock(&self.lost).get_or_insert_with(|| (SystemTime::now(), error.to_string()));
+    }
+    pub fn health(&self) -> BusHealth {
+        if let Some((since, why)) = lock(&self.lost).clone() {
+            return BusHealth::Failed { since, why };
+        }
+        match lock(&self.away).clone() {
+            Some((since, why)) => BusHealth::Away { since, why },
+            None => BusHealth::Up,
+        }
+    }
+}
+
+/// Hears what librdkafka has to say.
+#[derive(Debug, Clone)]
+pub struct Watch(pub Arc<Shared>);
+
+impl ClientContext for Watch {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+                // A broker that is away is told once, by `note_away`, not by every client again and again.
+                tracing::warn!(facility, "librdkafka: {message}");
+            }
+            RDKafkaLogLevel::Warning => tracing::warn!(facility, "librdkafka: {message}"),
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(facility, "librdkafka: {message}"),
+            RDKafkaLogLevel::Debug => tracing::debug!(facility, "librdkafka: {message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(Code::AllBrokersDown) {
+            self.0.note_away(reason);
+        } else {
+            tracing::debug!(%error, reason, "librdkafka");
+        }
+    }
+}
+
+impl ConsumerContext for Watch {}
+
+/// Settings of every client: theirs, ours over them.
+fn base(config: &KafkaConfig) -> Result<ClientConfig, BusError> {
+    let mut client = ClientConfig::new();
+    client.set("client.id", "tandem").set("socket.keepalive.enable", "true");
+    client.set("reconnect.backoff.max.ms", "1000").set("topic.metadata.refresh.interval.ms", "10000");
+    for (name, value) in &config.properties {
+        if let Some((_, ours)) = OURS.iter().find(|(reserved, ours)| name == reserved && value != ours) {
+            return Err(BusError::Config {
+                setting: format!("kafka property {name}"),
+                reason: format!("it is always {ours:?} here: exactly-once rests on it; remove it"),
+            });
+        }
+        let tls = name.starts_with("ssl.") || (name == "security.protocol" && value.to_lowercase().contains("ssl"));
+        if tls && !cfg!(feature = "kafka-tls") {
+            return Err(BusError::Config {
+                setting: format!("kafka property {name}"),
+                reason: "this build has no TLS to Kafka; build with the feature `kafka-tls`".to_owned(),
+            });
+        }
+        client.set(name, value);
+    }
+    client.set("bootstrap.servers", &config.bootstrap).set("allow.auto.create.topics", "false");
+    Ok(client)
+}
+
+/// A consumer; `fetching`: able to be assigned partitions.
+pub fn consumer(config: &KafkaConfig, shared: &Arc<Shared>, fetching: bool) -> Result<BaseConsumer<Watch>, BusError> {
+    let mut client = base(config)?;
+    for (name, value) in [
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        ("auto.offset.reset", "error"),
+        ("check.crcs", "true"),
+        ("fetch.message.max.bytes", MAX_MESSAGE_BYTES),
+        ("receive.message.max.bytes", "100000000"),
+    ] {
+        client.set(name, value);
+    }
+    if fetching {
+        // librdkafka wants a group even for a plain assignment; nothing is ever committed to it.
+        if !config.properties.contains_key("group.id") {
+            client.set("group.id", "tandem");
+        }
+        for (name, value) in [
+            ("fetch.min.bytes", "1"),
+            ("fetch.wait.max.ms", "50"),
+            ("fetch.queue.backoff.ms", "10"),
+            ("fetch.error.backoff.ms", "100"),
+            ("queued.max.messages.kbytes", "32768"),
+        ] {
+            if !config.properties.contains_key(name) {
+                client.set(name, value);
+            }
+        }
+    }
+    client.create_with_context(Watch(Arc::clone(shared))).map_err(|e| trouble("client settings", &e))
+}
+
+/// Settings of a producer whose acknowledgement means: all in-sync replicas have it, once.
+pub fn producer_config(config: &KafkaConfig) -> Result<ClientConfig, BusError> {
+    let mut client = base(config)?;
+    for (name, value) in [
+        ("enable.idempotence", "true"),
+        ("acks", "all"),
+        // A record waits for its broker as long as it takes; the bounded queue is what stops the writer.
+        ("message.timeout.ms", "0"),
+        ("message.max.bytes", MAX_MESSAGE_BYTES),
+    ] {
+        client.set(name, value);
+    }
+    for (name, value) in [
+        ("linger.ms", "0"),
+        ("batch.size", "1000000"),
+        ("queue.buffering.max.messages", "100000"),
+        ("queue.buffering.max.kbytes", "65536"),
+        ("compression.type", "none"),
+    ] {
+        if !config.properties.contains_key(name) {
+            client.set(name, value);
+        }
+    }
+    Ok(client)
+}
+
+/// Settings of the administrating client.
+pub fn admin_config(config: &KafkaConfig) -> Result<ClientConfig, BusError> {
+    base(config)
+}
+
+/// Asks the brokers now and then whether they are there, until the bus stops.
+pub fn probe(asking: &BaseConsumer<Watch>, shared: &Shared) {
+    let nothing = Mutex::new(());
+    while !shared.is_stopped() {
+        let topic = lock(&shared.probe_topic).clone().unwrap_or_else(|| "tandem-probe".to_owned());
+        match asking.fetch_metadata(Some(&topic), Duration::from_secs(3)) {
+            Ok(_) => shared.note_back(),
+            Err(error) => shared.note_away(&error.to_string()),
+        }
+        if !shared.is_stopped() {
+            drop(shared.stop_signal.wait_timeout(lock(&nothing), PROBE));
+        }
+    }
+}
+
+/// True for what passes by itself.
+pub fn is_passing(code: Code) -> bool {
+    matches!(
+        code,
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::Resolve
+            | Code::OperationTimedOut
+            | Code::MessageTimedOut
+            | Code::TimedOutQueue
+            | Code::RequestTimedOut
+            | Code::BrokerNotAvailable
+            | Code::LeaderNotAvailable
+            | Code::NotLeaderForPartition
+            | Code::ReplicaNotAvailable
+            | Code::NotEnoughReplicas
+            | Code::NotEnoughReplicasAfterAppend
+            | Code::NetworkException
+            | Code::CoordinatorLoadInProgress
+            | Code::CoordinatorNotAvailable
+            | Code::NotCoordinator
+            | Code::KafkaStorageError
+            | Code::NotController
+            | Code::PreferredLeaderNotAvailable
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
+    )
+}
+
+/// True where the brokers say that there is no such topic (any more).
+pub fn is_unknown_topic(code: Code) -> bool {
+    matches!(code, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition)
+}
+
+/// A library error in our words.
+pub fn trouble(what: &str, error: &KafkaError) -> BusError {
+    let (what, reason) = (what.to_owned(), error.to_string());
+    match error.rdkafka_error_code() {
+        Some(code) if is_passing(code) => BusError::Away { what, reason },
+        _ => BusError::Kafka { what, reason },
+    }
+}
