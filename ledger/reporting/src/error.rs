@@ -18,7 +18,9 @@ pub enum EngineError {
         message: String,
     },
     /// The database holds a schema that this binary does not know.
-    #[error("database {database} has reporting schema {found}, this binary knows {known}; run the newer binary, or name another database")]
+    #[error(
+        "database {database} has reporting schema {found}, this binary knows {known}; run the newer binary, or name another database"
+    )]
     NewerSchema { database: String, found: u32, known: u32 },
     /// A setting is wrong.
     #[error("reporting setting {setting}: {reason}")]
@@ -55,7 +57,10 @@ impl EngineError {
             // Out of memory, too many parts, disk full, timeouts, cancelled, cannot write, table read-only: the
             // surroundings. Everything else is a statement that will be refused again.
             Self::Refused { code, .. } => {
-                matches!(code, Some(23 | 74 | 75 | 76 | 159 | 164 | 202 | 209 | 210 | 236 | 241 | 242 | 243 | 252 | 394))
+                matches!(
+                    code,
+                    Some(23 | 74 | 75 | 76 | 159 | 164 | 202 | 209 | 210 | 236 | 241 | 242 | 243 | 252 | 394)
+                )
             }
             Self::NewerSchema { .. } | Self::Config { .. } => false,
         }

@@ -29,12 +29,25 @@ const ADVICE: &str = "run `tandem engine fetch` (178 MB, once), or set TANDEM_CH
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
     /// npm is at work; it does not say how far it is.
-    Npm { elapsed: Duration },
+    Npm {
+        elapsed: Duration,
+    },
     /// npm was not to be had, for this reason; HTTPS is next.
-    NpmFailed { why: String },
-    Downloading { done: u64, total: u64 },
-    Checking { done: u64, total: u64 },
-    Unpacking { done: u64, total: u64 },
+    NpmFailed {
+        why: String,
+    },
+    Downloading {
+        done: u64,
+        total: u64,
+    },
+    Checking {
+        done: u64,
+        total: u64,
+    },
+    Unpacking {
+        done: u64,
+        total: u64,
+    },
 }
 
 /// `TANDEM_CHDB`, else beside this binary, else the cache folder.
@@ -159,13 +172,22 @@ fn https(work: &Path, progress: &mut dyn FnMut(Progress)) -> Result<PathBuf, Str
     let registry = ["npm_config_registry", "NPM_CONFIG_REGISTRY"].iter().find_map(|name| std::env::var(name).ok());
     let registry = registry.filter(|r| !r.is_empty()).unwrap_or_else(|| REGISTRY.to_owned());
     let url = format!("{}/{ARCHIVE_PATH}", registry.trim_end_matches('/'));
-    let mut response = ureq::get(&url).call().map_err(|e| format!("{url}: {e}"))?;
+    let mut response = agent().get(&url).call().map_err(|e| format!("{url}: {e}"))?;
     let mut body = response.body_mut().with_config().limit(ARCHIVE_BYTES + 1).reader();
     let path = work.join("archive.tgz");
     let mut file = File::create(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let shown = |done| Progress::Downloading { done, total: ARCHIVE_BYTES };
     copy(&mut body, &mut file, &mut |done| progress(shown(done))).map_err(|e| format!("{url}: {e}"))?;
     Ok(path)
+}
+
+/// HTTPS by the authorities the system trusts, so that a site's own proxy certificate counts.
+fn agent() -> ureq::Agent {
+    let found = rustls_native_certs::load_native_certs().certs;
+    let certs = found.iter().map(|c| ureq::tls::Certificate::from_der(c).to_owned()).collect::<Vec<_>>();
+    let tls = ureq::tls::TlsConfig::builder();
+    let tls = if certs.is_empty() { tls } else { tls.root_certs(ureq::tls::RootCerts::from(certs)) };
+    ureq::Agent::config_builder().tls_config(tls.build()).build().new_agent()
 }
 
 fn check(archive: &Path, progress: &mut dyn FnMut(Progress)) -> Result<(), EngineError> {

@@ -377,3 +377,6 @@ impl LevelRow<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,7 +56,9 @@ async fn version(session: &mut Session) -> Result<u32, EngineError> {
 pub async fn incarnation(session: &mut Session) -> Result<String, EngineError> {
     let found = session
         .db()
-        .query("SELECT toString(incarnation) FROM schema_versions WHERE version = 1 ORDER BY applied, incarnation LIMIT 1")
+        .query(
+            "SELECT toString(incarnation) FROM schema_versions WHERE version = 1 ORDER BY applied, incarnation LIMIT 1",
+        )
         .fetch_one::<String>()
         .await;
     found.map_err(|e| session.error("reading the database's incarnation", &e))

@@ -7,8 +7,8 @@ mod child;
 mod http;
 mod request;
 
-pub(crate) use request::{identifier, quote};
 pub use child::{Embedded, EmbeddedConfig, Endpoint};
+pub(crate) use request::{identifier, quote};
 
 use chdb::Engine;
 use std::io::{BufRead as _, Write as _};

@@ -6,9 +6,26 @@ pub const MAX_BODY: usize = 256 << 20;
 
 /// Names in the query string that steer us and are no settings of the engine.
 const NOT_SETTINGS: &[&str] = &[
-    "query", "database", "default_format", "decompress", "compress", "query_id", "session_id", "session_timeout",
-    "session_check", "role", "user", "password", "wait_end_of_query", "buffer_size", "enable_http_compression",
-    "http_zlib_compression_level", "client_protocol_version", "send_progress_in_http_headers", "quota_key", "stacktrace",
+    "query",
+    "database",
+    "default_format",
+    "decompress",
+    "compress",
+    "query_id",
+    "session_id",
+    "session_timeout",
+    "session_check",
+    "role",
+    "user",
+    "password",
+    "wait_end_of_query",
+    "buffer_size",
+    "enable_http_compression",
+    "http_zlib_compression_level",
+    "client_protocol_version",
+    "send_progress_in_http_headers",
+    "quota_key",
+    "stacktrace",
 ];
 
 /// A request, taken apart.
@@ -94,7 +111,10 @@ pub fn insert_text(text: &[u8]) -> Option<InsertText<'_>> {
         return None;
     }
     while let Some((start, word)) = words.next() {
-        if word.eq_ignore_ascii_case(b"select") || word.eq_ignore_ascii_case(b"values") || word.eq_ignore_ascii_case(b"with") {
+        if word.eq_ignore_ascii_case(b"select")
+            || word.eq_ignore_ascii_case(b"values")
+            || word.eq_ignore_ascii_case(b"with")
+        {
             return None;
         }
         if word.eq_ignore_ascii_case(b"format") {
@@ -179,12 +199,11 @@ pub fn decompress(mut body: &[u8]) -> Result<Vec<u8>, String> {
     let mut out = Vec::with_capacity(body.len().saturating_mul(3).min(MAX_BODY));
     while !body.is_empty() {
         let header = body.get(16..25).ok_or("compressed body: a block header is cut off")?;
-        let size = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]) as usize;
+        let size =
+            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]) as usize;
         let (packed, raw) = (size(1), size(5));
-        let data = (packed >= 9)
-            .then(|| body.get(25..16 + packed))
-            .flatten()
-            .ok_or("compressed body: a block is cut off")?;
+        let data =
+            (packed >= 9).then(|| body.get(25..16 + packed)).flatten().ok_or("compressed body: a block is cut off")?;
         if out.len() + raw > MAX_BODY {
             return Err(format!("compressed body: unpacks to more than {MAX_BODY} bytes; send smaller batches"));
         }
@@ -220,7 +239,10 @@ mod tests {
             parts("INSERT INTO a.`format x`(b, c) FORMAT RowBinary\n format \n"),
             Some(("INSERT INTO a.`format x`(b, c) ", "RowBinary", " format \n"))
         );
-        assert_eq!(parts("-- format\n/* x */ insert into t format CSV 1,2"), Some(("-- format\n/* x */ insert into t ", "CSV", "1,2")));
+        assert_eq!(
+            parts("-- format\n/* x */ insert into t format CSV 1,2"),
+            Some(("-- format\n/* x */ insert into t ", "CSV", "1,2"))
+        );
         assert_eq!(parts("INSERT INTO t SELECT 1 FORMAT Null"), None);
         assert_eq!(parts("INSERT INTO t VALUES ('FORMAT CSV')"), None);
         assert_eq!(parts("SELECT 1 FORMAT JSON"), None);

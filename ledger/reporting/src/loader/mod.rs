@@ -3,8 +3,11 @@
 //! forgotten the token, the range is deleted, loaded anew and its rollups built again. Never loads beyond what the
 //! ledger has booked. It reads frames through [`Frames`] and changes no log.
 
+mod bus;
 mod note;
 mod send;
+
+pub use self::bus::BusFrames;
 
 use crate::engine::{Engine, Session};
 use crate::error::EngineError;
@@ -59,10 +62,14 @@ pub enum LoadError {
     #[error("stream {stream}: {source}")]
     Frames { stream: String, source: FramesError },
     /// The log no longer gives what the note says was there.
-    #[error("stream {stream}: the noted range ends before {wanted:?}, but the log gave frame {found}; run `tandem ledger verify`")]
+    #[error(
+        "stream {stream}: the noted range ends before {wanted:?}, but the log gave frame {found}; run `tandem ledger verify`"
+    )]
     RangeChanged { stream: String, wanted: Position, found: u64 },
     /// A correction names a call whose rows are not in the engine.
-    #[error("stream {stream}: the call at {at:?} corrects the one at {based_on:?}, of which the engine has no rows; reload the stream (`tandem report reload`)")]
+    #[error(
+        "stream {stream}: the call at {at:?} corrects the one at {based_on:?}, of which the engine has no rows; reload the stream (`tandem report reload`)"
+    )]
     BaseMissing { stream: String, at: Position, based_on: Position },
 }
 
@@ -256,7 +263,8 @@ impl Loader {
         stream.file.note.loaded = to;
         stream.file.note.pending = None;
         // The frame in `ahead`, if any, lies behind the mark and would be passed over.
-        stream.file.note.mark = if stream.ahead.is_none() { stream.frames.mark() } else { stream.file.note.mark.take() };
+        stream.file.note.mark =
+            if stream.ahead.is_none() { stream.frames.mark() } else { stream.file.note.mark.take() };
         stream.file.save()?;
         Ok(step)
     }
@@ -413,7 +421,8 @@ async fn take_back(
     if replaced.is_empty() {
         return Ok(());
     }
-    let stored: Vec<_> = replaced.iter().filter(|(_, based_on, _)| *based_on < from).map(|(_, b, id)| (*b, *id)).collect();
+    let stored: Vec<_> =
+        replaced.iter().filter(|(_, based_on, _)| *based_on < from).map(|(_, b, id)| (*b, *id)).collect();
     let (old_attempts, old_levels) = send::rows_at(session, stream, &stored).await?;
     let replacement: HashMap<Position, Position> = replaced.iter().map(|(at, based_on, _)| (*based_on, *at)).collect();
     let mut unfound: HashSet<Position> = replacement.keys().copied().collect();

@@ -70,7 +70,10 @@ impl NoteFile {
         if note.stream == stream && note.incarnation == incarnation {
             Ok(Self { path, note, known: true })
         } else {
-            tracing::warn!(stream, "the reporting database is another one than the loader knew: loading from the start");
+            tracing::warn!(
+                stream,
+                "the reporting database is another one than the loader knew: loading from the start"
+            );
             Ok(Self { path, note: fresh, known: false })
         }
     }

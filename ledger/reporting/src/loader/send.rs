@@ -146,7 +146,8 @@ fn hour(micros: i64) -> u32 {
 }
 
 async fn hours_of(session: &mut Session, condition: &Condition) -> Result<Vec<u32>, EngineError> {
-    let sql = format!("SELECT DISTINCT toUnixTimestamp(toStartOfHour(started, 'UTC')) AS h FROM attempts WHERE {IN_RANGE}");
+    let sql =
+        format!("SELECT DISTINCT toUnixTimestamp(toStartOfHour(started, 'UTC')) AS h FROM attempts WHERE {IN_RANGE}");
     let query = condition.bind(session.db().query(&sql));
     query.fetch_all::<u32>().await.map_err(|e| session.error("looking for loaded rows", &e))
 }

@@ -138,11 +138,7 @@ pub async fn sql(session: &mut Session, text: &str, format: &str) -> Result<Vec<
     collect(session, client.query_raw(text), format).await
 }
 
-async fn collect(
-    session: &mut Session,
-    query: clickhouse::query::Query,
-    format: &str,
-) -> Result<Vec<u8>, EngineError> {
+async fn collect(session: &mut Session, query: clickhouse::query::Query, format: &str) -> Result<Vec<u8>, EngineError> {
     let mut out = Vec::new();
     let result = async {
         let mut bytes = query.fetch_bytes(format)?;

@@ -95,7 +95,9 @@ fn condition(site: &str, cuts: &[Cut]) -> String {
     let quote = crate::door::quote;
     let streams: Vec<String> = cuts
         .iter()
-        .map(|cut| format!("(stream = {} AND (seq, idx) < ({}, {}))", quote(&cut.stream), cut.before.seq, cut.before.index))
+        .map(|cut| {
+            format!("(stream = {} AND (seq, idx) < ({}, {}))", quote(&cut.stream), cut.before.seq, cut.before.index)
+        })
         .collect();
     let streams = if streams.is_empty() { "0".to_owned() } else { streams.join(" OR ") };
     format!("site = {} AND ({streams})", quote(site))
@@ -135,8 +137,17 @@ pub async fn check_rollups(session: &mut Session) -> Result<Vec<RollupCheck>, En
 const CALL_KEYS: &str = "hour, site, customer, destination, sell_currency, buy_currency, result";
 const VENDOR_KEYS: &str = "hour, site, vendor, destination, sell_currency, buy_currency, result";
 const FIGURES: [&str; 11] = [
-    "calls_n", "answered_n", "talk_sum", "billed_sell_sum", "billed_buy_sum", "pdd_sum", "pdd_n", "revenue", "cost",
-    "revenue_provisional", "cost_provisional",
+    "calls_n",
+    "answered_n",
+    "talk_sum",
+    "billed_sell_sum",
+    "billed_buy_sum",
+    "pdd_sum",
+    "pdd_n",
+    "revenue",
+    "cost",
+    "revenue_provisional",
+    "cost_provisional",
 ];
 
 /// Unrated sides of one reason.

@@ -19,7 +19,7 @@ fn loader(engine: &Engine, dir: &Path, memory: &Memory, rows: usize) -> Loader {
     loader
 }
 
-fn load_all(loader: &mut Loader) -> u64 {
+pub fn load_all(loader: &mut Loader) -> u64 {
     let mut rows = 0;
     loop {
         let step = loader.step(&all).unwrap();
@@ -30,9 +30,12 @@ fn load_all(loader: &mut Loader) -> u64 {
     }
 }
 
+/// Side, level, account, currency.
+type Key = (String, u8, String, String);
+
 /// By plain loops over the log, what the engine must say.
 fn expected(calls: &[RatedCall]) -> (i64, i64, Vec<SideTotal>) {
-    let mut sums: BTreeMap<(String, u8, String, String), (i64, i64, i128, i128)> = BTreeMap::new();
+    let mut sums: BTreeMap<Key, (i64, i64, i128, i128)> = BTreeMap::new();
     let mut attempts = 0;
     for rated in calls {
         attempts += rated.call.attempts.len() as i64;
@@ -49,7 +52,15 @@ fn expected(calls: &[RatedCall]) -> (i64, i64, Vec<SideTotal>) {
     let mut sides: Vec<SideTotal> = sums
         .into_iter()
         .map(|((side, level, account, currency), (xdrs, billed_us, net, provisional_net))| SideTotal {
-            side, level, account, currency, xdrs, billed_us, net, provisional_net, tax_total: 0,
+            side,
+            level,
+            account,
+            currency,
+            xdrs,
+            billed_us,
+            net,
+            provisional_net,
+            tax_total: 0,
         })
         .collect();
     sides.sort();
@@ -62,7 +73,7 @@ fn found(engine: &Engine) -> Totals {
     run(totals(&mut session, "main", &[cut])).unwrap()
 }
 
-fn assert_ties(engine: &Engine, memory: &Memory) {
+pub fn assert_ties(engine: &Engine, memory: &Memory) {
     let found = found(engine);
     let (calls, attempts, sides) = expected(&current(&memory.frames.lock().unwrap()));
     assert_eq!((found.calls, found.attempts), (calls, attempts));
@@ -199,7 +210,10 @@ fn a_server_that_may_have_forgotten_the_token_gets_the_range_deleted_and_loaded_
     std::fs::write(&note, json.to_string()).unwrap();
     run(async {
         let mut session = engine.session();
-        session.execute("damage", "ALTER TABLE attempts DELETE WHERE seq % 2 = 0 SETTINGS mutations_sync = 2").await.unwrap();
+        session
+            .execute("damage", "ALTER TABLE attempts DELETE WHERE seq % 2 = 0 SETTINGS mutations_sync = 2")
+            .await
+            .unwrap();
     });
     load_all(&mut loader(&engine, dir.path(), &memory, 100_000));
     assert_eq!(found(&engine).rows, rows);

@@ -2,6 +2,7 @@
 //! skip, when the engine cannot be found.
 
 mod door;
+mod from_bus;
 mod load;
 mod report;
 mod sample;

@@ -1,11 +1,13 @@
 //! The reports against plain loops over the same calls: rollup and base table give the same figures, all exact.
 
-use super::sample::{DAY, Memory, STREAM, all, current, currency, stream};
+use super::sample::{DAY, Memory, STREAM, all, currency, current, stream};
 use super::{engine, run};
 use facts::Amount;
 use facts::xdr::{RatedCall, Side};
 use reporting::loader::Loader;
-use reporting::reports::{Figures, Filter, Line, ReportName, Search, Source, export, live, report, search, sql, suspense};
+use reporting::reports::{
+    Figures, Filter, Line, ReportName, Search, Source, export, live, report, search, sql, suspense,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -101,7 +101,17 @@ pub fn price(call: Call, dice: &mut Dice) -> RatedCall {
     let destination = format!("Country {} Mobile", dice.roll(60));
     let sell_currency = if customer.is_multiple_of(5) { "EUR" } else { "USD" };
     let unrated = (dice.roll(40) == 0).then_some(Unrated::NoRate);
-    let mut xdrs = vec![xdr(&call, Side::Sell, 0, None, &format!("customer{customer}"), sell_currency, &destination, unrated, dice)];
+    let mut xdrs = vec![xdr(
+        &call,
+        Side::Sell,
+        0,
+        None,
+        &format!("customer{customer}"),
+        sell_currency,
+        &destination,
+        unrated,
+        dice,
+    )];
     if customer == 3 {
         xdrs.push(xdr(&call, Side::Sell, 1, None, "reseller3-end", "USD", &destination, None, dice));
     }
