@@ -1,1 +1,28 @@
-//! ledger
+//! The ledger process: books what the raters write and what people order into `ledger.SITE`, keeps the balances as
+//! the fold of it, answers questions, and proves itself. The money's rules are in `accounting`; this crate does the
+//! reading, writing and waiting.
+
+pub mod api;
+pub mod error;
+pub mod fold;
+pub mod follower;
+pub mod frames;
+pub mod http;
+pub mod orders;
+pub mod poster;
+pub mod rated;
+pub mod run;
+pub mod shared;
+pub mod snapshot;
+pub mod streams;
+pub mod verify;
+pub mod view;
+
+pub use accounting::{Balance, Payment, Total, TrialRow};
+pub use api::{EntryFilter, EntryPage, EntryRow, Order, Page, Receipt, Status};
+pub use error::LedgerError;
+pub use follower::Follower;
+pub use orders::{OrderError, Orders};
+pub use run::{Door, LedgerOptions, door, run, spawn};
+pub use verify::{Break, BreakKind, Report, verify};
+pub use view::{ConfigNow, LedgerView, View};

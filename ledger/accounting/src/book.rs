@@ -127,6 +127,11 @@ impl Book {
         Ok(Applied::Counted)
     }
 
+    /// True when the entry would keep every balance in the range.
+    pub fn fits(&self, entry: &LedgerEntry) -> bool {
+        self.lines.fit(&entry.postings)
+    }
+
     /// Says what `apply_entry` would say of an order of a person, without applying it.
     pub fn known_order(&self, entry: &LedgerEntry) -> Option<Result<Position, Position>> {
         let old = self.origins.get(&entry.origin_id)?;

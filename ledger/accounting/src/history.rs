@@ -87,9 +87,40 @@ impl History {
         self.complete_from
     }
 
-    /// A history that begins at `at`, because what stands before it was taken from a snapshot.
-    pub fn starting_at(at: Position) -> Self {
-        Self { complete_from: at, ..Self::default() }
+    /// Appends the whole history.
+    pub fn dump(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&pack(self.complete_from).to_le_bytes());
+        out.extend_from_slice(&(self.accounts.len() as u64).to_le_bytes());
+        for (account, list) in &self.accounts {
+            out.extend_from_slice(&(account.len() as u64).to_le_bytes());
+            out.extend_from_slice(account.as_bytes());
+            out.extend_from_slice(&(list.len() as u64).to_le_bytes());
+            list.iter().for_each(|at| out.extend_from_slice(&at.to_le_bytes()));
+        }
+    }
+
+    /// Reads what `dump` wrote; `None` when it is something else. Every byte must be used.
+    pub fn load(bytes: &[u8]) -> Option<Self> {
+        let mut rest = bytes;
+        let number = |rest: &mut &[u8]| -> Option<u64> {
+            let (first, after) = rest.split_first_chunk::<8>()?;
+            *rest = after;
+            Some(u64::from_le_bytes(*first))
+        };
+        let mut this = Self { complete_from: unpack(number(&mut rest)?), ..Self::default() };
+        for _ in 0..number(&mut rest)? {
+            let length = usize::try_from(number(&mut rest)?).ok()?;
+            let (name, after) = rest.split_at_checked(length)?;
+            rest = after;
+            let account = std::str::from_utf8(name).ok()?;
+            let mut list = Vec::new();
+            for _ in 0..number(&mut rest)? {
+                list.push(number(&mut rest)?);
+            }
+            this.len += list.len();
+            this.accounts.insert(account.into(), list);
+        }
+        rest.is_empty().then_some(this)
     }
 }
 
@@ -109,5 +140,11 @@ mod tests {
         assert_eq!(acme, (26..=51).collect::<Vec<_>>());
         assert_eq!(history.of("beta").len(), 26);
         assert_eq!(history.of("nobody").len(), 0);
+        let mut bytes = Vec::new();
+        history.dump(&mut bytes);
+        let again = History::load(&bytes).unwrap();
+        assert_eq!(again.complete_from(), history.complete_from());
+        assert!(again.of("beta").eq(history.of("beta")));
+        assert!((0..bytes.len()).all(|cut| History::load(&bytes[..cut]).is_none()));
     }
 }

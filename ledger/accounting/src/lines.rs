@@ -107,6 +107,21 @@ impl Lines {
         Ok(())
     }
 
+    /// True when `post` would add them.
+    pub fn fit(&self, postings: &[Posting]) -> bool {
+        let sum = |posting: &Posting| -> Option<i128> {
+            let hash = hash_of(&self.hasher, posting);
+            let line = self.table.find(hash, |&n| self.lines[n as usize].is(posting)).map(|&n| &self.lines[n as usize]);
+            let credits = posting.amount.0 < 0;
+            let mut sum = line.map_or(0, |line| if credits { line.credit } else { line.debit });
+            for other in postings.iter().filter(|p| (p.amount.0 < 0) == credits && line_of(p) == line_of(posting)) {
+                sum = sum.checked_add(other.amount.0.checked_abs()?)?;
+            }
+            Some(sum)
+        };
+        postings.iter().all(|posting| sum(posting).is_some_and(|sum| sum <= SUM_MAX))
+    }
+
     fn add(&mut self, line: u32, amount: i128) -> Result<(), OutOfRange> {
         let line = &mut self.lines[line as usize];
         let (side, size) = if amount < 0 {
@@ -265,6 +280,10 @@ fn page_of(posting: &Posting) -> u16 {
     (u16::from(first[0]) << 4) | u16::from(first[1] >> 4)
 }
 
+fn line_of(x: &Posting) -> (Gl, &str, &str, &str, Currency) {
+    (x.gl, &x.account, &x.product, &x.destination, x.currency)
+}
+
 fn hash_of(hasher: &DefaultHashBuilder, x: &Posting) -> u64 {
     hasher.hash_one((x.gl as u8, x.account.as_str(), x.product.as_str(), x.destination.as_str(), x.currency))
 }
@@ -312,6 +331,8 @@ mod tests {
         let mut lines = Lines::default();
         lines.post(&[posting(Gl::Cost, "", SUM_MAX)]).unwrap();
         let root = lines.root();
+        assert!(!lines.fit(&[posting(Gl::Revenue, "", -5), posting(Gl::Cost, "", 5)]));
+        assert!(lines.fit(&[posting(Gl::Revenue, "", -5), posting(Gl::Cost, "", -5)]));
         let refused = lines.post(&[posting(Gl::Revenue, "", -5), posting(Gl::Cost, "", 5)]);
         assert_eq!(refused, Err(OutOfRange));
         assert_eq!(lines.post(&[posting(Gl::Cost, "", i128::MIN)]), Err(OutOfRange));

@@ -1,0 +1,53 @@
+//! What stops the ledger or a reader of it. Orders that may not be booked are no errors: see `accounting::PayRefusal`.
+
+use accounting::BookError;
+use bus::BusError;
+use bus::stream::StreamError;
+use facts::xdr::Position;
+use schemas::DecodeError;
+use smol_str::SmolStr;
+use std::path::PathBuf;
+
+/// Broken surroundings or a broken log.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    #[error(transparent)]
+    Stream(StreamError),
+    #[error("{stream} frame {seq}: {error}; run `tandem ledger verify`")]
+    Frame { stream: SmolStr, seq: u64, error: DecodeError },
+    #[error("{stream} item {}/{}: {error}; run `tandem ledger verify`", at.seq, at.index)]
+    Item { stream: SmolStr, at: Position, error: DecodeError },
+    #[error("{stream} item {}/{}: {error}; run `tandem ledger verify`", at.seq, at.index)]
+    Book { stream: SmolStr, at: Position, error: BookError },
+    #[error("{stream} frame {seq} is not in the log any more; restore the log from a backup")]
+    Missing { stream: SmolStr, seq: u64 },
+    #[error("{what} {}: {source}", path.display())]
+    File { what: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("a sum in {what} is beyond the integer range")]
+    Range { what: &'static str },
+    #[error("the ledger has stopped: {0}")]
+    Stopped(String),
+}
+
+impl From<StreamError> for LedgerError {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Bus(error) => Self::Bus(error),
+            other => Self::Stream(other),
+        }
+    }
+}
+
+impl LedgerError {
+    /// True where going on later from the log may help (broker or space back).
+    pub fn is_retriable(&self) -> bool {
+        matches!(self, Self::Bus(error) if error.is_retriable())
+    }
+
+    /// True when the bus was told to stop.
+    pub fn is_stop(&self) -> bool {
+        matches!(self, Self::Bus(BusError::Stopped))
+    }
+}

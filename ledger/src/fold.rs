@@ -1,0 +1,81 @@
+//! The ledger's state in memory: book, history of accounts, where its frames stand. The same for whoever writes the
+//! stream and whoever only reads it.
+
+use accounting::{Applied, Book, BookError, History};
+use facts::LedgerEntry;
+use facts::entry::LedgerItem;
+use facts::xdr::Position;
+use schemas::FrameView;
+use smol_str::SmolStr;
+
+use crate::error::LedgerError;
+
+/// Book, history and frame offsets of one ledger stream.
+#[derive(Clone, Debug)]
+pub struct Fold {
+    stream: SmolStr,
+    pub book: Book,
+    pub history: History,
+    /// Offset in the topic of frame n+1.
+    pub offsets: Vec<u64>,
+}
+
+impl Fold {
+    pub fn new(stream: SmolStr) -> Self {
+        Self { stream, book: Book::new(), history: History::default(), offsets: Vec::new() }
+    }
+
+    pub fn stream(&self) -> &SmolStr {
+        &self.stream
+    }
+
+    /// Folds an accepted frame that stands at `offset`.
+    pub fn frame(&mut self, frame: &FrameView<'_>, offset: u64) -> Result<(), LedgerError> {
+        let seq = frame.header.seq;
+        let failed = |error| LedgerError::Frame { stream: self.stream.clone(), seq, error };
+        frame.expect_items(schemas::ledger::ITEMS).map_err(failed)?;
+        for index in 0..frame.len() {
+            let at = Position { seq, index: index as u32 };
+            let item = frame
+                .item(index)
+                .and_then(|(public, private)| schemas::ledger::decode_item(public, private))
+                .map_err(|error| LedgerError::Item { stream: self.stream.clone(), at, error })?;
+            self.item(at, &item)?;
+        }
+        self.durable(seq, offset);
+        Ok(())
+    }
+
+    /// Notes where a frame stands.
+    pub fn durable(&mut self, seq: u64, offset: u64) {
+        let place = usize::try_from(seq).unwrap_or(usize::MAX);
+        if place == self.offsets.len() + 1 {
+            self.offsets.push(offset);
+        }
+    }
+
+    /// Folds one item.
+    pub fn item(&mut self, at: Position, item: &LedgerItem) -> Result<(), LedgerError> {
+        let failed = |stream: &SmolStr, error| LedgerError::Book { stream: stream.clone(), at, error };
+        match item {
+            LedgerItem::Entry(entry) => drop(self.entry(at, entry).map_err(|e| failed(&self.stream, e))?),
+            other => drop(self.book.apply(at, other).map_err(|e| failed(&self.stream, e))?),
+        }
+        Ok(())
+    }
+
+    /// Folds one entry.
+    pub fn entry(&mut self, at: Position, entry: &LedgerEntry) -> Result<Applied, BookError> {
+        let applied = self.book.apply_entry(at, entry)?;
+        if applied == Applied::Counted {
+            self.history.note(at, entry);
+        }
+        Ok(applied)
+    }
+
+    /// Offset of a durable frame.
+    pub fn offset_of(&self, seq: u64) -> Option<u64> {
+        let place = usize::try_from(seq).ok()?.checked_sub(1)?;
+        self.offsets.get(place).copied()
+    }
+}

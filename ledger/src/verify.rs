@@ -1,0 +1,251 @@
+//! `tandem ledger verify`: proves the ledger from its own bytes. It reads every record of the ledger stream and of the
+//! xdrs streams, applies the acceptance rule, folds all entries again, compares the roots with the certificates, and
+//! derives every charge anew from the rated calls. It says where the first thing breaks, and what else does. It
+//! changes nothing and trusts no index, snapshot or running process.
+
+use accounting::invariants::check_trial_balance;
+use bus::{Bus, BusError};
+use facts::entry::LedgerItem;
+use facts::ids::OriginId;
+use facts::stream::{Input, VoidReason};
+use facts::xdr::Position;
+use schemas::{FrameView, SchemaIds};
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::error::LedgerError;
+use crate::fold::Fold;
+use crate::streams::{Source, ledger_source};
+
+mod tie;
+mod walk;
+
+use tie::Tie;
+use walk::{Chain, Step};
+
+/// Breaks listed in full; the rest is counted.
+pub const BREAKS_MAX: usize = 1000;
+
+/// What kind of thing is broken.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakKind {
+    /// The log itself cannot be read there.
+    Log,
+    /// A record is no frame and no fence, or an item is none.
+    Unreadable,
+    /// A frame does not follow from the one before it.
+    Chain,
+    /// An entry does not balance, repeats an origin, or leaves the range.
+    Entry,
+    /// A certificate is not the fold of the frames before it.
+    Certificate,
+    /// The ledger says something else than the rated calls come to.
+    Charge,
+    /// The trial balance is not zero.
+    TrialBalance,
+}
+
+/// One thing that is broken, and where.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Break {
+    pub kind: BreakKind,
+    pub stream: SmolStr,
+    /// 0 where no frame can be named.
+    pub seq: u64,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub index: Option<u32>,
+    /// Offset of the record in its topic.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub offset: Option<u64>,
+    /// Embedded log: the file and the byte in it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub file: Option<String>,
+    pub detail: String,
+}
+
+/// What one stream came to.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct StreamReport {
+    pub stream: SmolStr,
+    /// Accepted frames.
+    pub frames: u64,
+    /// Last accepted frame and its hash, hexadecimal.
+    pub seq: u64,
+    pub hash: String,
+    pub items: u64,
+    /// Void records by reason.
+    pub voids: BTreeMap<String, u64>,
+}
+
+/// The proof, or where it fails.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// True when nothing is broken.
+    pub ok: bool,
+    pub ledger: StreamReport,
+    pub xdrs: Vec<StreamReport>,
+    pub entries: u64,
+    pub refused: u64,
+    /// Rated calls and priced sides compared with their entries.
+    pub calls: u64,
+    pub xdrs_compared: u64,
+    /// Sides of amount zero, which make no entry.
+    pub zero: u64,
+    pub certificates: u64,
+    /// Rated calls in the xdrs streams that the ledger has not booked yet.
+    pub not_booked_yet: u64,
+    /// State root of all entries, hexadecimal.
+    pub root: String,
+    /// In the order in which they were found; the first is where to look.
+    pub breaks: Vec<Break>,
+    /// Breaks beyond [`BREAKS_MAX`].
+    pub more_breaks: u64,
+}
+
+impl Report {
+    fn add(&mut self, found: Break) {
+        if self.breaks.len() < BREAKS_MAX { self.breaks.push(found) } else { self.more_breaks += 1 }
+    }
+}
+
+/// Verifies the ledger of `site`. `progress` is told (frames done, frames in the log) now and then. Errors only where
+/// the bus as such is out of reach: whatever is wrong inside the logs stands in the report.
+pub fn verify(
+    bus: &Arc<dyn Bus>,
+    ids: &SchemaIds,
+    site: &str,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Report, LedgerError> {
+    let mut report = Report::default();
+    let source = ledger_source(site);
+    let mut chain = match Chain::open(bus, ids, &source) {
+        Ok(chain) => chain,
+        Err(error) => return log_break(report, &source, error),
+    };
+    let end = bus.end(&source.topic, source.partition)?;
+    let mut fold = Fold::new(source.stream.clone());
+    let mut tie = Tie::new(bus.clone(), ids.clone(), source.clone());
+    loop {
+        let offset = chain.offset();
+        match chain.step() {
+            Step::End => break,
+            Step::Broken(found) => {
+                report.add(found);
+                if chain.stuck() {
+                    break;
+                }
+            }
+            Step::Void => {}
+            Step::Frame(frame) => {
+                fold_frame(&frame, offset, &mut fold, &mut tie, &mut report);
+                if frame.header.seq % 64 == 0 {
+                    progress(offset, end);
+                }
+            }
+        }
+    }
+    progress(end, end);
+    report.ledger = chain.report();
+    report.xdrs = tie.finish(&mut report);
+    if let Err(imbalance) = check_trial_balance(&fold.book) {
+        let detail = format!("the trial balance is not zero: {imbalance}");
+        report.add(Break {
+            kind: BreakKind::TrialBalance,
+            stream: source.stream.clone(),
+            seq: chain.seq(),
+            index: None,
+            offset: None,
+            file: None,
+            detail,
+        });
+    }
+    report.entries = fold.book.counts().all_entries();
+    report.refused = fold.book.counts().refused;
+    report.certificates = fold.book.counts().certificates;
+    report.root = accounting::book::hex(&fold.book.root());
+    report.ok = report.breaks.is_empty();
+    Ok(report)
+}
+
+/// A log that cannot even be opened at its beginning is a break, not an error of the surroundings.
+fn log_break(mut report: Report, source: &Source, error: LedgerError) -> Result<Report, LedgerError> {
+    match error {
+        LedgerError::Bus(error @ (BusError::Damaged { .. } | BusError::TopicLost { .. } | BusError::OffsetOutOfRange { .. })) => {
+            report.add(walk::broken_log(&source.stream, 0, None, &error));
+            Ok(report)
+        }
+        error => Err(error),
+    }
+}
+
+fn fold_frame(frame: &FrameView<'_>, offset: u64, fold: &mut Fold, tie: &mut Tie, report: &mut Report) {
+    let stream = fold.stream().clone();
+    let seq = frame.header.seq;
+    let at_fault = |index: Option<usize>, kind, detail: String| Break {
+        kind,
+        stream: stream.clone(),
+        seq,
+        index: index.map(|index| index as u32),
+        offset: Some(offset),
+        file: None,
+        detail,
+    };
+    if let Err(error) = frame.expect_items(schemas::ledger::ITEMS) {
+        report.add(at_fault(None, BreakKind::Unreadable, error.to_string()));
+        return;
+    }
+    tie.begin(frame.header.seq, &frame.header.inputs);
+    for index in 0..frame.len() {
+        let at = Position { seq, index: index as u32 };
+        let item = frame.item(index).and_then(|(public, private)| schemas::ledger::decode_item(public, private));
+        let item = match item {
+            Ok(item) => item,
+            Err(error) => {
+                report.add(at_fault(Some(index), BreakKind::Unreadable, error.to_string()));
+                continue;
+            }
+        };
+        tie.item(at, offset, &item, fold, report);
+        let kind = match &item {
+            LedgerItem::Certificate { .. } => BreakKind::Certificate,
+            _ => BreakKind::Entry,
+        };
+        if let Err(error) = fold.item(at, &item) {
+            let detail = match error {
+                LedgerError::Book { error, .. } => error.to_string(),
+                error => error.to_string(),
+            };
+            report.add(at_fault(Some(index), kind, detail));
+        }
+    }
+    fold.durable(seq, offset);
+    tie.end(offset, fold, report);
+}
+
+/// Inputs of a frame that are streams.
+fn stream_inputs(inputs: &[Input]) -> impl Iterator<Item = (&SmolStr, Position, Position)> {
+    inputs.iter().filter_map(|input| match input {
+        Input::Stream { stream, from, to } => Some((stream, *from, *to)),
+        Input::Events { .. } => None,
+    })
+}
+
+/// The origin of an item that stands for a charge: an entry with a source, or a refusal.
+fn origin_of(item: &LedgerItem) -> Option<OriginId> {
+    match item {
+        LedgerItem::Entry(entry) => entry.source.as_ref().map(|_| entry.origin_id),
+        LedgerItem::Refused { origin_id, .. } => Some(*origin_id),
+        LedgerItem::Certificate { .. } => None,
+    }
+}
+
+/// Void records that an undisturbed log never has.
+fn alarming(reason: VoidReason) -> bool {
+    !matches!(
+        reason,
+        VoidReason::StaleFence | VoidReason::StaleEpoch | VoidReason::Repeated | VoidReason::UnopenedEpoch
+    )
+}

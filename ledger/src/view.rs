@@ -1,0 +1,181 @@
+//! What others may ask of the ledger: one trait, answered by the process that writes the stream and by a follower
+//! that only reads it. Answers show whole frames only, and what they show is durable.
+
+mod pages;
+
+use accounting::{Balance, Total, TrialRow, views};
+use bus::Bus;
+use facts::config::Config;
+use facts::entry::LedgerItem;
+use facts::ids::CallId;
+use facts::xdr::Position;
+use schemas::{FrameView, SchemaIds};
+use smol_str::SmolStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::api::{EntryFilter, EntryPage, EntryRow, Page, Status};
+use crate::error::LedgerError;
+use crate::fold::Fold;
+use crate::frames::{FrameReader, entries_of_call, ledger_item};
+use crate::shared::Shared;
+
+/// The configuration in force now.
+pub type ConfigNow = Arc<dyn Fn() -> Arc<Config> + Send + Sync>;
+
+/// How long an answer waits for the frames that it shows to become durable.
+const DURABLE_WAIT: Duration = Duration::from_secs(2);
+/// How long an answer waits for a ledger that is starting.
+const READY_WAIT: Duration = Duration::from_secs(5);
+
+/// Questions to a ledger.
+pub trait LedgerView: Send + Sync {
+    /// Balances of one account (empty: unknown) or of all, by account and currency.
+    fn balances(&self, account: Option<&str>) -> Result<Vec<Balance>, LedgerError>;
+    fn trial_balance(&self) -> Result<Vec<TrialRow>, LedgerError>;
+    /// Every balance line: by account, currency, gl, product, destination.
+    fn totals(&self) -> Result<Vec<Total>, LedgerError>;
+    /// Entries in log order or newest first.
+    fn entries(&self, filter: &EntryFilter, page: &Page) -> Result<EntryPage, LedgerError>;
+    /// All entries of one call, in log order.
+    fn entries_for_call(&self, call: CallId) -> Result<Vec<EntryRow>, LedgerError>;
+    /// One entry by its place.
+    fn entry_at(&self, at: Position) -> Result<Option<EntryRow>, LedgerError>;
+    /// How far it is, its root and counts.
+    fn status(&self) -> Result<Status, LedgerError>;
+    /// Waits until everything before `next` of an xdrs stream is booked and durable; false: not within `timeout`.
+    fn wait_booked(&self, stream: &str, next: Position, timeout: Duration) -> bool;
+}
+
+/// Answers from a shared fold and the stream's own log.
+pub struct View {
+    shared: Arc<Shared>,
+    stream: SmolStr,
+    config: ConfigNow,
+    frames: Mutex<FrameReader>,
+}
+
+impl View {
+    pub fn new(
+        shared: Arc<Shared>,
+        bus: Arc<dyn Bus>,
+        ids: SchemaIds,
+        topic: String,
+        partition: u32,
+        config: ConfigNow,
+    ) -> Self {
+        let stream = shared.fold().stream().clone();
+        let frames = Mutex::new(FrameReader::new(bus, ids, stream.clone(), topic, partition));
+        Self { shared, stream, config, frames }
+    }
+
+    /// Asks the fold, then waits until all that the answer shows is durable. While the log is away that takes longer
+    /// than anyone should wait; the answer is then given all the same, and `status` says `in_flight`.
+    fn settled<T>(&self, ask: impl FnOnce(&mut Fold) -> T) -> Result<T, LedgerError> {
+        if !self.shared.wait_until(Instant::now() + READY_WAIT, |p| p.ready) {
+            let trouble = self.shared.progress_now().trouble;
+            return Err(LedgerError::Stopped(trouble.unwrap_or_else(|| "it is still reading its log".into())));
+        }
+        let (answer, seen) = {
+            let mut fold = self.shared.fold();
+            (ask(&mut fold), self.shared.built())
+        };
+        let deadline = Instant::now() + DURABLE_WAIT;
+        self.shared.wait_until(deadline, |p| p.state.seq() >= seen || p.trouble.is_some());
+        Ok(answer)
+    }
+
+    fn offset(&self, seq: u64) -> Option<u64> {
+        self.shared.fold().offset_of(seq)
+    }
+
+    fn read<T>(
+        &self,
+        seq: u64,
+        read: impl FnOnce(&FrameView<'_>) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        let missing = || LedgerError::Missing { stream: self.stream.clone(), seq };
+        let offset = self.offset(seq).ok_or_else(missing)?;
+        let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        read(&frames.frame(seq, offset)?)
+    }
+}
+
+impl LedgerView for View {
+    fn balances(&self, account: Option<&str>) -> Result<Vec<Balance>, LedgerError> {
+        let config = (self.config)();
+        let rows = self.settled(|fold| match account {
+            Some(account) => views::balances_of(&fold.book, &config, account),
+            None => views::balances(&fold.book, &config),
+        })?;
+        rows.ok_or(LedgerError::Range { what: "the balances" })
+    }
+
+    fn trial_balance(&self) -> Result<Vec<TrialRow>, LedgerError> {
+        let rows = self.settled(|fold| views::trial_balance(&fold.book))?;
+        rows.ok_or(LedgerError::Range { what: "the trial balance" })
+    }
+
+    fn totals(&self) -> Result<Vec<Total>, LedgerError> {
+        self.settled(|fold| views::totals(&fold.book))
+    }
+
+    fn entries(&self, filter: &EntryFilter, page: &Page) -> Result<EntryPage, LedgerError> {
+        self.page(filter, page)
+    }
+
+    fn entries_for_call(&self, call: CallId) -> Result<Vec<EntryRow>, LedgerError> {
+        let frames = self.settled(|fold| fold.book.frames_of(call))?;
+        let mut rows = Vec::new();
+        for seq in frames {
+            if self.offset(seq).is_none() {
+                // Still on its way to the log: not to be shown yet.
+                break;
+            }
+            self.read(seq, |frame| {
+                let booked_at = frame.header.booked_at;
+                entries_of_call(&self.stream, frame, call, |at, entry| {
+                    rows.push(EntryRow::new(&self.stream, at, booked_at, &entry));
+                })
+            })?;
+        }
+        Ok(rows)
+    }
+
+    fn entry_at(&self, at: Position) -> Result<Option<EntryRow>, LedgerError> {
+        if self.offset(at.seq).is_none() {
+            return Ok(None);
+        }
+        self.read(at.seq, |frame| {
+            if at.index as usize >= frame.len() {
+                return Ok(None);
+            }
+            Ok(match ledger_item(&self.stream, frame, at.index as usize)? {
+                LedgerItem::Entry(entry) => Some(EntryRow::new(&self.stream, at, frame.header.booked_at, &entry)),
+                _ => None,
+            })
+        })
+    }
+
+    fn status(&self) -> Result<Status, LedgerError> {
+        let (root, counts) = self.settled(|fold| (fold.book.root(), fold.book.counts()))?;
+        let progress = self.shared.progress_now();
+        Ok(Status {
+            stream: self.stream.clone(),
+            seq: progress.state.seq(),
+            hash: accounting::book::hex(progress.state.hash()),
+            epoch: progress.state.epoch(),
+            owner: progress.state.owner().clone(),
+            root: accounting::book::hex(&root),
+            entries: counts.entries,
+            refused: counts.refused,
+            consumed: progress.state.consumed().to_vec(),
+            in_flight: progress.built.saturating_sub(progress.state.seq()),
+            trouble: progress.trouble,
+        })
+    }
+
+    fn wait_booked(&self, stream: &str, next: Position, timeout: Duration) -> bool {
+        self.shared.wait_until(Instant::now() + timeout, |p| p.ready && p.state.next_position(stream) >= next)
+    }
+}
