@@ -163,7 +163,7 @@ fn enumeration(code: &mut String, name: &str, symbols: &[String], rust: &str) {
     }
     let _ = write!(
         code,
-        "#[inline]\nfn get_{fun}(r: &mut Reader<'_>, field: &'static str) -> Result<{rust}, DecodeError> {{\n\
+        "#[inline]\nfn get_{fun}(r: &mut Reader<'_>, field: &'static str) -> Result<{rust}, Stop> {{\n\
          Ok(match r.symbol({}, field)? {{ {get} _ => return Err(r.error(field, Problem::UnknownSymbol)) }})\n}}\n\
          #[inline]\nfn put_{fun}(out: &mut Vec<u8>, value: {rust}) {{\nout.push(match value {{ {put} }});\n}}\n",
         symbols.len()
@@ -193,9 +193,9 @@ fn record(code: &mut String, set: &Set, name: &str, doc: &str, fields: &[Field])
         "}}\nimpl{generic} {name}{life} {{\n\
          /// Reads a whole body; bytes left over are refused.\n\
          pub fn decode(bytes: {bytes}) -> Result<Self, DecodeError> {{\n\
-         let mut r = Reader::new(bytes);\nlet value = Self::read(&mut r)?;\nr.end(\"{name}\")?;\nOk(value)\n}}\n\
+         Reader::whole(bytes, \"{name}\", Self::read)\n}}\n\
          /// Reads one value and leaves the reader behind it.\n\
-         #[inline]\npub fn read(r: &mut Reader<{input}>) -> Result<Self, DecodeError> {{\n{reads}Ok(Self {{ {inits} }})\n}}\n\
+         #[inline]\npub fn read(r: &mut Reader<{input}>) -> Result<Self, Stop> {{\n{reads}Ok(Self {{ {inits} }})\n}}\n\
          /// Appends the Avro body.\n\
          pub fn encode(&self, out: &mut Vec<u8>) {{\n{writes}}}\n}}\n"
     );

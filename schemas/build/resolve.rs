@@ -92,7 +92,7 @@ pub fn decoder(name: &str, json: &Value, ws: &Set, rs: &Set) -> String {
     let mut code = format!(
         "/// Reads a body that `{name}` wrote; what it did not say takes the current schema's default.\n\
          pub fn decode_{tag}(bytes: &[u8]) -> Result<{root}<'_>, DecodeError> {{\n\
-         let mut r = Reader::new(bytes);\nlet value = {tag}_{}(&mut r)?;\nr.end(\"{root}\")?;\nOk(value)\n}}\n",
+         Reader::whole(bytes, \"{root}\", {tag}_{})\n}}\n",
         snake(root)
     );
     for (record, def) in &ws.defs {
@@ -106,9 +106,9 @@ pub fn decoder(name: &str, json: &Value, ws: &Set, rs: &Set) -> String {
 fn function(code: &mut String, tag: &str, record: &str, (old, ws): (&[Field], &Set), (new, rs): (&[Field], &Set)) {
     let fun = snake(record);
     let _ = if life(rs, &Type::Named(record.to_owned())).is_empty() {
-        writeln!(code, "fn {tag}_{fun}(r: &mut Reader<'_>) -> Result<{record}, DecodeError> {{")
+        writeln!(code, "fn {tag}_{fun}(r: &mut Reader<'_>) -> Result<{record}, Stop> {{")
     } else {
-        writeln!(code, "fn {tag}_{fun}<'a>(r: &mut Reader<'a>) -> Result<{record}<'a>, DecodeError> {{")
+        writeln!(code, "fn {tag}_{fun}<'a>(r: &mut Reader<'a>) -> Result<{record}<'a>, Stop> {{")
     };
     for field in old {
         let label = format!("{record}.{}", field.name);

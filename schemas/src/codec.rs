@@ -4,18 +4,23 @@
 use crate::error::{DecodeError, Problem};
 use facts::{Currency, E164, Prefix};
 
-type Result<T> = std::result::Result<T, DecodeError>;
+/// Reading has stopped; the reader knows why. Nothing in itself, so that a value read fits the registers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stop;
+
+type Result<T> = std::result::Result<T, Stop>;
 
 /// A place in bytes that are read once, front to back.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
     whole: usize,
+    failure: Option<DecodeError>,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, whole: bytes.len() }
+        Self { rest: bytes, whole: bytes.len(), failure: None }
     }
 
     /// Bytes read so far.
@@ -23,14 +28,37 @@ impl<'a> Reader<'a> {
         self.whole - self.rest.len()
     }
 
+    /// Notes what is wrong here.
     #[cold]
-    pub fn error(&self, field: &'static str, problem: Problem) -> DecodeError {
-        DecodeError { offset: self.offset(), field, problem }
+    #[inline(never)]
+    pub fn error(&mut self, field: &'static str, problem: Problem) -> Stop {
+        self.failure = Some(DecodeError { offset: self.offset(), field, problem });
+        Stop
     }
 
-    /// Refuses bytes that nobody read.
-    pub fn end(&self, field: &'static str) -> Result<()> {
-        if self.rest.is_empty() { Ok(()) } else { Err(self.error(field, Problem::LeftOver(self.rest.len()))) }
+    /// Why reading has stopped.
+    #[cold]
+    pub fn failure(&self) -> DecodeError {
+        self.failure.unwrap_or(DecodeError { offset: self.offset(), field: "", problem: Problem::Truncated })
+    }
+
+    /// Reads a whole body by `read`; bytes left over are refused.
+    #[inline]
+    pub fn whole<T>(
+        bytes: &'a [u8],
+        field: &'static str,
+        read: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> std::result::Result<T, DecodeError> {
+        let mut reader = Self::new(bytes);
+        match read(&mut reader) {
+            Ok(value) if reader.rest.is_empty() => Ok(value),
+            Ok(_) => {
+                let left = reader.rest.len();
+                reader.error(field, Problem::LeftOver(left));
+                Err(reader.failure())
+            }
+            Err(Stop) => Err(reader.failure()),
+        }
     }
 
     #[inline]
@@ -75,10 +103,13 @@ impl<'a> Reader<'a> {
     pub fn integer<T: TryFrom<i64>>(&mut self, field: &'static str) -> Result<T> {
         let before = self.rest;
         let value = self.long(field)?;
-        T::try_from(value).map_err(|_| {
-            self.rest = before;
-            self.error(field, Problem::OutOfRange)
-        })
+        match T::try_from(value) {
+            Ok(value) => Ok(value),
+            Err(_) => {
+                self.rest = before;
+                Err(self.error(field, Problem::OutOfRange))
+            }
+        }
     }
 
     #[inline]
@@ -101,8 +132,15 @@ impl<'a> Reader<'a> {
 
     #[inline]
     pub fn text(&mut self, field: &'static str) -> Result<&'a str> {
+        if let [0, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok("");
+        }
         let bytes = self.bytes(field)?;
-        std::str::from_utf8(bytes).map_err(|_| self.error(field, Problem::NotUtf8))
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(text),
+            Err(_) => Err(self.error(field, Problem::NotUtf8)),
+        }
     }
 
     #[inline]

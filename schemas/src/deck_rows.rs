@@ -13,6 +13,9 @@ pub const CHUNK_BYTES_MAX: usize = ITEM_BYTES_MAX - 64;
 /// One dial code in so many begins a chunk (a power of two).
 const CODES_PER_CHUNK: u64 = 2_048;
 
+/// A chunk's content address (BLAKE3) and bytes.
+pub type Chunk = ([u8; 32], Vec<u8>);
+
 /// A row that no chunk can hold.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("row {row} of the deck takes {bytes} bytes, a chunk holds 393152; give it fewer steps or a shorter name")]
@@ -46,7 +49,7 @@ pub fn encode_chunk(rates: &[Rate]) -> Vec<u8> {
 pub fn decode_chunk(bytes: &[u8]) -> Result<Vec<Rate>, DecodeError> {
     let chunk = wire::DeckRows::decode(bytes)?;
     // Long names are shared by all rows that bear them.
-    let names: Vec<SmolStr> = chunk.destinations.iter().map(|name| SmolStr::new(name)).collect();
+    let names: Vec<SmolStr> = chunk.destinations.iter().map(SmolStr::new).collect();
     chunk
         .rates
         .iter()
@@ -58,7 +61,7 @@ pub fn decode_chunk(bytes: &[u8]) -> Result<Vec<Rate>, DecodeError> {
 }
 
 /// Cuts a deck's rows into chunks of at most 384 KiB: content address and bytes, in the rows' order.
-pub fn split(rates: &[Rate]) -> Result<Vec<([u8; 32], Vec<u8>)>, RowTooLarge> {
+pub fn split(rates: &[Rate]) -> Result<Vec<Chunk>, RowTooLarge> {
     let mut chunks = Vec::new();
     let mut scratch = Vec::new();
     let (mut start, mut bytes) = (0, 0);
@@ -83,7 +86,7 @@ pub fn split(rates: &[Rate]) -> Result<Vec<([u8; 32], Vec<u8>)>, RowTooLarge> {
     Ok(chunks)
 }
 
-fn addressed(rates: &[Rate]) -> ([u8; 32], Vec<u8>) {
+fn addressed(rates: &[Rate]) -> Chunk {
     let bytes = encode_chunk(rates);
     (*blake3::hash(&bytes).as_bytes(), bytes)
 }

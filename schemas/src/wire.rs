@@ -5,7 +5,7 @@
 #![allow(unused_parens, unused_mut, reason = "generated")]
 #![allow(missing_docs, reason = "generated from the schemas' doc strings")]
 
-use crate::codec::{self, Reader};
+use crate::codec::{self, Reader, Stop};
 use crate::error::{DecodeError, Problem};
 use smallvec::SmallVec;
 

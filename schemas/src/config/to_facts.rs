@@ -11,7 +11,7 @@ use facts::deck::{DeckTerms, OriginGroup, Price, TimeBand};
 use smol_str::SmolStr;
 
 fn words(list: &[&str]) -> Vec<SmolStr> {
-    list.iter().map(|word| SmolStr::new(word)).collect()
+    list.iter().map(SmolStr::new).collect()
 }
 
 pub(super) fn item(item: Item<'_>) -> ConfigItem {
