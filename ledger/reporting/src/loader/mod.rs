@@ -286,17 +286,23 @@ impl Loader {
         if attempts.is_empty() && levels.is_empty() {
             return Ok(0);
         }
-        let trusted = session.engine().is_embedded();
-        let pending = stream.file.note.pending.get_or_insert_with(|| Pending { to, noted_ms: now_ms(), repair: 0 });
-        let age = Duration::from_millis(now_ms().saturating_sub(pending.noted_ms));
-        let repair = !fresh && (pending.repair > 0 || (!trusted && age > TOKEN_TRUSTED));
-        if repair {
-            pending.repair += 1;
+        if fresh {
+            stream.file.note.pending = Some(Pending { to, noted_ms: now_ms(), repair: 0 });
+            if let Err(error) = stream.file.save() {
+                // Nothing may be sent that is not noted durably.
+                stream.file.note.pending = None;
+                return Err(error.into());
+            }
         }
-        if fresh || repair {
-            let again = pending.repair;
-            stream.file.save()?;
-            tracing::debug!(stream = name, ?from, ?to, again, rows = attempts.len(), "range noted");
+        let trusted = session.engine().is_embedded();
+        let mut repair = false;
+        if let Some(pending) = stream.file.note.pending.as_mut().filter(|_| !fresh) {
+            let age = Duration::from_millis(now_ms().saturating_sub(pending.noted_ms));
+            repair = pending.repair > 0 || (!trusted && age > TOKEN_TRUSTED);
+            if repair {
+                pending.repair += 1;
+                stream.file.save()?;
+            }
         }
         let again = stream.file.note.pending.as_ref().map_or(0, |p| p.repair);
         let range = send::Range { site, stream: &name, load: stream.file.note.load, from, to, again };

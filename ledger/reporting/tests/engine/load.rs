@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-fn loader(engine: &Engine, dir: &Path, memory: &Memory, rows: usize) -> Loader {
+pub fn loader(engine: &Engine, dir: &Path, memory: &Memory, rows: usize) -> Loader {
     let mut loader = Loader::open(engine, "main", dir).unwrap();
     loader.rows_max = rows;
     loader.range_time = Duration::ZERO;
@@ -67,7 +67,7 @@ fn expected(calls: &[RatedCall]) -> (i64, i64, Vec<SideTotal>) {
     (calls.len() as i64, attempts, sides)
 }
 
-fn found(engine: &Engine) -> Totals {
+pub fn found(engine: &Engine) -> Totals {
     let mut session = engine.session();
     let cut = Cut { stream: STREAM.to_owned(), before: Position { seq: u64::MAX, index: 0 } };
     run(totals(&mut session, "main", &[cut])).unwrap()
@@ -121,13 +121,17 @@ fn nothing_is_loaded_beyond_what_the_ledger_has_booked() {
 fn killing_engine_and_loader_at_random_moments_changes_no_sum() {
     let dir = tempfile::tempdir().unwrap();
     let engine = engine(&dir.path().join("engine"));
-    let memory = Memory::new(stream(12_000, 100, 3));
-    let mut dice = Dice(4);
+    // A hundred in `tests/night`, another course each time with TANDEM_SEED.
+    let wanted = if std::env::var_os("TANDEM_NIGHT").is_some() { 100 } else { 5 };
+    let seed = std::env::var("TANDEM_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(4);
+    println!("TANDEM_SEED={seed}");
+    let memory = Memory::new(stream(2_400 * wanted, 100, 3));
+    let mut dice = Dice(seed);
     let mut kills = 0;
     let mut killers = Vec::new();
     let mut loader = loader(&engine, dir.path(), &memory, 1_500);
     loop {
-        if kills < 5 && dice.roll(2) == 0 {
+        if kills < wanted && dice.roll(2) == 0 {
             kills += 1;
             let after = Duration::from_millis(dice.roll(120));
             let engine = engine.clone();
@@ -150,7 +154,7 @@ fn killing_engine_and_loader_at_random_moments_changes_no_sum() {
             }
         }
     }
-    assert_eq!(kills, 5);
+    assert_eq!(kills, wanted);
     for killer in killers {
         killer.join().unwrap();
     }

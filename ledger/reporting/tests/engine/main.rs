@@ -3,6 +3,7 @@
 
 mod door;
 mod from_bus;
+mod full_disk;
 mod load;
 mod report;
 mod sample;
