@@ -535,6 +535,3 @@ impl CompiledDeck {
         &self.destinations[self.row(chosen.row).destination as usize]
     }
 }
-
-#[cfg(test)]
-mod tests {}

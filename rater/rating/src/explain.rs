@@ -55,7 +55,9 @@ impl fmt::Display for Note {
             Self::Raised { to } => write!(f, "at least {} s are charged", seconds(*to)),
             Self::Free { free } => write!(f, "the first {} s are free", seconds(*free)),
             Self::Fee { name, fee } => write!(f, "{name} {fee}"),
-            Self::Time { seconds, increment, rate, per } if seconds == increment => {
+            Self::Time { seconds, increment, rate, per }
+                if seconds == increment || seconds % increment.max(&1) != 0 =>
+            {
                 write!(f, "{seconds} s at {rate} per {}", per_text(*per))
             }
             Self::Time { seconds, increment, rate, per } => {

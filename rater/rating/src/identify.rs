@@ -340,4 +340,4 @@ fn spans_meet(a: (i64, i64), b: (i64, i64)) -> bool {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

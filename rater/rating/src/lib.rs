@@ -2,6 +2,7 @@
 //!
 //! Never reads a clock, a file or a socket; never keeps money in a float; never decides what is booked.
 
+pub mod assemble;
 pub mod bands;
 pub mod country;
 pub mod deck;
@@ -15,6 +16,7 @@ mod provisional;
 pub mod rate;
 pub mod tariffs;
 
+pub use assemble::{Assembler, CallIndex, DedupeIndex, Known, Limits, Outcome, Pushed, Ready, apply_late};
 pub use deck::{Chosen, CompileError, CompiledDeck, DeckBuilder};
 pub use explain::explain;
 pub use identify::{Overlap, check_overlaps};

@@ -461,4 +461,4 @@ fn jurisdictional(extra: &Extra, jurisdiction: Jurisdiction, rule: Indeterminate
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

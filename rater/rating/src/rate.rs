@@ -281,4 +281,4 @@ fn buy_side<'a>(call: &'a Call, attempt: &Attempt, index: u16, number: Option<E1
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

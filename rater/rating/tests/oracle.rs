@@ -1,0 +1,459 @@
+//! A second implementation of design 4 and 13.3 to 13.10, as plain as possible: strings for prefixes, one increment
+//! after another, big rationals for money, wall-clock time from jiff's zoned type. Random tariffs and calls must
+//! come out the same, to the last digit, in both.
+
+use std::collections::HashMap as Words;
+
+use facts::deck::{
+    BandCrossing, Indeterminate, IntervalRule, OriginGroup, OriginMode, Price, Rate, RateDeck, RowStatus, Settings,
+    Step, TimeBand,
+};
+use facts::money::{Amount, Currency, Rounding};
+use facts::number::{E164, Prefix};
+use facts::xdr::Unrated;
+use num_bigint::BigInt;
+use num_rational::BigRational;
+use num_traits::{Signed, ToPrimitive, Zero};
+use rating::price::{Ask, Jurisdiction, SAME_CURRENCY, Terms, price};
+use rating::{CompiledDeck, deck};
+
+const SEED: u64 = 20_261_121;
+const CASES: usize = 20_000;
+const SECOND: i64 = 1_000_000;
+/// 2023-10-28T00:00:00Z: the clock change in Europe is in the second night.
+const DAY0: i64 = 1_698_451_200 * SECOND;
+
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % n
+    }
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+    fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
+        &list[self.below(list.len() as u64) as usize]
+    }
+    fn digits(&mut self, len: u64) -> String {
+        (0..len).map(|_| char::from(b'0' + self.below(4) as u8)).collect()
+    }
+    fn price(&mut self) -> Price {
+        let size = *self.pick(&[10_000i64, 1_000_000_000, 100_000_000_000]);
+        let value = self.below(size as u64 * 2) as i64;
+        Price(if self.one_in(10) { -value } else { value })
+    }
+    fn settings(&mut self, often: u64) -> Settings {
+        let mut maybe = |value: fn(&mut Dice) -> i64| self.one_in(often).then(|| value(self));
+        let seconds = |dice: &mut Dice| dice.below(90) as i64 * SECOND / 2;
+        let money = |dice: &mut Dice| dice.below(50_000_000_000) as i64;
+        Settings {
+            grace: maybe(|dice| dice.below(12) as i64 * SECOND / 2),
+            minimum_duration: maybe(seconds),
+            maximum_duration: maybe(|dice| (60 + dice.below(4_000) as i64) * SECOND),
+            minimum_amount: maybe(money).map(Price),
+            maximum_amount: maybe(|dice| 40_000_000_000 + dice.below(90_000_000_000) as i64).map(Price),
+            attempt_fee: maybe(money).map(Price),
+            disconnect_fee: maybe(money).map(Price),
+        }
+    }
+}
+
+fn random_deck(dice: &mut Dice) -> RateDeck {
+    let mut terms = facts::deck::DeckTerms::new(Currency::new("USD").unwrap());
+    terms.time_zone = (*dice.pick(&["UTC", "Europe/Vienna", "Asia/Kathmandu", "America/New_York"])).into();
+    terms.band_crossing = *dice.pick(&[BandCrossing::Split, BandCrossing::Split, BandCrossing::Start]);
+    terms.interval_rule = *dice.pick(&[IntervalRule::Anchored, IntervalRule::Anchored, IntervalRule::RoundTotal]);
+    terms.indeterminate = *dice.pick(&[Indeterminate::Inter, Indeterminate::Intra, Indeterminate::Dearer]);
+    terms.settings = dice.settings(12);
+    if dice.one_in(3) {
+        terms.holidays = vec!["2023-10-28".into()];
+    }
+    let days = |list: &[&str]| list.iter().map(|day| (*day).into()).collect::<Vec<_>>();
+    let all = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    for (name, from, until) in [("day", 480, 1200), ("night", 1200, 480), ("odd", 1, 121), ("free", 0, 1440)] {
+        let mut list = days(if dice.one_in(2) { &all } else { &all[3..6] });
+        if dice.one_in(3) {
+            list.push("holiday".into());
+        }
+        terms.time_bands.push(TimeBand { name: name.into(), days: list, from, until });
+    }
+    for (name, prefixes, malformed) in
+        [("near", vec!["43", "49", "4312"], false), ("odd", vec![], true), ("all", vec![""], false)]
+    {
+        let prefixes = prefixes.into_iter().map(|p| Prefix::new(p).unwrap()).collect();
+        terms.origin_groups.push(OriginGroup { name: name.into(), prefixes, malformed });
+    }
+    let mut rates = Vec::new();
+    let mut keys = std::collections::BTreeSet::new();
+    for _ in 0..1 + dice.below(40) {
+        let len = dice.below(5);
+        let prefix = Prefix::new(&dice.digits(len)).unwrap();
+        let mut rate = random_rate(dice, &prefix);
+        rate.settings = if dice.one_in(6) { dice.settings(4) } else { Settings::default() };
+        let add = rate.origin_mode == OriginMode::Add;
+        // Two rows that could both be left are refused at import.
+        if keys.insert((rate.prefix, rate.origin.clone(), rate.time_band.clone(), add)) {
+            rates.push(rate);
+        }
+    }
+    rates.sort_by_key(|rate| rate.prefix);
+    RateDeck { id: "d".into(), version: 1, terms, rates }
+}
+
+fn random_rate(dice: &mut Dice, prefix: &Prefix) -> Rate {
+    let (first, next) = (*dice.pick(&[0, 1, 6, 12, 30, 60, 60]), *dice.pick(&[1, 1, 6, 11, 18, 60]));
+    let mut rate = Rate::simple(*prefix, "x", first, next, dice.price());
+    rate.first_rate = if dice.one_in(3) { dice.price() } else { rate.next_rate };
+    rate.connect_fee = if dice.one_in(3) { dice.price() } else { Price(0) };
+    rate.time_band = dice.one_in(3).then(|| (*dice.pick(&["day", "night", "odd", "free"])).into());
+    rate.origin = dice.one_in(4).then(|| (*dice.pick(&["near", "odd", "all"])).into());
+    if rate.origin.is_some() && dice.one_in(3) {
+        rate.origin_mode = OriginMode::Add;
+    }
+    rate.valid_from = dice.one_in(5).then(|| DAY0 + dice.below(86_400) as i64 * SECOND);
+    rate.valid_until = dice.one_in(5).then(|| DAY0 + dice.below(3 * 86_400) as i64 * SECOND);
+    rate.status = *dice.pick(&[RowStatus::Open; 12]);
+    if dice.one_in(15) {
+        rate.status = *dice.pick(&[RowStatus::Blocked, RowStatus::Discontinued]);
+    }
+    rate.free = if dice.one_in(10) { dice.below(40) as i64 * SECOND } else { 0 };
+    if dice.one_in(8) {
+        rate.inter_rate = dice.one_in(2).then(|| dice.price());
+        rate.intra_rate = dice.one_in(2).then(|| dice.price());
+        rate.indeterminate_rate = dice.one_in(3).then(|| dice.price());
+    }
+    if dice.one_in(8) {
+        let mut from = 0;
+        for _ in 0..1 + dice.below(3) {
+            let (per, increment) = (*dice.pick(&[1, 7, 60, 3_600]), *dice.pick(&[1, 6, 20, 60]));
+            rate.steps.push(Step { from, rate: dice.price(), per, increment });
+            from += (1 + dice.below(400) as i64) * SECOND;
+        }
+    }
+    rate
+}
+
+struct Plain<'a> {
+    deck: &'a RateDeck,
+    terms: &'a Terms,
+    ask: &'a Ask,
+    called: &'a str,
+    caller: Option<&'a str>,
+}
+
+fn big(price: Price) -> BigRational {
+    BigRational::new(price.0.into(), 10_000_000_000i64.into())
+}
+
+impl Plain<'_> {
+    fn local(&self, at: i64) -> jiff::Zoned {
+        let zone = jiff::tz::TimeZoneDatabase::bundled().get(&self.deck.terms.time_zone).unwrap();
+        jiff::Timestamp::from_microsecond(at).unwrap().to_zoned(zone)
+    }
+
+    fn owns(&self, band: &TimeBand, at: i64) -> bool {
+        let now = self.local(at);
+        let listed = |date: jiff::civil::Date| {
+            let holiday = self.deck.terms.holidays.iter().any(|h| **h == *date.to_string());
+            if holiday && self.deck.terms.time_bands.iter().any(|b| b.days.iter().any(|d| d == "holiday")) {
+                return band.days.iter().any(|d| d == "holiday");
+            }
+            let name = format!("{:?}", date.weekday()).to_lowercase();
+            band.days.iter().any(|d| name.starts_with(d.as_str()))
+        };
+        let minute = now.hour() as u16 * 60 + now.minute() as u16;
+        if band.from <= band.until {
+            listed(now.date()) && band.from <= minute && minute < band.until
+        } else {
+            (listed(now.date()) && minute >= band.from)
+                || (listed(now.date().yesterday().unwrap()) && minute < band.until)
+        }
+    }
+
+    fn origin(&self) -> Option<String> {
+        let groups = &self.deck.terms.origin_groups;
+        match self.caller.filter(|c| c.len() >= 7 && c.len() <= 15) {
+            None => groups.iter().find(|g| g.malformed).map(|g| g.name.to_string()),
+            Some(caller) => groups
+                .iter()
+                .flat_map(|g| g.prefixes.iter().map(move |p| (p.to_string(), g.name.to_string())))
+                .filter(|(p, _)| caller.starts_with(p))
+                .max_by_key(|(p, _)| p.len())
+                .map(|(_, name)| name),
+        }
+    }
+
+    fn takes_part(&self, rate: &Rate, validity: i64, band_at: i64) -> bool {
+        let band = |name: &str| self.deck.terms.time_bands.iter().find(|b| b.name == name).unwrap();
+        rate.valid_from.is_none_or(|from| from <= validity)
+            && rate.valid_until.is_none_or(|until| validity < until)
+            && rate.status != RowStatus::Discontinued
+            && rate.time_band.as_ref().is_none_or(|name| self.owns(band(name), band_at))
+    }
+
+    fn choose(&self, add: bool) -> Option<&Rate> {
+        let origin = self.origin();
+        self.deck
+            .rates
+            .iter()
+            .filter(|rate| (rate.origin_mode == OriginMode::Add) == add)
+            .filter(|rate| self.called.starts_with(&rate.prefix.to_string()))
+            .filter(|rate| self.takes_part(rate, self.ask.rated_at, self.ask.rated_at))
+            .filter(|rate| rate.origin.is_none() || rate.origin.as_deref() == origin.as_deref())
+            .max_by_key(|rate| (rate.prefix.len(), rate.origin.is_some(), rate.time_band.is_some()))
+    }
+
+    /// Rates of a row for this call: first, next, with the surcharge.
+    fn rates(&self, rate: &Rate, add: Option<&Rate>) -> (BigRational, BigRational) {
+        let (mut first, mut next) = (big(rate.first_rate), big(rate.next_rate));
+        if rate.inter_rate.is_some() || rate.intra_rate.is_some() {
+            let either = |a: Option<Price>, b: Option<Price>| a.or(b).unwrap();
+            let chosen = match self.ask.jurisdiction {
+                Jurisdiction::Inter => either(rate.inter_rate, rate.intra_rate),
+                Jurisdiction::Intra => either(rate.intra_rate, rate.inter_rate),
+                Jurisdiction::Indeterminate => {
+                    rate.indeterminate_rate.unwrap_or_else(|| match self.deck.terms.indeterminate {
+                        Indeterminate::Inter => either(rate.inter_rate, rate.intra_rate),
+                        Indeterminate::Intra => either(rate.intra_rate, rate.inter_rate),
+                        Indeterminate::Dearer => rate.inter_rate.max(rate.intra_rate).unwrap(),
+                    })
+                }
+            };
+            (first, next) = (big(chosen), big(chosen));
+        }
+        if let Some(add) = add {
+            first += big(add.first_rate);
+            next += big(add.next_rate);
+        }
+        (first, next)
+    }
+
+    /// One increment after another. The result: money in the deck's currency and billed seconds.
+    fn time(&self, rate: &Rate, add: Option<&Rate>, duration: i64) -> Result<(BigRational, i64), Unrated> {
+        let whole = |seconds: i64| BigRational::from_integer(seconds.into());
+        let round_total = self.deck.terms.interval_rule == IntervalRule::RoundTotal && rate.steps.is_empty();
+        let mut total = duration;
+        if round_total {
+            total = total.max(i64::from(rate.first_interval) * SECOND);
+            while total % (i64::from(rate.next_interval) * SECOND) != 0 {
+                total += SECOND - total % SECOND;
+            }
+        }
+        // Costs by (rate, per), so that the money is multiplied once.
+        let mut parts: Words<(BigRational, u32), i64> = Words::new();
+        let (mut position, mut billed) = (0i64, 0i64);
+        while position < total {
+            let now = self.ask.rated_at + rate.free + billed * SECOND;
+            let mut row = rate;
+            if self.deck.terms.band_crossing == BandCrossing::Split && billed > 0 {
+                row = self
+                    .deck
+                    .rates
+                    .iter()
+                    .filter(|r| r.prefix == rate.prefix && r.origin == rate.origin && r.origin_mode == rate.origin_mode)
+                    .filter(|r| self.takes_part(r, self.ask.rated_at, now))
+                    .max_by_key(|r| r.time_band.is_some())
+                    .ok_or(Unrated::NoRate)?;
+                if row.status == RowStatus::Blocked {
+                    return Err(Unrated::Blocked);
+                }
+            }
+            let (first, next) = self.rates(row, add);
+            let (mut seconds, end, price, per) = if let Some(at) = row.steps.iter().rposition(|s| s.from <= position) {
+                let step = row.steps[at];
+                let end = row.steps.get(at + 1).map_or(total, |s| s.from.min(total));
+                if let Some(add) = add {
+                    *parts.entry((big(add.next_rate), 60)).or_default() += i64::from(step.increment);
+                }
+                (i64::from(step.increment), end, big(step.rate), step.per)
+            } else if position == 0 && rate.first_interval > 0 {
+                let first_interval = i64::from(rate.first_interval);
+                (first_interval, (first_interval * SECOND).min(total), first, 60)
+            } else {
+                (i64::from(row.next_interval), total, next, 60)
+            };
+            if round_total && row.steps.is_empty() {
+                seconds = seconds.min((end - position) / SECOND);
+            }
+            *parts.entry((price, per)).or_default() += seconds;
+            billed += seconds;
+            position = (position + seconds * SECOND).min(end);
+        }
+        let mut money = BigRational::zero();
+        for ((price, per), seconds) in parts {
+            money += price * whole(seconds) / BigRational::from_integer(per.into());
+        }
+        Ok((money, billed))
+    }
+
+    fn setting<T>(&self, rate: &Rate, get: impl Fn(&Settings) -> Option<T>) -> (Option<T>, bool) {
+        if let Some(value) = get(&rate.settings) {
+            return (Some(value), false);
+        }
+        match get(&self.deck.terms.settings) {
+            Some(value) => (Some(value), false),
+            None => (get(&self.terms.settings), true),
+        }
+    }
+
+    fn run(&self) -> Result<(Amount, Amount, i64), Unrated> {
+        let rate = self.choose(false).ok_or(Unrated::NoRate)?;
+        if rate.status == RowStatus::Blocked {
+            return Err(Unrated::Blocked);
+        }
+        let add = self.choose(true);
+        let (mut money, mut billed) = (BigRational::zero(), 0);
+        let exchange = BigRational::new(self.ask.exchange_rate.into(), 100_000_000.into());
+        let raw = self.ask.duration;
+        let free = self.setting(rate, |s| s.grace).0.is_some_and(|grace| raw < grace);
+        let mut duration = match self.terms.duration_rounding {
+            Rounding::None => raw,
+            rule => rational_round(rule, &BigRational::new(raw.into(), SECOND.into())).to_i64().unwrap() * SECOND,
+        };
+        if self.ask.answered && !free && duration > 0 {
+            if let (Some(most), _) = self.setting(rate, |s| s.maximum_duration) {
+                duration = duration.min(most);
+            }
+            if let (Some(least), _) = self.setting(rate, |s| s.minimum_duration) {
+                duration = duration.max(least);
+            }
+            duration -= rate.free;
+            money += big(rate.connect_fee) + add.map_or(BigRational::zero(), |add| big(add.connect_fee));
+            if duration > 0 {
+                let (time, seconds) = self.time(rate, add, duration)?;
+                (money, billed) = (money + time, seconds);
+            }
+            let disconnect = self.setting(rate, |s| s.disconnect_fee);
+            let bounds = |money: BigRational, agreement: bool| {
+                let sign = if money.is_negative() {
+                    -BigRational::from_integer(1.into())
+                } else {
+                    BigRational::from_integer(1.into())
+                };
+                let mut size = money.abs();
+                if let (Some(least), outer) = self.setting(rate, |s| s.minimum_amount)
+                    && outer == agreement
+                {
+                    size = size.max(big(least));
+                }
+                if let (Some(most), outer) = self.setting(rate, |s| s.maximum_amount)
+                    && outer == agreement
+                {
+                    size = size.min(big(most));
+                }
+                size * sign
+            };
+            if let (Some(fee), false) = disconnect {
+                money += big(fee);
+            }
+            money = bounds(money, false) * &exchange;
+            if let (Some(fee), true) = disconnect {
+                money += big(fee);
+            }
+            money = bounds(money, true);
+        }
+        if self.ask.attempted {
+            match self.setting(rate, |s| s.attempt_fee) {
+                (Some(fee), true) => money += big(fee),
+                (Some(fee), false) => money += big(fee) * &exchange,
+                (None, _) => {}
+            }
+        }
+        let tax = BigRational::new((1_000_000 + self.terms.tax_percent).into(), 1_000_000.into());
+        Ok((self.rounded(&money), self.rounded(&(money * tax)), billed))
+    }
+
+    fn rounded(&self, money: &BigRational) -> Amount {
+        let rule = self.terms.amount_rounding;
+        let decimals = if rule == Rounding::None { 12 } else { u32::from(self.terms.amount_decimals) };
+        let scaled = money * BigRational::from_integer(BigInt::from(10).pow(decimals));
+        let rounded = rational_round(rule, &scaled) * BigInt::from(10).pow(12 - decimals);
+        Amount(rounded.to_i128().unwrap())
+    }
+}
+
+fn rational_round(rule: Rounding, value: &BigRational) -> BigInt {
+    let half = BigRational::new(1.into(), 2.into());
+    let down = value.abs().floor();
+    let rest = value.abs() - &down;
+    let even = (down.to_integer() % BigInt::from(2)).is_zero();
+    let up = match rule {
+        Rounding::Up => !rest.is_zero(),
+        Rounding::Down => false,
+        Rounding::HalfUp | Rounding::None => rest >= half,
+        Rounding::HalfEven => rest > half || (rest == half && !even),
+    };
+    let size = down.to_integer() + if up { BigInt::from(1) } else { BigInt::zero() };
+    if value.is_negative() { -size } else { size }
+}
+
+#[test]
+fn random_tariffs_price_random_calls_as_the_plain_rules_do() {
+    let mut dice = Dice(SEED);
+    let rules = [Rounding::Up, Rounding::Down, Rounding::HalfUp, Rounding::HalfEven, Rounding::None];
+    let (mut priced, mut refused, mut crossed) = (0, 0, 0);
+    let mut case = 0;
+    while case < CASES {
+        let deck = random_deck(&mut dice);
+        let compiled = CompiledDeck::compile(&deck).unwrap();
+        for _ in 0..20 {
+            case += 1;
+            let called = {
+                let len = 1 + dice.below(8);
+                dice.digits(len)
+            };
+            let callers = ["4312345678", "4915123456", "123", "12015550100", "1234567890123456"];
+            let caller = (!dice.one_in(8)).then(|| *dice.pick(&callers));
+            let length = *dice.pick(&[10, 100, 1_000, 9_000]);
+            let mut duration = dice.below(length) as i64 * SECOND;
+            if dice.one_in(3) {
+                duration += dice.below(2_000_000) as i64;
+            }
+            let terms = Terms {
+                duration_rounding: *dice.pick(&rules),
+                amount_rounding: *dice.pick(&rules),
+                amount_decimals: dice.below(13) as u8,
+                tax_percent: *dice.pick(&[0, 230_000, 76_543]),
+                settings: dice.settings(12),
+            };
+            let ask = Ask {
+                rated_at: DAY0 + dice.below(3 * 86_400_000_000) as i64,
+                duration,
+                answered: !dice.one_in(8),
+                attempted: dice.one_in(2),
+                jurisdiction: *dice.pick(&[Jurisdiction::Inter, Jurisdiction::Intra, Jurisdiction::Indeterminate]),
+                exchange_rate: *dice.pick(&[SAME_CURRENCY, SAME_CURRENCY, 92_345_678, 15_000_012_345]),
+            };
+            let plain = Plain { deck: &deck, terms: &terms, ask: &ask, called: &called, caller }.run();
+            let number = E164::from_digits(&called).unwrap();
+            let caller = caller.map(|c| E164::from_digits(c).unwrap());
+            let mut notes = Vec::new();
+            let ours = compiled
+                .find(&number, compiled.origin_of(caller.as_ref()), ask.rated_at)
+                .and_then(|chosen| price(&compiled, chosen, &terms, &ask, &mut notes))
+                .map(|p| (p.net, p.gross, p.billed / SECOND));
+            assert_eq!(ours, plain, "seed {SEED} case {case}: {called} {ask:?} {terms:?}\n{notes:?}\n{deck:#?}");
+            priced += usize::from(ours.is_ok());
+            refused += usize::from(ours.is_err());
+            crossed += usize::from(notes.len() > 6);
+        }
+    }
+    // The dice are fixed, so this says that the cases are the interesting ones.
+    assert!(priced > CASES / 3 && refused > CASES / 10 && crossed > CASES / 50, "{priced} {refused} {crossed}");
+}
+
+#[test]
+fn a_deck_is_refused_by_name_when_a_row_names_what_it_does_not_define() {
+    let mut deck = random_deck(&mut Dice(7));
+    deck.rates[0].time_band = Some("noon".into());
+    let error = CompiledDeck::compile(&deck).err().map(|error| error.to_string());
+    let prefix = deck.rates[0].prefix;
+    assert_eq!(error, Some(format!("row {prefix} names the time band \"noon\", which the deck does not define")));
+    let mut terms = deck.terms.clone();
+    terms.time_zone = "Europe/Atlantis".into();
+    assert!(matches!(deck::DeckBuilder::new("d", 1, &terms), Err(rating::CompileError::Zone { .. })));
+}
