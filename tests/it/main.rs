@@ -4,6 +4,8 @@
 
 mod fuzz;
 mod house;
+mod kafka_bus;
 mod readers;
 mod servers;
 mod tidy;
+mod workbook;

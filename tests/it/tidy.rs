@@ -155,7 +155,7 @@ fn functions(text: &str) -> Vec<(usize, String, usize)> {
             let same = line.len() - bare.len() == indent;
             same && (bare.starts_with('}') || bare.ends_with(['}', ';']))
         };
-        let rest = lines[start..].iter().position(|line| closes(line));
+        let rest = lines[start..].iter().position(closes);
         found.push((start + 1, name, rest.map_or(lines.len() - start, |offset| offset + 1)));
     }
     found

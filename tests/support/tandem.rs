@@ -118,7 +118,7 @@ impl Tandem {
 
     /// Starts a long-lived command that listens, and gives the address that its output names.
     pub fn start_listening(&mut self, arguments: &[&str]) -> String {
-        self.start(arguments, |log| address_in(log))
+        self.start(arguments, address_in)
     }
 
     /// The process that `start` began.
