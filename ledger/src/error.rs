@@ -20,7 +20,7 @@ pub enum LedgerError {
     #[error("{stream} item {}/{}: {error}; run `tandem ledger verify`", at.seq, at.index)]
     Item { stream: SmolStr, at: Position, error: DecodeError },
     #[error("{stream} item {}/{}: {error}; run `tandem ledger verify`", at.seq, at.index)]
-    Book { stream: SmolStr, at: Position, error: BookError },
+    Book { stream: SmolStr, at: Position, error: Box<BookError> },
     #[error("{stream} frame {seq} is not in the log any more; restore the log from a backup")]
     Missing { stream: SmolStr, seq: u64 },
     #[error("{what} {}: {source}", path.display())]
@@ -41,6 +41,10 @@ impl From<StreamError> for LedgerError {
 }
 
 impl LedgerError {
+    pub(crate) fn book(stream: &SmolStr, at: Position, error: BookError) -> Self {
+        Self::Book { stream: stream.clone(), at, error: Box::new(error) }
+    }
+
     /// True where going on later from the log may help (broker or space back).
     pub fn is_retriable(&self) -> bool {
         matches!(self, Self::Bus(error) if error.is_retriable())

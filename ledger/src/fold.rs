@@ -56,7 +56,7 @@ impl Fold {
 
     /// Folds one item.
     pub fn item(&mut self, at: Position, item: &LedgerItem) -> Result<(), LedgerError> {
-        let failed = |stream: &SmolStr, error| LedgerError::Book { stream: stream.clone(), at, error };
+        let failed = |stream: &SmolStr, error| LedgerError::book(stream, at, error);
         match item {
             LedgerItem::Entry(entry) => drop(self.entry(at, entry).map_err(|e| failed(&self.stream, e))?),
             other => drop(self.book.apply(at, other).map_err(|e| failed(&self.stream, e))?),

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use crate::error::LedgerError;
 use crate::fold::Fold;
+use crate::shared::Shared;
 use crate::snapshot::{Store, fits};
 use crate::streams::ledger_source;
-use crate::shared::Shared;
 use crate::view::{ConfigNow, View};
 
 /// A read-only fold of `ledger.SITE`.

@@ -40,8 +40,11 @@ impl FrameReader {
         }
         let missing = || LedgerError::Missing { stream: self.stream.clone(), seq };
         let record = self.batch.get(0).ok_or_else(missing)?;
-        let frame = FrameView::parse(record.value, &self.ids)
-            .map_err(|error| LedgerError::Frame { stream: self.stream.clone(), seq, error })?;
+        let frame = FrameView::parse(record.value, &self.ids).map_err(|error| LedgerError::Frame {
+            stream: self.stream.clone(),
+            seq,
+            error,
+        })?;
         if frame.header.seq != seq {
             return Err(missing());
         }

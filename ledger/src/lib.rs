@@ -26,3 +26,6 @@ pub use orders::{OrderError, Orders};
 pub use run::{Door, LedgerOptions, door, run, spawn};
 pub use verify::{Break, BreakKind, Report, verify};
 pub use view::{ConfigNow, LedgerView, View};
+
+#[cfg(test)]
+mod tests;

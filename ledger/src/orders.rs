@@ -23,10 +23,13 @@ pub enum OrderError {
     Unknown(String),
 }
 
+/// Where an answer goes.
+pub type Reply = SyncSender<Result<Receipt, OrderError>>;
+
 /// An order and where its answer goes.
 pub struct Waiting {
     pub order: Order,
-    pub reply: SyncSender<Result<Receipt, OrderError>>,
+    pub reply: Reply,
 }
 
 /// Places orders; clone it freely.

@@ -7,8 +7,8 @@ use facts::entry::LedgerItem;
 use facts::ids::OriginId;
 use facts::xdr::Position;
 use facts::{CallId, LedgerEntry};
-use schemas::frame::{BYTES_MAX, ITEM_BYTES_MAX, ITEMS_MAX};
 use schemas::FrameBuilder;
+use schemas::frame::{BYTES_MAX, ITEM_BYTES_MAX, ITEMS_MAX};
 use smol_str::SmolStr;
 
 use crate::error::LedgerError;
@@ -85,7 +85,7 @@ impl Poster {
                         self.posted.refused += 1;
                         Some(refused_item(origin, AMOUNT_RANGE, "a balance is beyond the integer range".into()))
                     }
-                    Err(error) => return Err(LedgerError::Book { stream: fold.stream().clone(), at, error }),
+                    Err(error) => return Err(LedgerError::book(fold.stream(), at, error)),
                 },
                 Outcome::Refused { origin_id, reason, detail } => {
                     Some(LedgerItem::Refused { origin_id, reason, detail })
@@ -135,8 +135,11 @@ impl Poster {
         for index in 0..self.builder.items() {
             let Some((public, private)) = self.builder.item(index) else { break };
             let at = Position { seq, index: index as u32 };
-            let item = schemas::ledger::decode_item(public, private)
-                .map_err(|error| LedgerError::Item { stream: stream.clone(), at, error })?;
+            let item = schemas::ledger::decode_item(public, private).map_err(|error| LedgerError::Item {
+                stream: stream.clone(),
+                at,
+                error,
+            })?;
             if let LedgerItem::Entry(entry) = item
                 && entry.call_id == Some(call)
             {
@@ -168,7 +171,7 @@ impl Poster {
                 Ok(Ok((at, applied)))
             }
             Err(BookError::Range { .. }) => Ok(Err(PayRefusal::Amount)),
-            Err(error) => Err(LedgerError::Book { stream: fold.stream().clone(), at, error }),
+            Err(error) => Err(LedgerError::book(fold.stream(), at, error)),
         }
     }
 

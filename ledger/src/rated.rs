@@ -50,11 +50,6 @@ impl RatedItem {
     }
 
     pub fn priced(&self) -> Priced<'_> {
-        Priced {
-            call_id: self.call_id,
-            started_at: self.started_at,
-            revision: self.revision,
-            xdrs: &self.xdrs,
-        }
+        Priced { call_id: self.call_id, started_at: self.started_at, revision: self.revision, xdrs: &self.xdrs }
     }
 }

@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -24,12 +24,12 @@ use crate::api::{Order, Receipt};
 use crate::error::LedgerError;
 use crate::fold::Fold;
 use crate::frames::{FrameReader, entries_of_call, ledger_item};
-use crate::orders::{OrderError, Orders, Waiting};
+use crate::orders::{OrderError, Orders, Reply, Waiting};
 use crate::poster::{Poster, Took};
 use crate::rated::RatedItem;
+use crate::shared::Shared;
 use crate::snapshot::{self, Store};
 use crate::streams::{ledger_source, xdrs_source};
-use crate::shared::Shared;
 use crate::view::{ConfigNow, View};
 
 /// What a ledger is started with.
@@ -186,7 +186,7 @@ struct Core<'a> {
     /// What the frame under construction has consumed.
     inputs: SmallVec<[Input; 1]>,
     /// Answers that wait for a frame.
-    replies: VecDeque<(u64, SyncSender<Result<Receipt, OrderError>>, Receipt)>,
+    replies: VecDeque<(u64, Reply, Receipt)>,
     /// An order taken while napping.
     early: Option<Waiting>,
     /// Single frames for late truth and reversals.

@@ -38,8 +38,8 @@ pub fn encode(
     next_offset: u64,
     inputs: &[(StreamState, u64)],
 ) -> Result<Vec<u8>, LedgerError> {
-    let state = serde_json::to_vec(&(state, inputs))
-        .map_err(|error| LedgerError::Stopped(format!("stream state: {error}")))?;
+    let state =
+        serde_json::to_vec(&(state, inputs)).map_err(|error| LedgerError::Stopped(format!("stream state: {error}")))?;
     let (mut book, mut history) = (Vec::new(), Vec::new());
     fold.book.dump(&mut book);
     fold.history.dump(&mut history);

@@ -173,7 +173,9 @@ pub fn verify(
 /// A log that cannot even be opened at its beginning is a break, not an error of the surroundings.
 fn log_break(mut report: Report, source: &Source, error: LedgerError) -> Result<Report, LedgerError> {
     match error {
-        LedgerError::Bus(error @ (BusError::Damaged { .. } | BusError::TopicLost { .. } | BusError::OffsetOutOfRange { .. })) => {
+        LedgerError::Bus(
+            error @ (BusError::Damaged { .. } | BusError::TopicLost { .. } | BusError::OffsetOutOfRange { .. }),
+        ) => {
             report.add(walk::broken_log(&source.stream, 0, None, &error));
             Ok(report)
         }

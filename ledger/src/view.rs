@@ -89,11 +89,7 @@ impl View {
         self.shared.fold().offset_of(seq)
     }
 
-    fn read<T>(
-        &self,
-        seq: u64,
-        read: impl FnOnce(&FrameView<'_>) -> Result<T, LedgerError>,
-    ) -> Result<T, LedgerError> {
+    fn read<T>(&self, seq: u64, read: impl FnOnce(&FrameView<'_>) -> Result<T, LedgerError>) -> Result<T, LedgerError> {
         let missing = || LedgerError::Missing { stream: self.stream.clone(), seq };
         let offset = self.offset(seq).ok_or_else(missing)?;
         let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);

@@ -216,10 +216,7 @@ impl Tie {
                 report.add(missing(fold.stream(), self.seq, None, offset, &stream, source, &outcome));
             }
             if side.short_of(until) {
-                let detail = format!(
-                    "it names {stream} up to {}/{}, but that log ends before",
-                    until.seq, until.index
-                );
+                let detail = format!("it names {stream} up to {}/{}, but that log ends before", until.seq, until.index);
                 report.add(self.fault(fold, self.seq, None, offset, detail));
             }
         }
@@ -334,12 +331,8 @@ fn missing(
         Outcome::Entry(entry) => format!("the entry of {} ({})", entry.account, money(entry)),
         Outcome::Refused { reason, .. } => format!("the refusal {reason}"),
     };
-    let detail = format!(
-        "{what} is missing: {stream} {}/{} comes to origin {}",
-        source.seq,
-        source.index,
-        origin_in(outcome)
-    );
+    let detail =
+        format!("{what} is missing: {stream} {}/{} comes to origin {}", source.seq, source.index, origin_in(outcome));
     let (kind, stream, offset) = (BreakKind::Charge, ledger.clone(), Some(offset));
     Break { kind, stream, seq, index, offset, file: None, detail }
 }

@@ -45,11 +45,8 @@ impl View {
                 (false, after) => all.skip_while(|at| after.is_some_and(|after| *at <= after)).take(most).collect(),
             };
             let forgotten = complete.seq > 1;
-            let needs_older = if page.newest_first {
-                places.is_empty()
-            } else {
-                page.after.is_none_or(|after| after < complete)
-            };
+            let needs_older =
+                if page.newest_first { places.is_empty() } else { page.after.is_none_or(|after| after < complete) };
             if forgotten && needs_older {
                 return frames;
             }
@@ -116,11 +113,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn places(
-        &mut self,
-        frame: &FrameView<'_>,
-        indexes: impl Iterator<Item = usize>,
-    ) -> Result<(), LedgerError> {
+    fn places(&mut self, frame: &FrameView<'_>, indexes: impl Iterator<Item = usize>) -> Result<(), LedgerError> {
         for index in indexes {
             let at = Position { seq: frame.header.seq, index: index as u32 };
             let seen = match self.page.after {

@@ -1,0 +1,7 @@
+//! The ledger process on the embedded bus: killed at every frame, fenced, restarted from snapshots, tampered with.
+
+mod kill;
+mod orders;
+mod proof;
+mod view;
+mod world;
