@@ -1,6 +1,6 @@
 //! What stops the ledger or a reader of it. Orders that may not be booked are no errors: see `accounting::PayRefusal`.
 
-use accounting::BookError;
+use accounting::{BookError, FOLD_VERSION};
 use bus::BusError;
 use bus::stream::StreamError;
 use facts::xdr::Position;
@@ -23,6 +23,10 @@ pub enum LedgerError {
     Book { stream: SmolStr, at: Position, error: Box<BookError> },
     #[error("{stream} frame {seq} is not in the log any more; restore the log from a backup")]
     Missing { stream: SmolStr, seq: u64 },
+    #[error(
+        "{stream} frame {seq} is of fold version {found}, this program folds version {FOLD_VERSION}; use the program that wrote it"
+    )]
+    FoldVersion { stream: SmolStr, seq: u64, found: u32 },
     #[error("{what} {}: {source}", path.display())]
     File { what: &'static str, path: PathBuf, source: std::io::Error },
     #[error("a sum in {what} is beyond the integer range")]

@@ -1,7 +1,7 @@
 //! The ledger's state in memory: book, history of accounts, where its frames stand. The same for whoever writes the
 //! stream and whoever only reads it.
 
-use accounting::{Applied, Book, BookError, History};
+use accounting::{Applied, Book, BookError, FOLD_VERSION, History};
 use facts::LedgerEntry;
 use facts::entry::LedgerItem;
 use facts::xdr::Position;
@@ -34,6 +34,10 @@ impl Fold {
         let seq = frame.header.seq;
         let failed = |error| LedgerError::Frame { stream: self.stream.clone(), seq, error };
         frame.expect_items(schemas::ledger::ITEMS).map_err(failed)?;
+        if frame.header.fold_version != FOLD_VERSION {
+            let (stream, found) = (self.stream.clone(), frame.header.fold_version);
+            return Err(LedgerError::FoldVersion { stream, seq, found });
+        }
         for index in 0..frame.len() {
             let at = Position { seq, index: index as u32 };
             let item = frame

@@ -1,7 +1,7 @@
 //! Single frames out of a stream's topic, by offset: what late revisions, statements and proofs need. One reader that
 //! jumps; readers of whole streams are `bus::stream`'s.
 
-use bus::{Batch, Bus, Reader};
+use bus::{Batch, Bus, BusError, BusHealth, Reader};
 use facts::entry::LedgerItem;
 use facts::xdr::Position;
 use facts::{CallId, LedgerEntry};
@@ -62,7 +62,10 @@ impl FrameReader {
         };
         let read = reader.poll(&mut self.batch, 1, WAIT)?;
         if read == 0 || self.batch.get(0).is_none_or(|record| record.offset != offset) {
-            return Err(LedgerError::Missing { stream: self.stream.clone(), seq });
+            return Err(match self.bus.health() {
+                BusHealth::Away { why, .. } => BusError::Away { what: self.topic.clone(), reason: why }.into(),
+                BusHealth::Up | BusHealth::Failed { .. } => LedgerError::Missing { stream: self.stream.clone(), seq },
+            });
         }
         self.held = Some(offset);
         Ok(())

@@ -24,7 +24,7 @@ pub use error::LedgerError;
 pub use follower::Follower;
 pub use orders::{OrderError, Orders};
 pub use run::{Door, LedgerOptions, door, run, spawn};
-pub use verify::{Break, BreakKind, Report, verify};
+pub use verify::{Break, BreakKind, Report, inspect_folder, verify};
 pub use view::{ConfigNow, LedgerView, View};
 
 #[cfg(test)]

@@ -110,6 +110,8 @@ pub fn spawn(
 
 /// Longest pause before the log is tried again.
 const RETRY_MAX: Duration = Duration::from_secs(10);
+/// How long a durable frame may take to come back.
+const READ_BACK: Duration = Duration::from_secs(30);
 /// How long it sleeps when there is nothing to do.
 const NAP: Duration = Duration::from_millis(4);
 
@@ -374,7 +376,8 @@ impl<'a> Core<'a> {
 
     /// Offset of one of our frames; waits for those on their way.
     fn offset_of(&mut self, seq: u64) -> Result<u64, LedgerError> {
-        if seq > self.own.state().seq() {
+        let until = Instant::now() + READ_BACK;
+        while seq > self.own.state().seq() && Instant::now() < until {
             self.writer.settle()?;
             self.read_back()?;
         }
@@ -524,8 +527,13 @@ impl<'a> Core<'a> {
             })?;
             check(self.own.state())?;
             if folded == 0 {
-                let seq = self.own.state().seq() + 1;
-                return Err(StreamError::NotAccepted { stream: self.stream.clone(), seq }.into());
+                if self.own.offset() >= self.options.bus.end(&self.stream, 0)? {
+                    // All of the log has been read and a frame of ours does not count: somebody else writes.
+                    let seq = self.own.state().seq() + 1;
+                    return Err(StreamError::NotAccepted { stream: self.stream.clone(), seq }.into());
+                }
+                // It is on its way to us; the next turn looks again.
+                break;
             }
         }
         let accepted = self.own.state().seq();
@@ -544,6 +552,10 @@ impl<'a> Core<'a> {
             self.cut()?;
         }
         self.writer.settle()?;
+        let until = Instant::now() + READ_BACK;
+        while self.own.state().seq() < self.writer.durable() && Instant::now() < until {
+            self.read_back()?;
+        }
         self.read_back()
     }
 
@@ -569,7 +581,8 @@ impl<'a> Core<'a> {
 
     /// Snapshot at a quiet moment; another thread writes it.
     fn snapshot(&mut self, xdrs: &[StreamReader]) -> Result<(), LedgerError> {
-        if self.writing.as_ref().is_some_and(|thread| !thread.is_finished()) {
+        let busy = self.writing.as_ref().is_some_and(|thread| !thread.is_finished());
+        if busy || self.own.state().seq() < self.writer.state().seq() {
             return Ok(());
         }
         self.snapshot_at = Instant::now();
@@ -591,6 +604,9 @@ impl<'a> Core<'a> {
         if let Some(thread) = self.writing.take() {
             // Its own error is logged by itself.
             let _ = thread.join();
+        }
+        if self.own.state().seq() < self.writer.state().seq() {
+            return Ok(());
         }
         let bytes = self.snapshot_bytes(xdrs)?;
         if let Err(error) = self.store.write(self.own.state().seq(), &bytes) {

@@ -13,6 +13,7 @@ use schemas::{FrameView, SchemaIds};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::LedgerError;
@@ -227,6 +228,32 @@ fn fold_frame(frame: &FrameView<'_>, offset: u64, fold: &mut Fold, tie: &mut Tie
     tie.end(offset, fold, report);
 }
 
+/// What is damaged in the folder of an embedded log that does not open any more: every log of the site, by file and
+/// byte. Reads everything, changes nothing; an unfinished last write is no damage.
+pub fn inspect_folder(bus_folder: &Path, site: &str) -> Result<Vec<Break>, LedgerError> {
+    let ours = [format!("ledger.{site}"), format!("xdrs.{site}."), "config".to_owned()];
+    let mut found = Vec::new();
+    for report in bus::embedded::inspect(bus_folder)? {
+        let topic = report.topic.as_str();
+        if !topic.is_empty() && topic != ours[0] && !topic.starts_with(&ours[1]) && topic != ours[2] {
+            continue;
+        }
+        for damage in report.damage.iter().filter(|damage| !damage.torn_tail) {
+            let again = damage.readable_again.map(|offset| format!("; readable again from offset {offset}"));
+            found.push(Break {
+                kind: BreakKind::Log,
+                stream: topic.into(),
+                seq: 0,
+                index: None,
+                offset: Some(report.end),
+                file: Some(format!("{}:{}", damage.file.display(), damage.byte)),
+                detail: format!("{}{}", damage.reason, again.unwrap_or_default()),
+            });
+        }
+    }
+    Ok(found)
+}
+
 /// Inputs of a frame that are streams.
 fn stream_inputs(inputs: &[Input]) -> impl Iterator<Item = (&SmolStr, Position, Position)> {
     inputs.iter().filter_map(|input| match input {
@@ -246,8 +273,5 @@ fn origin_of(item: &LedgerItem) -> Option<OriginId> {
 
 /// Void records that an undisturbed log never has.
 fn alarming(reason: VoidReason) -> bool {
-    !matches!(
-        reason,
-        VoidReason::StaleFence | VoidReason::StaleEpoch | VoidReason::Repeated | VoidReason::UnopenedEpoch
-    )
+    !matches!(reason, VoidReason::StaleFence | VoidReason::StaleEpoch | VoidReason::Repeated)
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::world::*;
-use crate::{BreakKind, Report, verify};
+use crate::{BreakKind, Report, inspect_folder, verify};
 
 /// A ledger that has booked the busy site.
 fn true_ledger(folder: &Path) -> Arc<dyn Bus> {
@@ -203,6 +203,18 @@ fn a_removed_frame_and_a_flipped_byte_are_found_at_their_frames() {
 }
 
 #[test]
+fn a_removed_fence_does_not_make_a_shorter_ledger_that_looks_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = true_ledger(folder.path());
+    let mut records = all_records(&*bus, "ledger.main");
+    let fence = records.iter().position(|r| matches!(decode_record(r, &ids()), Ok(StreamRecord::Fence(_)))).unwrap();
+    records.remove(fence);
+    let report = prove(&with_ledger(&*bus, &folder.path().join("fence"), &records));
+    assert_eq!(first(&report).0, BreakKind::Chain);
+    assert!(report.breaks[0].detail.contains("unopened_epoch"), "{}", report.breaks[0].detail);
+}
+
+#[test]
 fn two_damages_are_both_named() {
     let folder = tempfile::tempdir().unwrap();
     let bus = true_ledger(folder.path());
@@ -238,4 +250,8 @@ fn a_byte_flipped_on_the_disk_is_found_with_its_file() {
     assert_eq!(report.breaks[0].kind, BreakKind::Log, "{:#?}", report.breaks);
     let file = report.breaks[0].file.clone().unwrap();
     assert!(file.starts_with(segment.to_str().unwrap()), "{file}");
+    drop(bus);
+    let found = inspect_folder(&folder.path().join("bus"), "main").unwrap();
+    assert!(found[0].file.clone().unwrap().starts_with(segment.to_str().unwrap()), "{found:#?}");
+    assert_eq!(found[0].stream, "ledger.main");
 }
