@@ -3,6 +3,7 @@
 //! name rdkafka. It knows no calls and no money.
 
 pub mod api;
+pub mod bench;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod config_log;
