@@ -94,7 +94,7 @@ impl Ingest {
             while !stop.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_millis(50));
             }
-            threads.into_iter().map(join).collect::<Result<(), IngestError>>()
+            threads.into_iter().fold(Ok(()), |first, thread| first.and(join(thread)))
         });
         self.shared.writer.stop();
         result

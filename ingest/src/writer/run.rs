@@ -385,8 +385,9 @@ impl Loop {
         let begun = Instant::now();
         for ticket in tickets {
             while self.writer.wait(ticket, Duration::from_millis(100))?.is_none() {
-                let away = matches!(self.bus.health(), BusHealth::Away { .. });
-                if (away && begun.elapsed() > self.options.patience) || self.stopping.load(Ordering::SeqCst) {
+                let hopeless =
+                    matches!(self.bus.health(), BusHealth::Away { .. }) || self.stopping.load(Ordering::SeqCst);
+                if hopeless && begun.elapsed() > self.options.patience {
                     return Ok(false);
                 }
             }
@@ -442,6 +443,13 @@ impl Loop {
         if self.parked.is_some() {
             return Err(Fatal("stopped while neither the bus nor the spool took call events".into()));
         }
+        // What the bus takes now need not wait for the next start; the rest does.
+        while !self.spool.is_empty() && begun.elapsed() < 3 * self.options.patience {
+            if !matches!(self.replay_oldest(), Ok(true)) {
+                break;
+            }
+        }
+        self.stats.spool_bytes.store(self.spool.bytes(), Ordering::Relaxed);
         Ok(())
     }
 }
