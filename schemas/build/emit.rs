@@ -218,6 +218,12 @@ fn union(code: &mut String, set: &Set, record: &str, field: &Field, branches: &[
         };
     }
     code.push_str("}\n");
+    let _ = writeln!(code, "impl{life} {}{life} {{", union_name(record, &field.name));
+    for (at, branch) in branches.iter().enumerate() {
+        let constant = snake(branch_name(branch)).to_ascii_uppercase();
+        let _ = writeln!(code, "/// What stands before this branch.\npub const {constant}: u8 = {};", at * 2);
+    }
+    code.push_str("}\n");
 }
 
 /// Texts, canonical forms and fingerprints by schema name.

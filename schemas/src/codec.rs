@@ -77,12 +77,22 @@ impl<'a> Reader<'a> {
     pub fn long(&mut self, field: &'static str) -> Result<i64> {
         if let [byte @ 0..=0x7f, rest @ ..] = self.rest {
             self.rest = rest;
-            return Ok(i64::from(byte >> 1) ^ -i64::from(byte & 1));
+            return Ok(unzigzag(u64::from(*byte)));
         }
         self.long_slow(field)
     }
 
+    /// Up to eight bytes at once, as instants and amounts are; the rest byte by byte.
     fn long_slow(&mut self, field: &'static str) -> Result<i64> {
+        if let Some(word) = self.rest.first_chunk::<8>() {
+            let word = u64::from_le_bytes(*word);
+            let ends = !word & 0x8080_8080_8080_8080;
+            if ends != 0 {
+                let bytes = ends.trailing_zeros() as usize / 8 + 1;
+                self.rest = &self.rest[bytes..];
+                return Ok(unzigzag(gather(word & (ends ^ (ends - 1)))));
+            }
+        }
         let mut value = 0u64;
         for (at, byte) in self.rest.iter().take(10).enumerate() {
             if at == 9 && *byte > 1 {
@@ -91,7 +101,7 @@ impl<'a> Reader<'a> {
             value |= u64::from(byte & 0x7f) << (7 * at);
             if *byte < 0x80 {
                 self.rest = &self.rest[at + 1..];
-                return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
+                return Ok(unzigzag(value));
             }
         }
         let problem = if self.rest.len() < 10 { Problem::Truncated } else { Problem::NumberTooLong };
@@ -217,11 +227,44 @@ impl<'a> Reader<'a> {
     }
 }
 
+fn unzigzag(bits: u64) -> i64 {
+    (bits >> 1) as i64 ^ -((bits & 1) as i64)
+}
+
+/// The low seven bits of each byte, side by side.
+fn gather(word: u64) -> u64 {
+    let word = word & 0x7f7f_7f7f_7f7f_7f7f;
+    let word = (word & 0x7f00_7f00_7f00_7f00) >> 1 | word & 0x007f_007f_007f_007f;
+    let word = (word & 0x3fff_0000_3fff_0000) >> 2 | word & 0x0000_3fff_0000_3fff;
+    (word & 0x0fff_ffff_0000_0000) >> 4 | word & 0x0fff_ffff
+}
+
+/// The other way: 56 bits, seven to each byte.
+fn scatter(bits: u64) -> u64 {
+    let word = (bits & 0x00ff_ffff_f000_0000) << 4 | bits & 0x0fff_ffff;
+    let word = (word & 0x0fff_c000_0fff_c000) << 2 | word & 0x0000_3fff_0000_3fff;
+    (word & 0x3f80_3f80_3f80_3f80) << 1 | word & 0x007f_007f_007f_007f
+}
+
+/// A zigzag varint.
 #[inline]
 pub fn put_long(out: &mut Vec<u8>, value: i64) {
-    let mut bits = ((value << 1) ^ (value >> 63)) as u64;
+    let bits = ((value << 1) ^ (value >> 63)) as u64;
     if bits < 0x80 {
         out.push(bits as u8);
+    } else {
+        put_long_slow(out, bits);
+    }
+}
+
+/// Copies of a fixed length cost no call; what is too much of them is cut off again.
+fn put_long_slow(out: &mut Vec<u8>, mut bits: u64) {
+    let end = out.len();
+    if bits >> 56 == 0 {
+        let bytes = (70 - (bits | 1).leading_zeros() as usize) / 7;
+        let more = 0x8080_8080_8080_8080 & ((1 << (8 * (bytes - 1))) - 1);
+        out.extend_from_slice(&(scatter(bits) | more).to_le_bytes());
+        out.truncate(end + bytes);
         return;
     }
     let mut buffer = [0u8; 10];
@@ -232,7 +275,8 @@ pub fn put_long(out: &mut Vec<u8>, value: i64) {
         len += 1;
     }
     buffer[len] = bits as u8;
-    out.extend_from_slice(&buffer[..=len]);
+    out.extend_from_slice(&buffer);
+    out.truncate(end + len + 1);
 }
 
 /// A counter. Avro has no unsigned type; nothing that we count reaches 2^63, and what did would stand there as the
@@ -258,8 +302,12 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 pub fn put_decimal(out: &mut Vec<u8>, value: i128) {
     let sign_bits = if value < 0 { value.leading_ones() } else { value.leading_zeros() };
     let bytes = ((128 - sign_bits) / 8 + 1) as usize;
-    out.push((bytes << 1) as u8);
-    out.extend_from_slice(&value.to_be_bytes()[16 - bytes..]);
+    let mut buffer = [0; 17];
+    buffer[0] = (bytes << 1) as u8;
+    buffer[1..].copy_from_slice(&(value << (8 * (16 - bytes))).to_be_bytes());
+    let end = out.len();
+    out.extend_from_slice(&buffer);
+    out.truncate(end + 1 + bytes);
 }
 
 pub fn put_prefix(out: &mut Vec<u8>, prefix: Prefix) {

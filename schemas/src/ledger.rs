@@ -27,7 +27,8 @@ pub fn encode_item(item: &LedgerItem, public: &mut Vec<u8>, _private: &mut Vec<u
 
 /// Appends an entry as an item, without the box that [`LedgerItem`] puts around it.
 pub fn encode_entry(entry: &LedgerEntry, public: &mut Vec<u8>) {
-    wire::LedgerItem { item: Item::LedgerEntry(entry_to_wire(entry)) }.encode(public);
+    public.push(Item::LEDGER_ENTRY);
+    entry_to_wire(entry).encode(public);
 }
 
 /// Reads an item; a private part that is not empty is refused.

@@ -62,6 +62,12 @@ pub fn encode_item(item: &XdrItem, public: &mut Vec<u8>, private: &mut Vec<u8>) 
     }
 }
 
+/// True for a rated call, from the first byte of the public part (its place in the union): for readers that want
+/// everything but calls, or calls only, without decoding the rest.
+pub fn is_rated_call(public: &[u8]) -> bool {
+    public.first() == Some(&0)
+}
+
 /// Reads an item of both parts.
 pub fn decode_item(public: &[u8], private: &[u8]) -> Result<XdrItem, DecodeError> {
     let open = wire::XdrsItem::decode(public)?.item;

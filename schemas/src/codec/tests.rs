@@ -24,6 +24,25 @@ fn numbers_are_zigzag_varints() {
             assert_eq!(refused(&bytes[..end], |r| r.long("x")).problem, Problem::Truncated);
         }
     }
+    for shift in 0..64 {
+        for value in [
+            1i64 << shift,
+            (1i64 << shift).wrapping_sub(1),
+            (1i64 << shift).wrapping_neg(),
+            (1i64 << shift).wrapping_add(1),
+        ] {
+            let mut plain = Vec::new();
+            let mut bits = ((value << 1) ^ (value >> 63)) as u64;
+            while bits >= 0x80 {
+                plain.push(bits as u8 | 0x80);
+                bits >>= 7;
+            }
+            plain.push(bits as u8);
+            assert_eq!(long_bytes(value), plain);
+            plain.extend([0x55; 8]);
+            assert_eq!(Reader::new(&plain).long("x"), Ok(value));
+        }
+    }
     let endless = [0xff; 12];
     assert_eq!(refused(&endless, |r| r.long("x")).problem, Problem::NumberTooLong);
 }

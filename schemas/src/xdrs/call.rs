@@ -13,10 +13,12 @@ use facts::{Amount, OccurredAt};
 
 /// Appends both parts of a rated call, without the box that an item puts around it.
 pub fn encode_call(x: &RatedCall, public: &mut Vec<u8>, private: &mut Vec<u8>) {
-    let open = wire::XdrsItemItem::RatedCall(public_part(x));
-    wire::XdrsItem { item: open }.encode(public);
-    let hidden = wire::XdrsPrivateItem::RatedCallPrivate(private_part(&x.call));
-    wire::XdrsPrivate { item: hidden }.encode(private);
+    // Each item is a record of one union: its bytes are the branch and the branch's. Written so, the call is not moved
+    // through both of them, which costs as much as writing it.
+    public.push(wire::XdrsItemItem::RATED_CALL);
+    public_part(x).encode(public);
+    private.push(wire::XdrsPrivateItem::RATED_CALL_PRIVATE);
+    private_part(&x.call).encode(private);
 }
 
 fn public_part(x: &RatedCall) -> wire::RatedCall<'_> {
