@@ -11,7 +11,7 @@ use facts::deck::{Price, RateDeck, RowStatus, Settings};
 use facts::{Amount, Currency, Rounding, Side, Unrated};
 use num_bigint::BigInt;
 use num_rational::BigRational;
-use num_traits::{Signed, ToPrimitive, Zero};
+use num_traits::{One, Signed, ToPrimitive, Zero};
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
 
@@ -431,7 +431,9 @@ fn price(deck: &Deck, row: &Row, terms: &Terms, ask: &Ask<'_>, exchange: &BigRat
         }
         total += deck_money(|s| s.disconnect_fee).unwrap_or_else(BigRational::zero);
         total = bounded(total, deck_money(|s| s.minimum_amount), deck_money(|s| s.maximum_amount));
-        total *= exchange;
+        if !exchange.is_one() {
+            total *= exchange;
+        }
         total += account_money(|s| s.disconnect_fee).unwrap_or_else(BigRational::zero);
         total = bounded(total, account_money(|s| s.minimum_amount), account_money(|s| s.maximum_amount));
     }
@@ -439,9 +441,18 @@ fn price(deck: &Deck, row: &Row, terms: &Terms, ask: &Ask<'_>, exchange: &BigRat
         total += deck_money(|s| s.attempt_fee).unwrap_or_else(BigRational::zero) * exchange;
         total += account_money(|s| s.attempt_fee).unwrap_or_else(BigRational::zero);
     }
-    let taxed = &total * ratio(1_000_000 + terms.tax_percent, 1_000_000);
+    if total.is_zero() {
+        let billed = (billed * whole(1_000_000)).to_integer().to_i64()?;
+        return Some(Priced { net: Amount::ZERO, gross: Amount::ZERO, billed });
+    }
     let net = amount(&total, terms.amount_rounding, terms.amount_decimals)?;
-    let gross = amount(&taxed, terms.amount_rounding, terms.amount_decimals)?;
+    let gross = match terms.tax_percent {
+        0 => net,
+        tax => {
+            let taxed = &total * ratio(1_000_000 + tax, 1_000_000);
+            amount(&taxed, terms.amount_rounding, terms.amount_decimals)?
+        }
+    };
     let billed = (billed * whole(1_000_000)).to_integer().to_i64()?;
     Some(Priced { net, gross, billed })
 }

@@ -225,30 +225,30 @@ fn a_seed_names_one_day() {
         .collect();
     expect![[r#"
         Sent { events: 9576, repeated: 27, resent: 1, late: 285 }
-        cust01 sell USD 318 41716 157.614719 0
-        cust02 sell USD 237 30811 172.608 0
-        cust03 sell USD 175 48862 242.216738 0
-        cust04 sell EUR 169 25169 138.1822 0
-        cust05 sell USD 141 20239 88.235561666665 0
-        cust06 sell GBP 118 10671 49.103761 0
-        cust07 sell USD 111 16828 33.15 0
-        cust08 sell EUR 104 18426 60.634783 0
-        cust09 sell USD 95 16468 42.283547 0
-        cust10 sell USD 80 35681 87.566324999999 119.4297
-        cust11 sell USD 80 272 2.217654 0
-        cust12 sell EUR 63 14270 41.0524 0
-        cust13 sell USD 67 8554 22.899801 0
-        cust14 sell GBP 47 834 0.53012 0
-        cust15 sell USD 56 8338 114.386761666666 0
-        cust16 sell EUR 35 2883 20.349325 0
-        cust17 sell USD 32 5768 105.29 0
-        cust18 sell USD 23 10438 9.697198 0
-        cust19 sell USD 27 472 0.200445 0
-        cust20 sell USD 19 2070 11.687307983333 0
-        unidentified sell USD 3 0 0 2.923352
+        cust01 sell USD 318 41716 146.012319 0
+        cust02 sell USD 237 30811 160.0062 0
+        cust03 sell USD 175 48862 225.165027 0
+        cust04 sell EUR 169 25169 118.71174 0
+        cust05 sell USD 141 20239 72.979494999997 0
+        cust06 sell GBP 118 10671 32.183924 0
+        cust07 sell USD 111 16828 32.53 0
+        cust08 sell EUR 104 18426 54.941877 0
+        cust09 sell USD 95 16468 36.847331 0
+        cust10 sell USD 80 35681 76.655343333335 104.53825
+        cust11 sell USD 80 272 1.951412 0
+        cust12 sell EUR 63 14270 37.653 0
+        cust13 sell USD 67 8554 21.066015 0
+        cust14 sell GBP 47 834 0.48882 0
+        cust15 sell USD 56 8338 105.798131666668 0
+        cust16 sell EUR 35 2883 16.724346 0
+        cust17 sell USD 32 5768 102.4 0
+        cust18 sell USD 23 10438 9.435054 0
+        cust19 sell USD 27 472 0.172742 0
+        cust20 sell USD 19 2070 10.120264673333 0
+        unidentified sell USD 3 0 0 2.704515
         vend1 buy USD 308 38249 142.814657 0
         vend2 buy USD 232 43471 123.442786 96.461095
-        vend3 buy EUR 277 31143 155.210793333334 0
+        vend3 buy EUR 277 31143 143.194453333334 0
         vend4 buy USD 204 33519 105.2769 0
         vend5 buy USD 423 58223 154.169074 0
         vend6 buy GBP 303 47799 228.79208974 0
@@ -462,4 +462,42 @@ fn events_assembled_and_rated_end_at_the_answer_to_the_last_digit() {
     }
     assert_eq!(books.suspended.len(), suspended);
     assert!(books.revised > 10, "{}", books.revised);
+}
+
+#[test]
+fn the_same_day_as_a_yeti_file_ends_at_its_own_answer() {
+    let scenario = scenario(2_000, many_flaws());
+    let (config, decks) = config(&scenario);
+    let tariffs = rating::tariffs::Tariffs::with_decks(&config, &decks.iter().collect::<Vec<_>>());
+    let mut assembler = rating::Assembler::new(rating::Limits::from(&config.settings), 0);
+    let mut reader = switch_formats::reader("yeti", &config.switches[crate::YETI]).unwrap();
+    let (mut text, mut records) = (Vec::new(), Vec::new());
+    scenario.calls().for_each(|call| scenario.write_yeti(&call, &mut text));
+    let mut take = |decoded| match decoded {
+        switch_formats::Decoded::Record(record) => records.push(record.event),
+        other => panic!("{other:?}"),
+    };
+    reader.feed(&text, &mut take);
+    reader.finish(&mut take);
+    let mut books = Books::default();
+    for mut event in records {
+        event.observed_at = ObservedAt(scenario.settled_at().micros());
+        match assembler.push(Box::new(event), 0, &books, &mut NoKeys) {
+            rating::Pushed::Kept => {}
+            other => panic!("{other:?}"),
+        }
+        books.settle(&mut assembler);
+    }
+    assembler.tick(ObservedAt(scenario.settled_at().micros() + 3_600_000_000));
+    books.settle(&mut assembler);
+    let oracle = scenario.oracle(View::Yeti);
+    for call in scenario.calls() {
+        let id = facts::CallId::new(crate::YETI, crate::YETI, &call.key());
+        let made = books.calls.get(&id).unwrap_or_else(|| panic!("not on the books: {call:#?}"));
+        let lines = oracle.lines(&call).into_iter();
+        let theirs: Vec<_> = lines.map(|l| (l.account, l.side, l.duration, l.billed, l.amount, l.unrated)).collect();
+        let xdrs = tariffs.rate(made).into_iter();
+        let ours: Vec<_> = xdrs.map(|x| (x.account, x.side, x.duration, x.billed, x.amount, x.unrated)).collect();
+        assert_eq!(ours, theirs, "{call:#?}\n{made:#?}");
+    }
 }

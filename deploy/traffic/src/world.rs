@@ -373,6 +373,15 @@ fn vendor_product(vendor: &Vendor, place: usize) -> [ConfigItem; 3] {
     ]
 }
 
+/// Thousandths of a unit that a dollar is worth, roughly: decks in other currencies have other figures.
+fn worth(currency: &str) -> i64 {
+    match currency {
+        "EUR" => 923,
+        "GBP" => 789,
+        _ => 1_000,
+    }
+}
+
 const AMOUNT_RULES: [Rounding; 5] =
     [Rounding::HalfUp, Rounding::Up, Rounding::Down, Rounding::HalfEven, Rounding::None];
 
@@ -429,7 +438,7 @@ fn customer(at: usize) -> Customer {
         access,
         share: SHARES[at],
         concentrated: matches!(at, 3 | 13),
-        markup: 1_060 + (at as i64 * 37) % 190,
+        markup: (980 + (at as i64 * 37) % 130) * worth(deck) / 1_000,
         terms,
     }
 }
@@ -482,7 +491,7 @@ fn vendor(at: usize) -> Vendor {
         id: format_smolstr!("vend{}", at + 1),
         currency: currency(account),
         deck_currency: currency(deck),
-        level: [860, 900, 930, 950, 970, 990, 1_010, 1_050][at],
+        level: [860, 900, 930, 950, 970, 990, 1_010, 1_050][at] * worth(deck) / 1_000,
         by_name: at % 3 == 1,
         terms,
     }
