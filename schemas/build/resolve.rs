@@ -89,9 +89,10 @@ fn union(w: &[Type], ws: &Set, n: &[Type], rs: &Set, tag: &str, label: &str) -> 
 pub fn decoder(name: &str, json: &Value, ws: &Set, rs: &Set) -> String {
     let tag = snake(name);
     let root = short(text(json, "name"));
+    let life = if life(rs, &Type::Named(root.to_owned())).is_empty() { "" } else { "<'_>" };
     let mut code = format!(
         "/// Reads a body that `{name}` wrote; what it did not say takes the current schema's default.\n\
-         pub fn decode_{tag}(bytes: &[u8]) -> Result<{root}<'_>, DecodeError> {{\n\
+         pub fn decode_{tag}(bytes: &[u8]) -> Result<{root}{life}, DecodeError> {{\n\
          Reader::whole(bytes, \"{root}\", {tag}_{})\n}}\n",
         snake(root)
     );

@@ -1,7 +1,7 @@
 //! Arbitrary values, both ways, against apache-avro.
 
 use super::arbitrary::{Model, Tape};
-use super::{current, recode};
+use super::{current, recode, recode_resolved};
 use crate::ids::{Schema, SchemaIds};
 use crate::{bus_record, config, deck_rows, ledger, xdrs};
 use apache_avro::Schema as Avro;
@@ -38,6 +38,8 @@ proptest! {
             let theirs = model.write(value.clone());
             let ours = recode(schema, &theirs).map_err(|e| TestCaseError::fail(format!("{}: {e}", schema.name())))?;
             prop_assert_eq!(&ours, &theirs, "{}", schema.name());
+            let resolved = recode_resolved(schema, &theirs);
+            prop_assert_eq!(resolved.as_ref(), Ok(&theirs), "{}", schema.name());
             let back = model.read(&ours).unwrap();
             prop_assert_eq!(back, value, "{}", schema.name());
         }
