@@ -1,6 +1,8 @@
 //! What every bus has to do, checked against a real one: the embedded log in its own tests, Kafka in the `tests`
 //! package. Panics with the name of the promise that does not hold.
 
+mod streams;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +32,7 @@ pub fn run(prefix: &str, open: Open<'_>) {
         ("small_polls_and_seeks_lose_nothing", small_polls_and_seeks_lose_nothing),
         ("trim_moves_the_begin_and_nothing_else", trim_moves_the_begin_and_nothing_else),
         ("stop_ends_waiting", stop_ends_waiting),
+        ("owners_race_for_one_stream", streams::owners_race_for_one_stream),
     ];
     for (name, case) in cases {
         let began = Instant::now();
