@@ -80,8 +80,21 @@ pub(crate) fn rollup_select(table: &str, condition: &str) -> Option<String> {
     Some(select.replace("FROM attempts", &format!("FROM (SELECT * FROM attempts WHERE {condition}) AS attempts")))
 }
 
-/// The rollups that materialized views fill from `attempts`.
-pub(crate) const ROLLUPS: &[&str] = &["calls_hourly", "vendors_hourly"];
+/// A table that a materialized view fills from `attempts`.
+pub(crate) struct Rollup {
+    pub table: &'static str,
+    /// Its columns that are no sums.
+    pub keys: &'static str,
+}
+
+/// All of them.
+pub(crate) const ROLLUPS: &[Rollup] = &[
+    Rollup { table: "calls_hourly", keys: "hour, site, customer, destination, sell_currency, buy_currency, result" },
+    Rollup { table: "by_customer_hourly", keys: "hour, site, customer, sell_currency, buy_currency, result" },
+    Rollup { table: "by_destination_hourly", keys: "hour, site, destination, sell_currency, buy_currency, result" },
+    Rollup { table: "vendors_hourly", keys: "hour, site, vendor, destination, sell_currency, buy_currency, result" },
+    Rollup { table: "by_vendor_hourly", keys: "hour, site, vendor, sell_currency, buy_currency, result" },
+];
 
 #[cfg(test)]
 mod tests {
@@ -89,10 +102,12 @@ mod tests {
 
     #[test]
     fn every_rollup_can_be_built_again_from_its_views_own_text() {
-        for table in ROLLUPS {
+        for Rollup { table, keys } in ROLLUPS {
+            assert_eq!(FILES[1].1.matches(&format!("EXISTS {table}\n")).count(), 1);
             let select = rollup_select(table, "site = 'x'").unwrap();
             assert!(select.trim_start().starts_with("SELECT"), "{select}");
             assert_eq!(select.matches("WHERE site = 'x'").count(), 1, "{select}");
+            assert!(select.ends_with(&format!("GROUP BY {keys}")), "{select}");
         }
         assert_eq!(rollup_select("nowhere", "1"), None);
     }
@@ -100,7 +115,7 @@ mod tests {
     #[test]
     fn files_split_into_their_statements() {
         let counts: Vec<usize> = FILES.iter().map(|(_, text)| statements(text).count()).collect();
-        assert_eq!(counts, [3, 4]);
+        assert_eq!(counts, [3, 10]);
         assert_eq!(statements("-- nothing\n;\nSELECT 1;\n-- end\n").collect::<Vec<_>>(), ["SELECT 1"]);
     }
 }

@@ -4,7 +4,7 @@ use super::LoadError;
 use crate::engine::Session;
 use crate::error::EngineError;
 use crate::rows::{AttemptRow, LevelRow};
-use crate::schema::{ROLLUPS, rollup_select};
+use crate::schema::{ROLLUPS, Rollup, rollup_select};
 use clickhouse::{Client, Row, RowWrite};
 use facts::CallId;
 use facts::xdr::Position;
@@ -172,7 +172,7 @@ async fn delete(session: &mut Session, condition: &Condition) -> Result<(), Engi
 async fn rebuild(session: &mut Session, site: &str, hours: &[u32]) -> Result<(), EngineError> {
     for hours in hours.chunks(1_000) {
         let list = hours.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
-        for table in ROLLUPS {
+        for Rollup { table, .. } in ROLLUPS {
             let site = crate::door::quote(site);
             let client = session
                 .db()

@@ -158,12 +158,23 @@ fn source_for(name: ReportName, filter: &Filter) -> Source {
     if whole(filter.from) && whole(filter.until) && kept { Source::Rollup } else { Source::Attempts }
 }
 
+/// The narrowest rollup that still has what the filter asks for.
+fn rollup_for(name: ReportName, filter: &Filter) -> &'static str {
+    let (all_customers, all_destinations) = (filter.customer.is_empty(), filter.destination.is_empty());
+    match name {
+        ReportName::Customer | ReportName::Hour if all_destinations => "by_customer_hourly",
+        ReportName::Hour | ReportName::Destination if all_customers => "by_destination_hourly",
+        ReportName::Vendor if all_destinations => "by_vendor_hourly",
+        ReportName::Vendor => "vendors_hourly",
+        ReportName::Customer | ReportName::Destination | ReportName::Hour => "calls_hourly",
+    }
+}
+
 fn select(name: ReportName, filter: &Filter, source: Source) -> String {
     let vendor = name == ReportName::Vendor;
-    let (time, table) = match (source, vendor) {
-        (Source::Rollup, false) => ("hour", "calls_hourly"),
-        (Source::Rollup, true) => ("hour", "vendors_hourly"),
-        (Source::Attempts, _) => ("started", "attempts"),
+    let (time, table) = match source {
+        Source::Rollup => ("hour", rollup_for(name, filter)),
+        Source::Attempts => ("started", "attempts"),
     };
     let key = match name {
         ReportName::Customer => "toString(customer)".to_owned(),

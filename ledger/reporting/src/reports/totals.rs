@@ -3,7 +3,7 @@
 
 use crate::engine::Session;
 use crate::error::EngineError;
-use crate::schema::{ROLLUPS, rollup_select};
+use crate::schema::{ROLLUPS, Rollup, rollup_select};
 use clickhouse::Row;
 use facts::Amount;
 use facts::xdr::Position;
@@ -114,12 +114,11 @@ pub struct RollupCheck {
 /// Compares every rollup with the base table, group by group. All zero: they tie.
 pub async fn check_rollups(session: &mut Session) -> Result<Vec<RollupCheck>, EngineError> {
     let mut checks = Vec::new();
-    for table in ROLLUPS {
+    for Rollup { table, keys } in ROLLUPS {
         let Some(select) = rollup_select(table, "1") else { continue };
         let figures = FIGURES.iter().map(|f| format!("sum({f}) AS s_{f}")).collect::<Vec<_>>().join(", ");
         let opposite = FIGURES.iter().map(|f| format!("-{f} AS {f}")).collect::<Vec<_>>().join(", ");
         let any = FIGURES.iter().map(|f| format!("s_{f} != 0")).collect::<Vec<_>>().join(" OR ");
-        let keys = if *table == "vendors_hourly" { VENDOR_KEYS } else { CALL_KEYS };
         let plain = FIGURES.join(", ");
         let sql = format!(
             "SELECT count() FROM (SELECT {keys}, {figures} FROM (\
@@ -134,8 +133,6 @@ pub async fn check_rollups(session: &mut Session) -> Result<Vec<RollupCheck>, En
     Ok(checks)
 }
 
-const CALL_KEYS: &str = "hour, site, customer, destination, sell_currency, buy_currency, result";
-const VENDOR_KEYS: &str = "hour, site, vendor, destination, sell_currency, buy_currency, result";
 const FIGURES: [&str; 11] = [
     "calls_n",
     "answered_n",

@@ -119,12 +119,14 @@ fn all_four_reports_are_exact_from_rollups_and_from_attempts() {
     let part = Filter { from: Some(DAY + HOUR / 3), until: Some(DAY + 7 * HOUR + 1), ..base.clone() };
     let customer = Filter { customer: "customer3".into(), ..day.clone() };
     let destination = Filter { destination: "Country 7 Mobile".into(), ..day.clone() };
+    let both = Filter { destination: "Country 7 Mobile".into(), ..customer.clone() };
     for name in ReportName::ALL {
         for (filter, source) in [
             (&base, Source::Rollup),
             (&day, Source::Rollup),
             (&part, Source::Attempts),
             (&destination, Source::Rollup),
+            (&both, if name == ReportName::Vendor { Source::Attempts } else { Source::Rollup }),
             (&customer, if name == ReportName::Vendor { Source::Attempts } else { Source::Rollup }),
         ] {
             let found = run(report(&mut session, name, filter)).unwrap();

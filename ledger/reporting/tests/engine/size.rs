@@ -20,7 +20,14 @@ fn an_attempt_takes_no_more_bytes_than_promised() {
     println!("loaded {calls} calls in {:?}", since.elapsed());
     let mut session = engine.session();
     run(async {
-        for table in ["attempts", "calls_hourly", "vendors_hourly"] {
+        for table in [
+            "attempts",
+            "calls_hourly",
+            "by_customer_hourly",
+            "by_destination_hourly",
+            "vendors_hourly",
+            "by_vendor_hourly",
+        ] {
             session.execute("merging", &format!("OPTIMIZE TABLE {table} FINAL")).await.unwrap();
         }
         let sizes = session
