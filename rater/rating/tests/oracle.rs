@@ -2,7 +2,7 @@
 //! after another, big rationals for money, wall-clock time from jiff's zoned type. Random tariffs and calls must
 //! come out the same, to the last digit, in both.
 
-use std::collections::HashMap as Words;
+use std::collections::BTreeMap;
 
 use facts::deck::{
     BandCrossing, Indeterminate, IntervalRule, OriginGroup, OriginMode, Price, Rate, RateDeck, RowStatus, Settings,
@@ -244,7 +244,7 @@ impl Plain<'_> {
             }
         }
         // Costs by (rate, per), so that the money is multiplied once.
-        let mut parts: Words<(BigRational, u32), i64> = Words::new();
+        let mut parts: BTreeMap<(BigRational, u32), i64> = BTreeMap::new();
         let (mut position, mut billed) = (0i64, 0i64);
         while position < total {
             let now = self.ask.rated_at + rate.free + billed * SECOND;

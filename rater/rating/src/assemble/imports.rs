@@ -65,6 +65,11 @@ impl Imports {
         self.changed.first().and_then(|import| self.counts.get(import))
     }
 
+    /// Number of counts that changed since they were last written.
+    pub fn changed(&self) -> usize {
+        self.changed.len()
+    }
+
     pub fn written(&mut self) {
         if !self.changed.is_empty() {
             self.changed.remove(0);

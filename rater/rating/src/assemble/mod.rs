@@ -105,9 +105,13 @@ pub enum Outcome {
 /// A call that is ready; [`Assembler::done`] takes it off.
 #[derive(Debug)]
 pub struct Ready {
-    slot: u32,
+    pub slot: ReadySlot,
     pub outcome: Outcome,
 }
+
+/// The place of a ready call, for [`Assembler::done`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadySlot(u32);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Why {
@@ -480,14 +484,14 @@ impl Assembler {
                     continue;
                 }
             };
-            return Some(Ready { slot, outcome });
+            return Some(Ready { slot: ReadySlot(slot), outcome });
         }
         None
     }
 
     /// The call stands in a frame: forgets it.
-    pub fn done(&mut self, ready: &Ready) {
-        let slot = ready.slot;
+    pub fn done(&mut self, ready: ReadySlot) {
+        let slot = ready.0;
         if self.ready.front().is_some_and(|(front, _)| *front == slot) {
             self.ready.pop_front();
         }

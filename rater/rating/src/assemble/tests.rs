@@ -74,7 +74,7 @@ impl House {
 
     fn drain(&mut self) {
         while let Some(ready) = self.assembler.peek_ready() {
-            self.assembler.done(&ready);
+            self.assembler.done(ready.slot);
             let at = Position { seq: self.offset, index: 0 };
             match ready.outcome {
                 Outcome::Call(call) => {

@@ -1,0 +1,342 @@
+//! Figures for `tandem bench rate` (design 14): price one call on both sides in memory, against a HashMap per prefix
+//! length; and the rater's own steps without any bus, so that one sees where its time goes. Measured on the thread's
+//! own CPU time where the kernel tells it, so that neighbours on the machine count for nothing.
+
+use facts::call::{BusRecord, CallEvent, EventKind, Leg};
+use facts::config::{Account, Agreement, Config, ConfigItem, IdentificationRule, RatedAt, Trunk};
+use facts::deck::{DeckTerms, Price, Rate, RateDeck};
+use facts::ids::{Cause, DedupeKey, EventId};
+use facts::money::{Currency, Rounding};
+use facts::number::{E164, PREFIX_DIGITS_MAX, Prefix};
+use facts::time::{ObservedAt, OccurredAt};
+use facts::xdr::{Position, RatedCall, Revision, Side, XdrItem};
+use rating::assemble::{Assembler, DedupeIndex, Known, Limits, Outcome, Pushed};
+use rating::price::{Ask, Jurisdiction, SAME_CURRENCY};
+use rating::{CompiledDeck, Tariffs, Terms, price};
+use schemas::SchemaIds;
+use schemas::frame::FrameBuilder;
+use std::collections::HashMap;
+use std::time::Instant;
+
+use crate::index::CallPlaces;
+
+/// One figure beside its baseline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Figure {
+    /// Calls measured.
+    pub calls: u64,
+    pub nanos: u64,
+    pub baseline_nanos: u64,
+}
+
+impl Figure {
+    /// Calls per CPU second.
+    pub fn per_second(&self) -> u64 {
+        rate(self.calls, self.nanos)
+    }
+
+    pub fn baseline_per_second(&self) -> u64 {
+        rate(self.calls, self.baseline_nanos)
+    }
+}
+
+fn rate(calls: u64, nanos: u64) -> u64 {
+    u64::try_from(u128::from(calls) * 1_000_000_000 / u128::from(nanos.max(1))).unwrap_or(u64::MAX)
+}
+
+/// CPU time of this thread in nanoseconds, from the kernel; else the wall clock since `start`.
+fn cpu(start: Instant) -> u64 {
+    std::fs::read_to_string("/proc/thread-self/schedstat")
+        .ok()
+        .and_then(|text| text.split(' ').next()?.parse().ok())
+        .unwrap_or_else(|| u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+}
+
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 >> 8
+    }
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n.max(1) as u64) as usize
+    }
+}
+
+/// A deck with `prefixes` different codes of three to ten digits, increments mixed as in real decks.
+fn deck(id: &str, prefixes: usize, dice: &mut Dice) -> RateDeck {
+    let mut codes = Vec::with_capacity(prefixes + prefixes / 8);
+    while codes.len() < prefixes {
+        for _ in codes.len()..prefixes + prefixes / 64 + 1 {
+            let len = 3 + dice.below(8).max(dice.below(6));
+            let text: String =
+                (0..len).map(|at| char::from(b'0' + (dice.below(9) + usize::from(at == 0)) as u8)).collect();
+            if let Ok(code) = Prefix::new(&text) {
+                codes.push(code);
+            }
+        }
+        codes.sort_unstable();
+        codes.dedup();
+    }
+    codes.truncate(prefixes);
+    let rates = codes
+        .into_iter()
+        .map(|code| {
+            let (first, next) = [(1, 1), (1, 1), (1, 1), (60, 60), (30, 6), (60, 1)][dice.below(6)];
+            Rate::simple(code, "Destination", first, next, Price(1_000_000 + dice.below(9_000_000_000) as i64))
+        })
+        .collect();
+    RateDeck { id: id.into(), version: 1, terms: DeckTerms::new(usd()), rates }
+}
+
+fn usd() -> Currency {
+    facts::config::SiteSettings::default().base_currency
+}
+
+/// Numbers of which 80 % begin with 2 % of the deck's codes.
+fn numbers(deck: &RateDeck, count: usize, dice: &mut Dice) -> Vec<E164> {
+    (0..count)
+        .filter_map(|_| {
+            let all = deck.rates.len();
+            let at = if dice.below(5) < 4 { dice.below(all.div_ceil(50)) * 49 % all } else { dice.below(all) };
+            let mut text = deck.rates.get(at)?.prefix.to_string();
+            while text.len() < 12 {
+                text.push(char::from(b'0' + dice.below(10) as u8));
+            }
+            E164::from_digits(&text).ok()
+        })
+        .collect()
+}
+
+/// Prices `calls` calls on both sides by two decks of `prefixes` codes each; the baseline does the same with one
+/// SipHash map per prefix length and the plain formula in 128 bits. Both must come to the same sum: `None` if not.
+pub fn price_both_sides(prefixes: usize, calls: usize) -> Option<Figure> {
+    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+    let (sell, buy) = (deck("sell", prefixes, &mut dice), deck("buy", prefixes, &mut dice));
+    let numbers = numbers(&sell, calls, &mut dice);
+    let asks: Vec<i64> = numbers.iter().map(|_| 1 + dice.below(3_600) as i64).collect();
+    let (ours_sell, ours_buy) = (CompiledDeck::compile(&sell).ok()?, CompiledDeck::compile(&buy).ok()?);
+    let (plain_sell, plain_buy) = (Plain::new(&sell), Plain::new(&buy));
+    let terms = Terms::default();
+    let start = Instant::now();
+
+    let before = cpu(start);
+    let mut sum = 0i128;
+    for (number, seconds) in numbers.iter().zip(&asks) {
+        let ask = Ask {
+            rated_at: 1_700_000_000_000_000,
+            duration: seconds * 1_000_000,
+            answered: true,
+            attempted: true,
+            jurisdiction: Jurisdiction::Indeterminate,
+            exchange_rate: SAME_CURRENCY,
+        };
+        for deck in [&ours_sell, &ours_buy] {
+            if let Ok(chosen) = deck.find(number, 0, ask.rated_at)
+                && let Ok(priced) = price(deck, chosen, &terms, &ask, &mut ())
+            {
+                sum += priced.net.0;
+            }
+        }
+    }
+    let nanos = cpu(start) - before;
+    let before = cpu(start);
+    let mut plain_sum = 0i128;
+    for (number, seconds) in numbers.iter().zip(&asks) {
+        for deck in [&plain_sell, &plain_buy] {
+            plain_sum += deck.price(number, *seconds).unwrap_or(0);
+        }
+    }
+    let baseline_nanos = cpu(start) - before;
+    (sum == plain_sum).then_some(Figure { calls: numbers.len() as u64, nanos, baseline_nanos })
+}
+
+/// The baseline: one map per prefix length, longest first.
+struct Plain {
+    lengths: Vec<(usize, HashMap<u64, Rate>)>,
+}
+
+impl Plain {
+    fn new(deck: &RateDeck) -> Self {
+        let mut lengths: Vec<(usize, HashMap<u64, Rate>)> =
+            (0..=PREFIX_DIGITS_MAX).rev().map(|len| (len, HashMap::new())).collect();
+        for rate in &deck.rates {
+            if let Some((_, map)) = lengths.iter_mut().find(|(len, _)| *len == rate.prefix.len()) {
+                map.insert(rate.prefix.key(), rate.clone());
+            }
+        }
+        lengths.retain(|(_, map)| !map.is_empty());
+        Self { lengths }
+    }
+
+    fn price(&self, number: &E164, seconds: i64) -> Option<i128> {
+        let whole = Prefix::from_key(number.key())?;
+        let rate = self.lengths.iter().find_map(|(len, map)| map.get(&whole.truncate(*len).key()))?;
+        let (first, next) = (i64::from(rate.first_interval), i64::from(rate.next_interval));
+        let rest = if seconds > first { (seconds - first + next - 1) / next * next } else { 0 };
+        let exact = i128::from(rate.first_rate.0) * i128::from(first) + i128::from(rate.next_rate.0) * i128::from(rest);
+        Some(Rounding::HalfUp.divide(exact, 60 * 10_000)? * 1_000_000)
+    }
+}
+
+/// CPU of the rater's steps, without any bus or disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Steps {
+    pub calls: u64,
+    pub decode_nanos: u64,
+    pub assemble_nanos: u64,
+    pub rate_nanos: u64,
+    pub encode_nanos: u64,
+}
+
+struct NoKeys;
+
+impl DedupeIndex for NoKeys {
+    fn insert(&mut self, _: DedupeKey, _: OccurredAt) -> bool {
+        true
+    }
+}
+
+/// Three events a call (started, answered, ended), one sell and one buy side, two decks of `prefixes` codes.
+pub fn steps(prefixes: usize, calls: usize) -> Steps {
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    let (sell, buy) = (deck("sell", prefixes, &mut dice), deck("buy", prefixes, &mut dice));
+    let numbers = numbers(&sell, calls, &mut dice);
+    let config = two_parties();
+    let tariffs = Tariffs::with_decks(&config, &[&sell, &buy]);
+    let ids = SchemaIds::default();
+    let records = event_records(&numbers, &ids);
+    let mut assembler = Assembler::new(Limits::from(&config.settings), 0);
+    let mut places = CallPlaces::default();
+    let mut builder = FrameBuilder::new();
+    let mut out = Steps { calls: 0, decode_nanos: 0, assemble_nanos: 0, rate_nanos: 0, encode_nanos: 0 };
+    let start = Instant::now();
+    // In runs of some thousand, so that reading the clock costs nothing.
+    for (run, chunk) in records.chunks(3_000).enumerate() {
+        let begun = cpu(start);
+        let events: Vec<_> = chunk.iter().filter_map(|record| schemas::bus_record::decode(record, &ids).ok()).collect();
+        let decoded = cpu(start);
+        let mut ready = Vec::with_capacity(events.len() / 3 + 1);
+        for (at, event) in events.into_iter().enumerate() {
+            let BusRecord::Event(event) = event else { continue };
+            let pushed = assembler.push(event, (run * 3_000 + at) as u64, &places, &mut NoKeys);
+            debug_assert!(matches!(pushed, Pushed::Kept));
+            while let Some(one) = assembler.peek_ready() {
+                assembler.done(one.slot);
+                if let Outcome::Call(call) = one.outcome {
+                    let known = Known { at: Position::default(), suspended: false, started_at: call.started_at };
+                    places.insert(call.call_id, known);
+                    ready.push(*call);
+                }
+            }
+        }
+        let assembled = cpu(start);
+        let rated: Vec<XdrItem> = ready
+            .into_iter()
+            .map(|mut call| {
+                tariffs.normalise(&mut call);
+                let xdrs = tariffs.rate_as(&call, &Cause::First);
+                XdrItem::Call(Box::new(RatedCall { revision: Revision::First, call, xdrs }))
+            })
+            .collect();
+        let priced = cpu(start);
+        for item in &rated {
+            if builder.push(|public, private| schemas::xdrs::encode_item(item, public, private)).is_err() {
+                builder.clear();
+            }
+        }
+        let encoded = cpu(start);
+        out.calls += rated.len() as u64;
+        out.decode_nanos += decoded - begun;
+        out.assemble_nanos += assembled - decoded;
+        out.rate_nanos += priced - assembled;
+        out.encode_nanos += encoded - priced;
+    }
+    out
+}
+
+/// Encoded events of one call after another.
+pub fn event_records(numbers: &[E164], ids: &SchemaIds) -> Vec<Vec<u8>> {
+    let mut records = Vec::with_capacity(numbers.len() * 3);
+    let mut sequence = 0;
+    for (at, number) in numbers.iter().enumerate() {
+        let key = format!("{at:08x}-call@edge-1");
+        let begin = 1_700_000_000_000_000 + at as i64 * 1_000;
+        for (kind, leg, after) in [
+            (EventKind::Started, Leg::A, 0),
+            (EventKind::Answered, Leg::Both, 7_000_000),
+            (EventKind::Ended, Leg::Both, 7_000_000 + (1 + at as i64 % 3_600) * 1_000_000),
+        ] {
+            let mut event = CallEvent::new(kind, "edge", "edge-1", &key, OccurredAt(begin + after));
+            event.id = EventId { node: "edge-1".into(), boot_epoch: 1, partition: 0, sequence };
+            sequence += 1;
+            event.observed_at = ObservedAt(begin);
+            event.leg = leg;
+            if kind == EventKind::Started {
+                event.caller = "43152345678".into();
+                event.caller_number = E164::normalise("43152345678").ok();
+                event.called = number.as_str().into();
+                event.called_number = Some(*number);
+                event.inbound.ip = "10.0.0.1".into();
+                event.inbound.port = 5060;
+            } else {
+                event.attempt_key = "b".into();
+                event.attempt_number = 1;
+                event.last_attempt = true;
+                event.sip_code = Some(200);
+                event.outbound.trunk = "vendor".into();
+            }
+            let mut bytes = Vec::with_capacity(256);
+            schemas::bus_record::encode_event(&event, ids, &mut bytes);
+            records.push(bytes);
+        }
+    }
+    records
+}
+
+/// One customer known by its address, one vendor known by its trunk.
+fn two_parties() -> Config {
+    let mut config = Config { seq: 1, ..Config::default() };
+    for (id, side, rule) in [
+        ("customer", Side::Sell, IdentificationRule { ip: "10.0.0.1".into(), ..Default::default() }),
+        ("vendor", Side::Buy, IdentificationRule { trunk: "vendor".into(), ..Default::default() }),
+    ] {
+        config.apply(ConfigItem::Account(Account {
+            id: id.into(),
+            carrier: id.into(),
+            currency: usd(),
+            prepaid: false,
+            credit_limit: Price(0),
+            reseller: Default::default(),
+            unidentified: false,
+        }));
+        config.apply(ConfigItem::Agreement(Agreement {
+            id: id.into(),
+            account: id.into(),
+            product: Default::default(),
+            side,
+            deck: if side == Side::Sell { "sell".into() } else { "buy".into() },
+            rated_at: RatedAt::Answer,
+            duration_rounding: Rounding::Up,
+            amount_rounding: Rounding::HalfUp,
+            amount_decimals: 6,
+            tax_percent: 0,
+            charge_gross: false,
+            settings: Default::default(),
+            valid_from: None,
+            valid_until: None,
+        }));
+        config.apply(ConfigItem::Trunk(Trunk {
+            id: id.into(),
+            account: id.into(),
+            product: "standard".into(),
+            side,
+            rules: vec![rule],
+            strip: Vec::new(),
+        }));
+    }
+    config
+}

@@ -1,0 +1,193 @@
+//! What a rater is started with, what it shows while it runs, and what can stop it.
+
+use bus::stream::StreamError;
+use bus::{Bus, BusError};
+use facts::config::Config;
+use facts::xdr::Unrated;
+use schemas::{DecodeError, SchemaIds};
+use smol_str::SmolStr;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The configuration in force now, as the process follows it.
+pub type ConfigNow = Arc<dyn Fn() -> Arc<Config> + Send + Sync>;
+
+/// Name of the topic that raters read.
+pub const TOPIC: &str = "call-events";
+
+/// What a partition's rater is started with.
+#[derive(Clone)]
+pub struct RaterOptions {
+    pub bus: Arc<dyn Bus>,
+    pub ids: SchemaIds,
+    pub site: SmolStr,
+    pub partition: u32,
+    pub config: ConfigNow,
+    /// Who claims the stream: host, process, start.
+    pub owner: String,
+    pub topic: SmolStr,
+    /// An empty frame after so long without another.
+    pub idle_frame: Duration,
+    /// A `RaterState` item after so many frames, or so long.
+    pub state_frames: u64,
+    pub state_every: Duration,
+    /// Bytes asked of the log at once.
+    pub poll_bytes: usize,
+    /// How long to wait for new records before looking around.
+    pub poll_wait: Duration,
+}
+
+impl RaterOptions {
+    /// The settings of design 6.2 and 7.1.
+    pub fn new(
+        bus: Arc<dyn Bus>,
+        ids: SchemaIds,
+        site: &str,
+        partition: u32,
+        config: ConfigNow,
+        owner: String,
+    ) -> Self {
+        Self {
+            bus,
+            ids,
+            site: site.into(),
+            partition,
+            config,
+            owner,
+            topic: TOPIC.into(),
+            idle_frame: Duration::from_secs(5),
+            state_frames: 1_000,
+            state_every: Duration::from_secs(60),
+            poll_bytes: 1 << 20,
+            poll_wait: Duration::from_millis(50),
+        }
+    }
+
+    /// `xdrs.SITE.P`.
+    pub fn stream(&self) -> String {
+        format!("xdrs.{}.{}", self.site, self.partition)
+    }
+}
+
+/// Why a rater stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum RaterError {
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    #[error("{stream} frame {seq}: {source}; the log is damaged or was written by a newer Tandem")]
+    Frame { stream: SmolStr, seq: u64, source: DecodeError },
+    #[error("{stream} frame {seq} item {index} is not there; the log is damaged, run `tandem ledger verify`")]
+    Missing { stream: SmolStr, seq: u64, index: u32 },
+    #[error(
+        "{topic}/{partition} is not the log that {stream} was made from (its incarnation differs); restore it, or let \
+         a person declare the loss"
+    )]
+    WrongLog { topic: SmolStr, partition: u32, stream: SmolStr },
+}
+
+impl RaterError {
+    /// True where the same may succeed later without anybody's help but the operator's.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::Bus(error) | Self::Stream(StreamError::Bus(error)) => error.is_retriable(),
+            _ => false,
+        }
+    }
+
+    /// True where the bus is being stopped: an ordinary end.
+    pub(crate) fn is_stop(&self) -> bool {
+        matches!(self, Self::Bus(BusError::Stopped) | Self::Stream(StreamError::Bus(BusError::Stopped)))
+    }
+}
+
+/// Counters of one partition since its rater started; figures of record stand in frames, these are for people.
+#[derive(Debug, Default)]
+pub struct RaterStats {
+    rated_to: AtomicU64,
+    seq: AtomicU64,
+    pub calls: AtomicU64,
+    pub answered: AtomicU64,
+    pub xdrs: AtomicU64,
+    /// xDRs without a price, by the order of [`Unrated::ALL`].
+    pub unrated: [AtomicU64; 9],
+    pub provisional: AtomicU64,
+    pub redelivered: AtomicU64,
+    pub repeated: AtomicU64,
+    pub conflicts: AtomicU64,
+    /// Late events, and those that made a revision.
+    pub late: AtomicU64,
+    pub revised: AtomicU64,
+    pub suspended: AtomicU64,
+    pub rejects: AtomicU64,
+    /// Records that are no Avro of ours, or that stand in the wrong partition.
+    pub unreadable: AtomicU64,
+    pub misplaced: AtomicU64,
+    /// Sequences of our own nodes that never came.
+    pub gaps: AtomicU64,
+    pub open_calls: AtomicU64,
+    /// Running maximum of ObservedAt, microseconds; 0 before the first record.
+    pub clock: AtomicI64,
+    /// Recovered, claimed and working.
+    pub working: AtomicBool,
+    trouble: Mutex<Option<String>>,
+}
+
+/// A copy of the counters that matter most, for pages and commands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub calls: u64,
+    pub answered: u64,
+    pub xdrs: u64,
+    pub unrated: Vec<(Unrated, u64)>,
+    pub repeated: u64,
+    pub conflicts: u64,
+    pub revised: u64,
+    pub suspended: u64,
+    pub open_calls: u64,
+    pub trouble: Option<String>,
+}
+
+impl RaterStats {
+    /// Offset up to which everything that events gave is durable, and the sequence of the last durable frame.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.rated_to.load(Ordering::Acquire), self.seq.load(Ordering::Acquire))
+    }
+
+    /// What is wrong now, in words; `None` while all is well.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn seen(&self) -> Seen {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Seen {
+            calls: get(&self.calls),
+            answered: get(&self.answered),
+            xdrs: get(&self.xdrs),
+            unrated: Unrated::ALL.into_iter().zip(self.unrated.iter().map(get)).filter(|(_, n)| *n > 0).collect(),
+            repeated: get(&self.repeated),
+            conflicts: get(&self.conflicts),
+            revised: get(&self.revised),
+            suspended: get(&self.suspended),
+            open_calls: get(&self.open_calls),
+            trouble: self.trouble(),
+        }
+    }
+
+    pub(crate) fn set_progress(&self, rated_to: u64, seq: u64) {
+        // The sequence first: who sees the offset must see the frames that belong to it.
+        self.seq.store(seq, Ordering::Release);
+        self.rated_to.store(rated_to, Ordering::Release);
+    }
+
+    pub(crate) fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+}
+
+pub(crate) fn add(counter: &AtomicU64, n: u64) {
+    counter.fetch_add(n, Ordering::Relaxed);
+}

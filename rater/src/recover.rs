@@ -1,0 +1,219 @@
+//! A new owner's start (design 7.1): claims the stream, folds it into the indexes, takes the last `RaterState`,
+//! advances it by the inputs since, and reads the events of calls still open once more.
+
+use bus::stream::{Accepted, StreamWriter};
+use bus::{Batch, TopicSpec};
+use facts::OccurredAt;
+use facts::call::{BusRecord, CallEvent};
+use facts::stream::Incarnation;
+use facts::time::ObservedAt;
+use facts::xdr::{Position, RaterState, XdrItem};
+use rating::assemble::{Assembler, Known, Limits, Nodes, Pushed};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::frames::Frames;
+use crate::index::{CallPlaces, Keys};
+use crate::options::{RaterError, RaterOptions};
+use crate::run::wall_micros;
+
+/// Everything that a rater goes on from.
+pub(crate) struct Recovered {
+    pub writer: StreamWriter,
+    pub frames: Frames,
+    pub assembler: Assembler,
+    pub places: CallPlaces,
+    pub keys: Keys,
+    pub incarnation: Incarnation,
+    /// Partitions of the topic.
+    pub partitions: u32,
+    /// First offset not yet consumed.
+    pub to: u64,
+}
+
+/// What the own stream says, frame by frame.
+struct Told {
+    places: CallPlaces,
+    keys: Keys,
+    frames: Frames,
+    counts: Vec<facts::xdr::ImportCount>,
+    state: Option<(RaterState, u64)>,
+    floor: Option<u64>,
+    clock: Option<ObservedAt>,
+}
+
+/// Waits for the topic, claims the stream and recovers. `None` when told to stop meanwhile.
+pub(crate) fn recover(options: &RaterOptions, stop: &AtomicBool) -> Result<Option<Recovered>, RaterError> {
+    let partitions = loop {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        match options.bus.partitions(&options.topic)? {
+            Some(partitions) if partitions > options.partition => break partitions,
+            _ => std::thread::sleep(Duration::from_millis(100)),
+        }
+    };
+    let stream = options.stream();
+    let mut told = Told {
+        places: CallPlaces::default(),
+        keys: Keys::default(),
+        frames: Frames::new(options.bus.clone(), options.ids.clone(), &stream),
+        counts: Vec::new(),
+        state: None,
+        floor: None,
+        clock: None,
+    };
+    let bus = options.bus.as_ref();
+    let writer =
+        StreamWriter::claim(bus, &options.ids, &stream, &options.owner, None, wall_micros(), &mut |accepted| {
+            told.fold(options, accepted)
+        })?;
+    told.frames.note(writer.state().seq() + 1, bus.end(&stream, 0)?);
+
+    let info = bus.ensure(&TopicSpec::events(options.topic.as_str(), partitions))?;
+    let now = info.partitions.get(options.partition as usize).and_then(|partition| partition.incarnation);
+    let (to, known) = writer.state().next_offset(&options.topic, options.partition);
+    let wrong = || RaterError::WrongLog {
+        topic: options.topic.clone(),
+        partition: options.partition,
+        stream: stream.as_str().into(),
+    };
+    let incarnation = now.ok_or_else(wrong)?;
+    if known.is_some_and(|known| known != incarnation) {
+        return Err(wrong());
+    }
+    let config = (options.config)();
+    let mut recovered = Recovered {
+        writer,
+        frames: told.frames,
+        assembler: Assembler::new(Limits::from(&config.settings), options.partition),
+        places: told.places,
+        keys: told.keys,
+        incarnation,
+        partitions,
+        to,
+    };
+    for count in told.counts {
+        recovered.assembler.imports.recover(count);
+    }
+    let marks_from = match told.state {
+        Some((state, to)) => {
+            recovered.assembler.nodes = Nodes::from_state(&state.nodes);
+            to
+        }
+        None => 0,
+    };
+    let done = recovered.read_again(options, marks_from, told.floor.unwrap_or(to), stop)?;
+    if let Some(clock) = told.clock {
+        recovered.assembler.recover_clock(clock);
+    }
+    Ok(done.then_some(recovered))
+}
+
+impl Told {
+    fn fold(&mut self, options: &RaterOptions, accepted: Accepted<'_>) -> Result<(), RaterError> {
+        let header = &accepted.frame.header;
+        let seq = header.seq;
+        let decode = |source| RaterError::Frame { stream: header.stream.clone(), seq, source };
+        accepted.frame.expect_items(schemas::xdrs::ITEMS).map_err(decode)?;
+        self.frames.note(seq, accepted.offset);
+        (self.floor, self.clock) = (header.floor, header.clock);
+        for index in 0..accepted.frame.len() {
+            let (public, private) = accepted.frame.item(index).map_err(decode)?;
+            let at = Position { seq, index: index as u32 };
+            match schemas::xdrs::decode_item(public, private).map_err(decode)? {
+                XdrItem::Call(rated) => {
+                    let started_at = rated.call.started_at;
+                    self.places.insert(rated.call.call_id, Known { at, suspended: false, started_at });
+                    rated.call.dedupe.iter().for_each(|key| self.keys.recover(*key, started_at));
+                }
+                XdrItem::Suspended(item) => {
+                    if let Some(first) = item.events.first() {
+                        let started_at = started_at(&item.events);
+                        self.places.insert(first.call_id(), Known { at, suspended: true, started_at });
+                    }
+                    item.events.iter().for_each(|event| self.key_of(event));
+                }
+                XdrItem::Conflict(item) => self.key_of(&item.event),
+                XdrItem::ImportCount(count) => {
+                    self.counts.retain(|known| known.import != count.import);
+                    self.counts.push(*count);
+                }
+                XdrItem::State(state) => {
+                    let (to, _) = accepted.state.next_offset(&options.topic, options.partition);
+                    self.state = Some((*state, to));
+                }
+                XdrItem::Reject(_) | XdrItem::SourceMark { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn key_of(&mut self, event: &CallEvent) {
+        if let Some(key) = event.dedupe {
+            self.keys.recover(key, event.occurred_at);
+        }
+    }
+}
+
+pub(crate) fn started_at(events: &[CallEvent]) -> OccurredAt {
+    events.iter().map(|event| event.started_at.unwrap_or(event.occurred_at)).min().unwrap_or_default()
+}
+
+impl Recovered {
+    /// Events below `to`: those from `marks_from` on advance the node marks, those from `floor` on go to open calls.
+    fn read_again(
+        &mut self,
+        options: &RaterOptions,
+        marks_from: u64,
+        floor: u64,
+        stop: &AtomicBool,
+    ) -> Result<bool, RaterError> {
+        let begin = options.bus.begin(&options.topic, options.partition)?;
+        let from = marks_from.min(floor).max(begin);
+        if from >= self.to {
+            return Ok(true);
+        }
+        let mut reader = options.bus.reader(&options.topic, options.partition, from)?;
+        let mut batch = Batch::new();
+        let to = self.to;
+        while reader.position() < to {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            reader.poll(&mut batch, options.poll_bytes, Duration::from_secs(1))?;
+            for record in batch.iter().take_while(|record| record.offset < to) {
+                // What could not be read then cannot be read now; its reject stands in the stream.
+                let Ok(decoded) = schemas::bus_record::decode(record.value, &options.ids) else { continue };
+                match decoded {
+                    BusRecord::Event(event) => {
+                        if bus::murmur2_partition(event.call_key.as_bytes(), self.partitions) != options.partition {
+                            continue;
+                        }
+                        if record.offset >= marks_from && !event.id.node.is_empty() {
+                            let id = &event.id;
+                            self.assembler.nodes.first_time(&id.node, id.boot_epoch, id.sequence);
+                        }
+                        if record.offset >= floor {
+                            self.event_again(event, record.offset)?;
+                        }
+                    }
+                    BusRecord::ImportEnd(end) if record.offset >= floor => self.assembler.import_end(&end),
+                    _ => {}
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn event_again(&mut self, event: Box<CallEvent>, offset: u64) -> Result<(), RaterError> {
+        let pushed = self.assembler.recover(event, offset, &self.places, &mut self.keys);
+        if let Pushed::Late { event, known } = pushed
+            && let XdrItem::Suspended(item) = self.frames.item(known.at)?
+        {
+            // Either it is one of the events written out, or the call had been opened again by it.
+            self.assembler.reopen(*item, event, offset);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,568 @@
+//! The loop of one partition: poll, decode, assemble, rate, frame, append, several frames on their way at once.
+//! A frame is closed only between records or between two calls that are ready, so that what it says it consumed and
+//! what it holds always belong together.
+
+use bus::stream::{FrameParts, StreamError};
+use bus::{Batch, Reader};
+use facts::call::{BusRecord, Call, CallEvent, Reject};
+use facts::ids::{CallId, Cause, EventId};
+use facts::stream::Input;
+use facts::time::ObservedAt;
+use facts::xdr::{Position, RatedCall, RaterState, Revision, XdrItem};
+use rating::Tariffs;
+use rating::assemble::{Known, Limits, Outcome, Pushed, Ready, apply_late};
+use schemas::frame::{BYTES_MAX, FrameBuilder, FrameFull, ITEMS_MAX};
+use smallvec::SmallVec;
+use smol_str::SmolStr;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::FOLD_VERSION;
+use crate::options::{RaterError, RaterOptions, RaterStats, add};
+use crate::recover::{Recovered, recover};
+use crate::tariffs::tariffs_of;
+
+/// Room kept in every frame for counts and state, which have to stand in the frame that they count.
+const SPARE_ITEMS: usize = 16;
+const SPARE_BYTES: usize = 96 * 1024;
+/// What one `ImportCount` takes, at most, with names of usual length.
+const COUNT_BYTES: usize = 512;
+/// A record may be so far ahead of our clock before the partition calls for help.
+const AHEAD_MAX: i64 = 5_000_000;
+/// Between two looks for another owner's fence.
+const CONFIRM_EVERY: Duration = Duration::from_secs(1);
+/// Before claiming again what another owner took, or what the bus refused.
+const STEP_BACK: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_millis(500);
+const DAY: i64 = 86_400_000_000;
+
+pub(crate) fn wall_micros() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Rates one partition until told to stop. A bus that is away or full, or another owner, only makes it wait and start
+/// again from its own stream; anything else is returned.
+pub fn run_partition(options: RaterOptions, stop: &AtomicBool, stats: &RaterStats) -> Result<(), RaterError> {
+    loop {
+        let ended = run_once(&options, stop, stats);
+        stats.working.store(false, Ordering::Relaxed);
+        let error = match ended {
+            Ok(()) => return Ok(()),
+            Err(error) if error.is_stop() || stop.load(Ordering::Relaxed) => return Ok(()),
+            Err(error) => error,
+        };
+        let fenced = matches!(error, RaterError::Stream(StreamError::Fenced { .. } | StreamError::NotAccepted { .. }));
+        tracing::error!(site = %options.site, partition = options.partition, "rater: {error}");
+        stats.set_trouble(Some(error.to_string()));
+        if !fenced && !error.is_retriable() {
+            return Err(error);
+        }
+        pause(if fenced { STEP_BACK } else { RETRY }, stop);
+    }
+}
+
+fn pause(time: Duration, stop: &AtomicBool) {
+    let until = Instant::now() + time;
+    while Instant::now() < until && !stop.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn run_once(options: &RaterOptions, stop: &AtomicBool, stats: &RaterStats) -> Result<(), RaterError> {
+    let Some(recovered) = recover(options, stop)? else { return Ok(()) };
+    let reader = options.bus.reader(&options.topic, options.partition, recovered.to)?;
+    let mut rater = Rater::new(options, stats, recovered);
+    stats.set_trouble(None);
+    stats.working.store(true, Ordering::Relaxed);
+    rater.run(reader, stop)
+}
+
+struct Rater<'a> {
+    options: &'a RaterOptions,
+    stats: &'a RaterStats,
+    it: Recovered,
+    builder: FrameBuilder,
+    tariffs: Arc<Tariffs>,
+    config: Arc<facts::config::Config>,
+    /// The open frame's input: `[from, it.to)`, and the checksum of it.
+    from: u64,
+    crc: u32,
+    /// (sequence, consumed up to) of frames on their way.
+    sent: VecDeque<(u64, u64)>,
+    durable_to: u64,
+    last_frame: Instant,
+    last_state: Instant,
+    last_confirm: Instant,
+    frames_since_state: u64,
+    forgotten_at: i64,
+    wall: i64,
+}
+
+impl<'a> Rater<'a> {
+    fn new(options: &'a RaterOptions, stats: &'a RaterStats, it: Recovered) -> Self {
+        let config = (options.config)();
+        let (from, seq) = (it.to, it.writer.durable());
+        stats.set_progress(from, seq);
+        Self {
+            options,
+            stats,
+            builder: FrameBuilder::new(),
+            tariffs: tariffs_of(&config),
+            config,
+            from,
+            crc: 0,
+            sent: VecDeque::new(),
+            durable_to: from,
+            last_frame: Instant::now(),
+            last_state: Instant::now(),
+            last_confirm: Instant::now(),
+            // The first frame of an owner carries the state: the next owner need not look behind it.
+            frames_since_state: u64::MAX,
+            forgotten_at: i64::MIN,
+            wall: wall_micros(),
+            it,
+        }
+    }
+
+    fn run(&mut self, mut reader: Box<dyn Reader>, stop: &AtomicBool) -> Result<(), RaterError> {
+        let mut batch = Batch::new();
+        // Calls that became ready in a frame that was lost, or by the clock while nobody owned the stream.
+        self.take_ready()?;
+        while !stop.load(Ordering::Relaxed) {
+            if self.builder.is_empty() {
+                self.follow_config();
+            }
+            let busy = self.it.writer.in_flight() > 0;
+            let wait = if busy { Duration::from_millis(1) } else { self.options.poll_wait };
+            let polled = reader.poll(&mut batch, self.options.poll_bytes, wait)?;
+            self.wall = wall_micros();
+            for record in batch.iter() {
+                self.record(record.offset, record.value, stop)?;
+                if stop.load(Ordering::Relaxed) && self.it.to <= record.offset {
+                    break; // Waiting for a record of the future was cut short.
+                }
+            }
+            self.it.writer.collect()?;
+            let idle = polled == 0;
+            // While frames are on their way the next one gathers more; when nothing is, what is there goes out.
+            let waiting = !self.builder.is_empty() && self.it.writer.in_flight() == 0;
+            let quiet = idle && self.builder.is_empty() && self.last_frame.elapsed() >= self.options.idle_frame;
+            if waiting || quiet {
+                self.close_frame()?;
+            }
+            self.look_around()?;
+        }
+        if !self.builder.is_empty() {
+            self.close_frame()?;
+        }
+        self.it.writer.settle()?;
+        self.show();
+        Ok(())
+    }
+
+    /// Takes over a newer configuration; only between frames.
+    fn follow_config(&mut self) {
+        let now = (self.options.config)();
+        if Arc::ptr_eq(&now, &self.config) {
+            return;
+        }
+        if self.it.to > self.from && now.seq != self.config.seq {
+            // What was consumed so far gave no item, so no figure depends on which version the frame names.
+            tracing::debug!(from = self.config.seq, to = now.seq, "rater takes over a configuration");
+        }
+        self.tariffs = tariffs_of(&now);
+        self.it.assembler.set_limits(Limits::from(&now.settings));
+        self.config = now;
+    }
+
+    /// Shows progress, watches for another owner, forgets what is too old.
+    fn look_around(&mut self) -> Result<(), RaterError> {
+        self.show();
+        if self.last_confirm.elapsed() >= CONFIRM_EVERY {
+            self.last_confirm = Instant::now();
+            self.it.writer.confirm()?;
+        }
+        if let Some(clock) = self.it.assembler.clock()
+            && clock.micros() - DAY > self.forgotten_at
+        {
+            self.forgotten_at = clock.micros();
+            let limit = i64::from(self.config.settings.late_call_limit_days) * DAY;
+            let oldest = clock.micros().saturating_sub(limit).saturating_sub(DAY);
+            self.it.places.forget_before(oldest);
+            self.it.keys.forget_before(oldest);
+        }
+        Ok(())
+    }
+
+    fn show(&mut self) {
+        let durable = self.it.writer.durable();
+        while let Some((_, to)) = self.sent.front().copied().filter(|(seq, _)| *seq <= durable) {
+            self.durable_to = to;
+            self.sent.pop_front();
+        }
+        let all = self.sent.is_empty() && self.builder.is_empty();
+        self.stats.set_progress(if all { self.it.to } else { self.durable_to }, durable);
+        self.stats.open_calls.store(self.it.assembler.open_calls() as u64, Ordering::Relaxed);
+        self.stats.gaps.store(self.it.assembler.nodes.given_up(), Ordering::Relaxed);
+        if let Some(clock) = self.it.assembler.clock() {
+            self.stats.clock.store(clock.micros(), Ordering::Relaxed);
+        }
+    }
+
+    /// Consumes one record.
+    fn record(&mut self, offset: u64, value: &[u8], stop: &AtomicBool) -> Result<(), RaterError> {
+        let counts = self.it.assembler.imports.changed() + SPARE_ITEMS;
+        let full = self.builder.items() + counts >= ITEMS_MAX
+            || self.builder.bytes() + counts * COUNT_BYTES + SPARE_BYTES >= BYTES_MAX;
+        if full && !self.builder.is_empty() {
+            self.close_frame()?;
+        }
+        let decoded = schemas::bus_record::decode(value, &self.options.ids);
+        let ahead = match &decoded {
+            Ok(BusRecord::Event(event)) => event.observed_at.micros(),
+            Ok(BusRecord::Tick { observed_at, .. }) => observed_at.micros(),
+            Ok(BusRecord::Reject(reject)) => reject.observed_at.micros(),
+            Ok(BusRecord::ImportEnd(end)) => end.observed_at.micros(),
+            _ => i64::MIN,
+        };
+        if ahead > self.wall && !self.await_time(ahead, offset, stop)? {
+            return Ok(());
+        }
+        let item = match decoded {
+            Ok(BusRecord::Event(event)) => self.event(event, offset)?,
+            Ok(BusRecord::Tick { observed_at, .. }) => {
+                self.it.assembler.tick(observed_at);
+                None
+            }
+            Ok(BusRecord::Reject(reject)) => {
+                self.it.assembler.tick(reject.observed_at);
+                if let Some(import) = reject.import {
+                    self.it.assembler.imports.rejected(import);
+                }
+                add(&self.stats.rejects, 1);
+                Some(XdrItem::Reject(reject))
+            }
+            Ok(BusRecord::ImportEnd(end)) => {
+                self.it.assembler.import_end(&end);
+                None
+            }
+            Ok(BusRecord::SourceMark { switch, occurred_until, declared }) => {
+                Some(XdrItem::SourceMark { switch, occurred_until, declared })
+            }
+            Ok(BusRecord::Incarnation(_)) => None,
+            Err(error) => {
+                add(&self.stats.unreadable, 1);
+                let advice = "whoever wrote it is no part of Tandem; find out who writes to call-events";
+                Some(self.void(offset, format!("unreadable: {error}"), advice))
+            }
+        };
+        if let Some(item) = item {
+            self.put(&item)?;
+        }
+        self.it.to = offset + 1;
+        self.crc = crc32c::crc32c_append(self.crc, value);
+        self.take_ready()
+    }
+
+    /// A record of the future is not folded before its time has come; far ahead, the partition calls for help. False
+    /// when told to stop meanwhile.
+    fn await_time(&mut self, ahead: i64, offset: u64, stop: &AtomicBool) -> Result<bool, RaterError> {
+        self.wall = wall_micros();
+        let mut alarmed = false;
+        while ahead > self.wall {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            if !self.builder.is_empty() {
+                self.close_frame()?;
+            }
+            if ahead - self.wall > AHEAD_MAX && !alarmed {
+                let text = format!(
+                    "call-events/{} stands still at offset {offset}: its record was observed at {}, which is in the \
+                     future; set the clocks right",
+                    self.options.partition,
+                    ObservedAt(ahead)
+                );
+                tracing::error!("{text}");
+                self.stats.set_trouble(Some(text));
+                alarmed = true;
+            }
+            self.it.writer.collect()?;
+            self.look_around()?;
+            std::thread::sleep(Duration::from_micros((ahead - self.wall).clamp(100, 50_000) as u64));
+            self.wall = wall_micros();
+        }
+        if alarmed {
+            self.stats.set_trouble(None);
+        }
+        Ok(true)
+    }
+
+    fn void(&self, offset: u64, reason: String, advice: &str) -> XdrItem {
+        let source: SmolStr = format!("{}/{}", self.options.topic, self.options.partition).into();
+        XdrItem::Reject(Box::new(Reject {
+            source,
+            import: None,
+            line: offset,
+            byte: 0,
+            field: SmolStr::default(),
+            reason,
+            advice: advice.to_owned(),
+            raw: None,
+            observed_at: self.it.assembler.clock().unwrap_or_default(),
+        }))
+    }
+
+    fn event(&mut self, event: Box<CallEvent>, offset: u64) -> Result<Option<XdrItem>, RaterError> {
+        if bus::murmur2_partition(event.call_key.as_bytes(), self.it.partitions) != self.options.partition {
+            add(&self.stats.misplaced, 1);
+            let reason = format!("misplaced: call key {:?} belongs to another partition", event.call_key);
+            let advice = "its writer does not partition by murmur2 of the call key as Java producers do";
+            return Ok(Some(self.void(offset, reason, advice)));
+        }
+        Ok(match self.it.assembler.push(event, offset, &self.it.places, &mut self.it.keys) {
+            Pushed::Kept => None,
+            Pushed::Redelivered => {
+                add(&self.stats.redelivered, 1);
+                None
+            }
+            Pushed::Repeated => {
+                add(&self.stats.repeated, 1);
+                None
+            }
+            Pushed::Conflict(conflict) => {
+                add(&self.stats.conflicts, 1);
+                Some(XdrItem::Conflict(conflict))
+            }
+            Pushed::Late { event, known } => {
+                add(&self.stats.late, 1);
+                self.late(event, known, offset)?
+            }
+        })
+    }
+
+    /// Late truth: a revision of the call as it was written, or the suspended call opened again.
+    fn late(&mut self, event: Box<CallEvent>, known: Known, offset: u64) -> Result<Option<XdrItem>, RaterError> {
+        match self.item(known.at)? {
+            XdrItem::Suspended(item) => Ok(match self.it.assembler.reopen(*item, event, offset) {
+                Pushed::Conflict(conflict) => Some(XdrItem::Conflict(conflict)),
+                _ => None,
+            }),
+            XdrItem::Call(earlier) => {
+                let revised = match apply_late(&earlier.call, &event) {
+                    Ok(Some(call)) => call,
+                    Ok(None) => return Ok(None),
+                    Err(error) => {
+                        let (reason, event) = (error.reason().into(), *event);
+                        return Ok(Some(XdrItem::Conflict(Box::new(facts::xdr::Conflict { reason, event }))));
+                    }
+                };
+                add(&self.stats.revised, 1);
+                let trigger = trigger(&event);
+                let revision = Revision::Late { trigger, based_on: known.at };
+                let rated = self.rated(Box::new(revised), revision, &Cause::Late(trigger));
+                Ok(Some(XdrItem::Call(Box::new(rated))))
+            }
+            _ => Err(RaterError::Missing {
+                stream: self.options.stream().into(),
+                seq: known.at.seq,
+                index: known.at.index,
+            }),
+        }
+    }
+
+    /// An item of the own stream, from the open frame or from the log.
+    fn item(&mut self, at: Position) -> Result<XdrItem, RaterError> {
+        let stream = || SmolStr::from(self.options.stream());
+        if at.seq == self.next_seq() {
+            let missing = || RaterError::Missing { stream: stream(), seq: at.seq, index: at.index };
+            let (public, private) = self.builder.item(at.index as usize).ok_or_else(missing)?;
+            return schemas::xdrs::decode_item(public, private).map_err(|source| RaterError::Frame {
+                stream: stream(),
+                seq: at.seq,
+                source,
+            });
+        }
+        if at.seq > self.it.writer.durable() {
+            self.it.writer.settle()?;
+        }
+        self.it.frames.item(at)
+    }
+
+    fn next_seq(&self) -> u64 {
+        self.it.writer.state().seq() + 1
+    }
+
+    fn rated(&self, mut call: Box<Call>, revision: Revision, cause: &Cause) -> RatedCall {
+        self.tariffs.normalise(&mut call);
+        let xdrs = self.tariffs.rate_as(&call, cause);
+        add(&self.stats.xdrs, xdrs.len() as u64);
+        for xdr in &xdrs {
+            if let Some(counter) = xdr.unrated.and_then(|reason| self.stats.unrated.get(reason as usize)) {
+                add(counter, 1);
+            }
+            add(&self.stats.provisional, u64::from(xdr.provisional.is_some()));
+        }
+        RatedCall { revision, call: *call, xdrs }
+    }
+
+    /// Puts every call that is ready into the frame. A frame that is full in between is closed with all records
+    /// consumed so far: what is ready and not yet written is still open in the next owner's eyes, too.
+    fn take_ready(&mut self) -> Result<(), RaterError> {
+        while let Some(Ready { slot, outcome }) = self.it.assembler.peek_ready() {
+            let (call_id, started_at, suspended, item) = match outcome {
+                Outcome::Call(call) => {
+                    let (id, started_at, answered) = (call.call_id, call.started_at, call.answered());
+                    let rated = self.rated(call, Revision::First, &Cause::First);
+                    add(&self.stats.calls, 1);
+                    add(&self.stats.answered, u64::from(answered));
+                    (id, started_at, false, XdrItem::Call(Box::new(rated)))
+                }
+                Outcome::Suspended { call_id, started_at, item } => {
+                    add(&self.stats.suspended, 1);
+                    (call_id, started_at, true, XdrItem::Suspended(item))
+                }
+            };
+            if self.full() {
+                self.close_frame()?;
+            }
+            let at = match self.push_item(&item) {
+                Err(FrameFull::FrameFull) => {
+                    self.close_frame()?;
+                    self.put(&item)?
+                }
+                Ok(at) => at,
+                Err(FrameFull::TooLarge { bytes }) => self.put_too_large(call_id, bytes)?,
+            };
+            self.it.assembler.done(slot);
+            self.it.places.insert(call_id, Known { at, suspended, started_at });
+        }
+        Ok(())
+    }
+
+    fn full(&self) -> bool {
+        let counts = self.it.assembler.imports.changed() + SPARE_ITEMS / 2;
+        self.builder.items() + counts >= ITEMS_MAX
+            || self.builder.bytes() + counts * COUNT_BYTES + SPARE_BYTES / 2 >= BYTES_MAX
+    }
+
+    fn push_item(&mut self, item: &XdrItem) -> Result<Position, FrameFull> {
+        let at = Position { seq: self.next_seq(), index: self.builder.items() as u32 };
+        self.builder.push(|public, private| schemas::xdrs::encode_item(item, public, private))?;
+        Ok(at)
+    }
+
+    /// Puts an item of the record that is being consumed, which then belongs to the next frame where this one is full.
+    fn put(&mut self, item: &XdrItem) -> Result<Position, RaterError> {
+        let call_id = match item {
+            XdrItem::Call(rated) => Some(rated.call.call_id),
+            _ => None,
+        };
+        let at = match self.push_item(item) {
+            Ok(at) => at,
+            Err(FrameFull::TooLarge { bytes }) => self.put_too_large(call_id.unwrap_or_default(), bytes)?,
+            Err(FrameFull::FrameFull) => {
+                // The counts already know of the record: they wait for the frame that consumes it.
+                self.write_frame()?;
+                match self.push_item(item) {
+                    Ok(at) => at,
+                    Err(_) => self.put_too_large(call_id.unwrap_or_default(), BYTES_MAX)?,
+                }
+            }
+        };
+        if let XdrItem::Call(rated) = item {
+            let known = Known { at, suspended: false, started_at: rated.call.started_at };
+            self.it.places.insert(rated.call.call_id, known);
+        }
+        Ok(at)
+    }
+
+    /// What is too large for an item stands as a reject, which is small.
+    fn put_too_large(&mut self, call: CallId, bytes: usize) -> Result<Position, RaterError> {
+        add(&self.stats.rejects, 1);
+        let reason = format!("too_large: call {call} takes {bytes} bytes, the limit is 393216");
+        let item = self.void(self.it.to, reason, "look at its events in call-events; it is not rated");
+        match self.push_item(&item) {
+            Ok(at) => Ok(at),
+            Err(_) => {
+                self.write_frame()?;
+                self.push_item(&item).map_err(|_| RaterError::Missing {
+                    stream: self.options.stream().into(),
+                    seq: self.next_seq(),
+                    index: 0,
+                })
+            }
+        }
+    }
+
+    /// Adds counts and, where it is time, the state; then writes the frame.
+    fn close_frame(&mut self) -> Result<(), RaterError> {
+        while let Some(count) = self.it.assembler.imports.next_changed() {
+            let item = XdrItem::ImportCount(Box::new(count.clone()));
+            if self.push_item(&item).is_err() {
+                break;
+            }
+            self.it.assembler.imports.written();
+        }
+        let due = self.frames_since_state >= self.options.state_frames
+            || self.last_state.elapsed() >= self.options.state_every;
+        if due && self.put_state() {
+            (self.frames_since_state, self.last_state) = (0, Instant::now());
+        }
+        self.write_frame()
+    }
+
+    /// False where there was no room: the next frame carries it.
+    fn put_state(&mut self) -> bool {
+        let assembler = &self.it.assembler;
+        let state = RaterState {
+            clock: assembler.clock().unwrap_or_default(),
+            nodes: assembler.nodes.to_state(),
+            imports: assembler.imports.incomplete(),
+            ends: Vec::new(),
+        };
+        self.push_item(&XdrItem::State(Box::new(state))).is_ok()
+    }
+
+    fn write_frame(&mut self) -> Result<(), RaterError> {
+        let mut inputs: SmallVec<[Input; 1]> = SmallVec::new();
+        inputs.push(Input::Events {
+            topic: self.options.topic.clone(),
+            partition: self.options.partition,
+            incarnation: self.it.incarnation,
+            from: self.from,
+            to: self.it.to,
+            crc32c: self.crc,
+        });
+        let parts = FrameParts {
+            item_schema: schemas::xdrs::ITEMS,
+            config_seq: self.config.seq,
+            fold_version: FOLD_VERSION,
+            inputs,
+            floor: Some(self.it.assembler.floor(self.it.to)),
+            clock: self.it.assembler.clock(),
+            wall_micros: wall_micros(),
+        };
+        let seq = self.it.writer.append(&mut self.builder, parts)?;
+        self.sent.push_back((seq, self.it.to));
+        (self.from, self.crc) = (self.it.to, 0);
+        self.last_frame = Instant::now();
+        self.frames_since_state = self.frames_since_state.saturating_add(1);
+        self.show();
+        Ok(())
+    }
+}
+
+/// The 16 bytes that name what came late: the dedupe key, else the event's own id.
+fn trigger(event: &CallEvent) -> [u8; 16] {
+    match event.dedupe {
+        Some(key) => key.0,
+        None => {
+            let id: &EventId<SmolStr> = &event.id;
+            id.hash()
+        }
+    }
+}
