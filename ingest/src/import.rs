@@ -15,7 +15,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use switch_formats::{Decoded, FormatReader, Rejected};
+use switch_formats::{Decoded, Flags, FormatReader, Rejected};
 
 /// Largest file; a day of a large switch has about a tenth of it.
 pub const FILE_BYTES_MAX: u64 = 64 << 30;
@@ -61,6 +61,8 @@ pub struct ImportSummary {
     pub rejected: u64,
     /// Rightly left out, e.g. quality records.
     pub skipped: u64,
+    /// Records that were no UTF-8 and were read as Windows-1252.
+    pub latin1: u64,
     /// The first rejects.
     pub rejects: Vec<Rejected>,
 }
@@ -95,6 +97,7 @@ pub fn import_file(
         sent: feed.sent.iter().sum(),
         rejected: state.rejects,
         skipped: feed.skipped,
+        latin1: feed.latin1,
         rejects: feed.shown,
     })
 }
@@ -148,6 +151,7 @@ pub(crate) struct Feed<'a> {
     pub sent: Vec<u64>,
     pub rejected: u64,
     pub skipped: u64,
+    pub latin1: u64,
     pub shown: Vec<Rejected>,
 }
 
@@ -163,6 +167,7 @@ impl<'a> Feed<'a> {
             sent: vec![0; sink.writer.partitions() as usize],
             rejected: 0,
             skipped: 0,
+            latin1: 0,
             shown: Vec::new(),
             sink,
         }
@@ -199,6 +204,7 @@ impl<'a> Feed<'a> {
         };
         let outgoing = match decoded {
             Decoded::Record(record) | Decoded::Event(record) => {
+                self.latin1 += u64::from(record.flags.contains(Flags::LATIN1));
                 let mut event = record.event;
                 event.import = self.import;
                 event.raw = raw(record.place.byte, record.place.length);

@@ -2,7 +2,8 @@
 //!
 //! `call_key` = the A leg's uuid: `call_uuid`, or a B leg's `originating_leg_uuid`, else the leg's own `uuid`; random
 //! (version 4), never repeats. A B leg's `attempt_key` is its own uuid; an A leg names the leg it was bridged to, so
-//! that both records meet in one attempt, and the A leg alone suffices where B legs are not logged. Record id = `uuid`.
+//! that the A leg alone suffices where B legs are not logged (`log-b-leg`, off by default). Where they are, set option
+//! `b_legs = "logged"`: then each side has its own record, and so its own seconds. Record id = `uuid`.
 //! Times come from `*_uepoch` (microseconds), else `*_epoch`, else `*_stamp` in the declared zone.
 //! `duration` is `billsec` (whole seconds, as FreeSWITCH bills); option `duration = "billusec"` takes microseconds.
 
@@ -107,12 +108,14 @@ pub(crate) struct Freeswitch {
     origin: Origin,
     zone: Zone,
     microseconds: bool,
+    b_legs_logged: bool,
 }
 
 impl Freeswitch {
     pub fn new(options: &Options<'_>) -> Result<Self, FormatError> {
         let microseconds = options.choice("duration", &["billsec", "billusec"])? == "billusec";
-        Ok(Self { origin: options.origin(), zone: options.zone.clone(), microseconds })
+        let b_legs_logged = options.choice("b_legs", &["none", "logged"])? == "logged";
+        Ok(Self { origin: options.origin(), zone: options.zone.clone(), microseconds, b_legs_logged })
     }
 }
 
@@ -221,7 +224,7 @@ impl Decoder for Freeswitch {
         } else {
             event.duration = Some(length);
             event.inbound = here;
-            if let Some(other) = bridged_to(&vars) {
+            if let Some(other) = bridged_to(&vars).filter(|_| !self.b_legs_logged) {
                 event.leg = Leg::Both;
                 event.attempt_key = other;
                 event.outbound = far_end(&vars);

@@ -1,7 +1,7 @@
 //! Dedupe keys of foreign records (design 6.6) and the counts of one file. Which record is a repeat of one from
 //! another file is decided by the rater, never here.
 
-use crate::decoded::{Decoded, Fault, Record, UNNUMBERED_RECORDS_MAX};
+use crate::decoded::{Decoded, Fault, Flags, Record, UNNUMBERED_RECORDS_MAX};
 use facts::ids::{self, DedupeKey};
 use hashbrown::{HashMap, HashSet};
 
@@ -60,6 +60,8 @@ pub struct Tally {
     pub rejected: u64,
     /// Rightly left out (quality records, recording legs by option); not among `read`.
     pub skipped: u64,
+    /// Records that were no UTF-8 and were read as Windows-1252.
+    pub latin1: u64,
     /// Sum of the accepted records' durations, microseconds.
     pub duration: i128,
     seen: HashSet<u64>,
@@ -79,6 +81,7 @@ impl Tally {
 
     fn add_record(&mut self, record: &Record) {
         self.read += 1;
+        self.latin1 += u64::from(record.flags.contains(Flags::LATIN1));
         let known = record.event.dedupe.is_some_and(|key| !self.seen.insert(short(&key.0)));
         if known {
             self.repeated += 1;

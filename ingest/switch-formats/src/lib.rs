@@ -48,7 +48,7 @@ pub fn reader(format: &str, switch: &Switch) -> Result<Box<dyn FormatReader>, Fo
             Box::new(Reader::new(&options, decoder))
         }
         "freeswitch" => {
-            let options = Options::new("freeswitch", switch, &["duration"])?;
+            let options = Options::new("freeswitch", switch, &["duration", "b_legs"])?;
             let decoder = freeswitch::Freeswitch::new(&options)?;
             Box::new(Reader::new(&options, decoder))
         }

@@ -147,6 +147,11 @@ impl Decoder for Yeti {
             None if answered_at.is_some() => return Err(missing_duration()),
             None => 0,
         };
+        // Attempts share a call: seconds of one that was not answered must never stand for the call's.
+        if answered_at.is_none() && length > 0 {
+            flags |= Flags::TIMES_CONTRADICT;
+        }
+        let length = if answered_at.is_some() { length } else { 0 };
         let offset = match json_filled(row.cdo) {
             Some(text) if answered_at.is_some() => decimal_micros(&text)
                 .ok_or_else(|| Fault::new("cdo", format!("{text:?} is no number of seconds"), "check the record"))?,

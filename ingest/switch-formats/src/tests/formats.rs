@@ -146,12 +146,13 @@ fn the_attempts_of_one_yeti_call_share_its_key_and_keep_their_own() {
     assert_eq!(
         short,
         [
-            ("10-A1", Leg::A, "", Some(7_000_000), None, Some(503), false),
-            ("10-A1", Leg::Both, "B-2", Some(7_000_000), Some(7_000_000), Some(480), false),
+            ("10-A1", Leg::A, "", Some(0), None, Some(503), false),
+            ("10-A1", Leg::Both, "B-2", Some(0), Some(0), Some(480), false),
             ("10-A1", Leg::Both, "B-3", Some(10_000_000), Some(7_000_000), Some(200), true),
         ]
     );
     assert_eq!(all[2].flags, Flags::DURATION_OFFSET);
+    assert_eq!(all[1].flags, Flags::TIMES_CONTRADICT, "seconds without an answer");
     assert_eq!(all[0].event.started_at.unwrap().to_string(), "2023-06-30T22:00:00.000001Z");
 }
 
@@ -191,6 +192,8 @@ fn freeswitch_legs_meet_in_one_call_encoded_or_not() {
         (a.outbound.trunk.as_str(), a.outbound.ip.as_str(), a.outbound.port),
         ("vendor-b", "198.51.100.7", 5080)
     );
+    let both = records(read(&switch("freeswitch", "", &[("b_legs", "logged")]), FREESWITCH));
+    assert_eq!((both[2].event.leg, both[2].event.attempt_key.as_str()), (Leg::A, ""));
     let b = &all[1].event;
     assert_eq!((b.leg, b.duration, b.vendor_duration), (Leg::B, None, Some(60_400_000)));
     assert_eq!((b.outbound.trunk.as_str(), b.outbound.account.as_str()), ("vendor-b", ""));
