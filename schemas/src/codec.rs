@@ -164,7 +164,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `decimal` over bytes: two's complement, big endian, 1 to 16 bytes.
+    /// `decimal` over bytes: two's complement, big endian, 1 to 16 bytes. Some writers take a byte more than needed.
     #[inline]
     pub fn decimal(&mut self, field: &'static str) -> Result<i128> {
         let bytes = self.bytes(field)?;
@@ -187,9 +187,13 @@ impl<'a> Reader<'a> {
         E164::from_digits(text).map_err(|_| self.error(field, Problem::NotDigits))
     }
 
+    /// Three capital letters; small ones, which people may type, are refused here: one currency has one form in bytes.
     pub fn currency(&mut self, field: &'static str) -> Result<Currency> {
         let text = self.text(field)?;
-        Currency::new(text).map_err(|_| self.error(field, Problem::NotCurrency))
+        match Currency::new(text) {
+            Ok(currency) if currency.as_str() == text => Ok(currency),
+            _ => Err(self.error(field, Problem::NotCurrency)),
+        }
     }
 
     /// Index of a union's branch.

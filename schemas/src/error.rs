@@ -65,7 +65,7 @@ impl fmt::Display for Problem {
             Self::NotBoolean => f.write_str("boolean other than 0 and 1"),
             Self::NotUtf8 => f.write_str("text is not UTF-8"),
             Self::NotDigits => f.write_str("text is not digits, or too many of them"),
-            Self::NotCurrency => f.write_str("text is no ISO 4217 code"),
+            Self::NotCurrency => f.write_str("text is no ISO 4217 code (three capital letters)"),
             Self::UnknownSymbol => f.write_str("unknown enum symbol; a newer version wrote this: upgrade the reader"),
             Self::UnknownBranch => f.write_str("unknown kind of item; a newer version wrote this: upgrade the reader"),
             Self::TooMany => f.write_str("more items claimed than bytes are there for"),

@@ -66,9 +66,9 @@ proptest! {
         if schema != Schema::CallEventV0 && let Ok(ours) = recode(schema, &bytes) {
             let theirs = model.read(&bytes);
             prop_assert!(theirs.is_ok(), "{}: we read what apache-avro refuses", schema.name());
-            let theirs = model.write(theirs.unwrap());
-            let back = model.read(&ours).unwrap();
-            prop_assert_eq!(model.write(back), theirs, "{}", schema.name());
+            // Through our writer too: numbers and amounts may have been written with more bytes than needed.
+            let theirs = recode(schema, &model.write(theirs.unwrap()));
+            prop_assert_eq!(theirs, Ok(ours), "{}", schema.name());
         }
     }
 
