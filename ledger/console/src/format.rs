@@ -22,6 +22,14 @@ pub fn show(kind: Kind, value: &str) -> String {
     }
 }
 
+/// The same for a terminal: no thin spaces, a plain minus, every decimal of money.
+pub fn plain(kind: Kind, value: &str) -> String {
+    match kind {
+        Kind::Money | Kind::Count => value.to_owned(),
+        _ => show(kind, value).replace(THIN_SPACE, "").replace('\u{2212}', "-"),
+    }
+}
+
 /// Groups the whole part by threes; keeps at least `least` and at most `most` decimals (cut, the exact value is in
 /// the title).
 fn thousands(value: &str, least: usize, most: usize) -> String {

@@ -2,7 +2,7 @@
 //! (`ledger`) answers from ClickHouse, the ledger's fold, the logs and the raw store; the console itself opens nothing.
 
 use facts::CallId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::pin::Pin;
 
@@ -23,7 +23,7 @@ pub enum SourceError {
 }
 
 /// How a column is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     Text,
@@ -48,7 +48,7 @@ impl Kind {
     }
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Column {
     pub key: String,
     pub title: String,
@@ -56,7 +56,7 @@ pub struct Column {
 }
 
 /// A table of exact values as text; empty = none.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Table {
     pub columns: Vec<Column>,
     pub rows: Vec<Vec<String>>,
@@ -67,7 +67,7 @@ pub struct Table {
 }
 
 /// Which rows a report or search is about. Times are RFC 3339 or days, exclusive end.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Filter {
     pub from: String,
