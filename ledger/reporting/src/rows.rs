@@ -95,6 +95,11 @@ pub fn stored_instant(micros: i64) -> i64 {
     micros.clamp(0, LATEST)
 }
 
+/// The bound of a question as the engine can compare it: what is stored lies within.
+pub(crate) fn stored_bound(micros: i64) -> i64 {
+    micros.clamp(0, LATEST + 3_600_000_000)
+}
+
 /// Appends the rows of one rated call.
 pub fn append<'a>(
     from: Origin<'a>,

@@ -68,7 +68,7 @@ pub enum LoadError {
     RangeChanged { stream: String, wanted: Position, found: u64 },
     /// A correction names a call whose rows are not in the engine.
     #[error(
-        "stream {stream}: the call at {at:?} corrects the one at {based_on:?}, of which the engine has no rows; reload the stream (`tandem report reload`)"
+        "stream {stream}: the call at {at:?} corrects the one at {based_on:?}, of which the engine has no rows; stop the loader, delete its note loader/{stream}.json in the data folder and start it: the stream is loaded anew"
     )]
     BaseMissing { stream: String, at: Position, based_on: Position },
 }

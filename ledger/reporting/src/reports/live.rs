@@ -2,6 +2,7 @@
 
 use crate::engine::Session;
 use crate::error::EngineError;
+use crate::rows::stored_bound;
 use clickhouse::Row;
 use facts::{Amount, Currency};
 use serde::Deserialize;
@@ -37,6 +38,11 @@ pub async fn live(
         - sum(if(buy_currency = {currency:String}, sign * buy_amount, toDecimal128(0, 12))) AS margin \
         FROM attempts WHERE started >= fromUnixTimestamp64Micro({from:Int64}, 'UTC') \
         AND started < fromUnixTimestamp64Micro({until:Int64}, 'UTC') GROUP BY minute ORDER BY minute";
-    let query = session.db().query(sql).param("from", from).param("until", until).param("currency", currency.as_str());
+    let query = session
+        .db()
+        .query(sql)
+        .param("from", stored_bound(from))
+        .param("until", stored_bound(until))
+        .param("currency", currency.as_str());
     query.fetch_all::<LiveMinute>().await.map_err(|e| session.error("the live series", &e))
 }

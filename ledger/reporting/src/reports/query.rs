@@ -5,6 +5,7 @@ use super::figures::{Figures, Line, minutes};
 use super::table::{Column, Kind, Table, column};
 use crate::engine::Session;
 use crate::error::EngineError;
+use crate::rows::stored_bound;
 use clickhouse::Row;
 use facts::Amount;
 use serde::{Deserialize, Serialize};
@@ -240,10 +241,10 @@ const VENDOR_SUMS: &str = "sum(sign * tried) AS calls, sum(sign * leg_answered) 
 fn bind(mut query: clickhouse::query::Query, filter: &Filter) -> clickhouse::query::Query {
     query = query.param("ner", &filter.ner_codes);
     if let Some(from) = filter.from {
-        query = query.param("from", from);
+        query = query.param("from", stored_bound(from));
     }
     if let Some(until) = filter.until {
-        query = query.param("until", until);
+        query = query.param("until", stored_bound(until));
     }
     for (column, value) in
         [("customer", &filter.customer), ("vendor", &filter.vendor), ("destination", &filter.destination)]

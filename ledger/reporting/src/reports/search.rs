@@ -3,6 +3,7 @@
 use super::table::{Kind, Table, column};
 use crate::engine::Session;
 use crate::error::EngineError;
+use crate::rows::stored_bound;
 use clickhouse::Row;
 use facts::xdr::Position;
 use facts::{Amount, CallId};
@@ -142,10 +143,10 @@ fn conditions(search: &Search, any_row: bool) -> String {
 
 fn bind(mut query: clickhouse::query::Query, search: &Search) -> clickhouse::query::Query {
     if let Some(from) = search.from {
-        query = query.param("from", from);
+        query = query.param("from", stored_bound(from));
     }
     if let Some(until) = search.until {
-        query = query.param("until", until);
+        query = query.param("until", stored_bound(until));
     }
     if let Some(id) = search.call_id {
         query = query.param("call", id.to_string());

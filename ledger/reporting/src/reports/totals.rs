@@ -3,6 +3,7 @@
 
 use crate::engine::Session;
 use crate::error::EngineError;
+use crate::rows::stored_bound;
 use crate::schema::{ROLLUPS, Rollup, rollup_select};
 use clickhouse::Row;
 use facts::Amount;
@@ -176,6 +177,6 @@ pub async fn suspense(session: &mut Session, from: i64, until: i64) -> Result<Ve
          GROUP BY reason, side, account, currency HAVING sides != 0 OR provisional != 0 \
          ORDER BY reason, side, account, currency"
     );
-    let query = session.db().query(&sql).param("from", from).param("until", until);
+    let query = session.db().query(&sql).param("from", stored_bound(from)).param("until", stored_bound(until));
     query.fetch_all::<SuspenseRow>().await.map_err(|e| session.error("what is unrated", &e))
 }

@@ -216,6 +216,15 @@ fn live_series_suspense_and_files_tie_to_the_calls() {
     assert!(String::from_utf8(csv).unwrap().starts_with("\"key\",\"sell\",\"buy\",\"calls\""));
     let one = run(sql(&mut session, "SELECT count() FROM attempts WHERE is_final = 1 AND sign = 1", "CSV")).unwrap();
     assert!(String::from_utf8(one).unwrap().trim().parse::<usize>().unwrap() >= l.calls.len());
+    let ever = run(suspense(&mut session, i64::MIN, i64::MAX)).unwrap();
+    assert_eq!(ever, rows);
+    for evil in [
+        "SELECT * FROM file('/etc/passwd', 'LineAsString')",
+        "SELECT * FROM url('http://127.0.0.1:9/', 'LineAsString')",
+    ] {
+        let error = run(sql(&mut session, evil, "CSV")).unwrap_err().to_string();
+        assert!(error.contains("readonly") || error.contains("Code: 164") || error.contains("ACCESS"), "{error}");
+    }
     let error = run(sql(&mut session, "DROP TABLE attempts", "CSV")).unwrap_err().to_string();
     assert!(error.contains("readonly"), "{error}");
 }
