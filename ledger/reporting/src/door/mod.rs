@@ -19,7 +19,7 @@ use std::time::Duration;
 /// The user name of the embedded engine; the password is a random key.
 pub const USER: &str = "tandem";
 /// How long running statements may go on after the parent has gone.
-const DRAIN: Duration = Duration::from_secs(10);
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// What `engine-door` is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
