@@ -3,13 +3,12 @@
 //! folder, its frames durable.
 
 use accounting::sample::rated;
-use accounting::{Book, History, Outcome, entries_for};
+use accounting::{Book, History, Outcome, PricedCall, entries_for};
 use bus::stream::{FrameParts, StreamError, StreamWriter};
 use bus::{Bus, EmbeddedBus, EmbeddedConfig};
 use facts::config::Config;
 use facts::entry::LedgerItem;
 use facts::xdr::{Position, RatedCall};
-use ledger::rated::RatedItem;
 use ledger::{LedgerOptions, LedgerView, spawn};
 use schemas::{FrameBuilder, FrameFull, SchemaIds};
 use smol_str::SmolStr;
@@ -55,7 +54,7 @@ fn main() {
     for (n, call) in calls.iter().enumerate() {
         out.clear();
         assert!(!book.knows(call.call.call_id));
-        black_box(entries_for(call.into(), (&stream, at(n)), None, &mut out));
+        black_box(entries_for(&call.into(), (&stream, at(n)), None, &mut out));
         for outcome in &out {
             if let Outcome::Entry(entry) = outcome {
                 book.apply_entry(at(n), entry).expect("balanced");
@@ -69,9 +68,9 @@ fn main() {
     println!("state root over {} lines: {} us", book.lines().len(), (cpu_nanos() - began) / 1000);
 
     let began = cpu_nanos();
-    let mut item = RatedItem::default();
+    let mut call = PricedCall::default();
     for (public, _) in &items {
-        black_box(item.read(public).expect("a rated call"));
+        black_box(ledger::rated::read(public, &mut call).expect("a rated call"));
     }
     report("read the rated call", cpu_nanos() - began);
 
@@ -79,7 +78,7 @@ fn main() {
     let (mut bytes, mut folded) = (Vec::new(), Book::new());
     for (n, call) in calls.iter().enumerate() {
         out.clear();
-        entries_for(call.into(), (&stream, at(n)), None, &mut out);
+        entries_for(&call.into(), (&stream, at(n)), None, &mut out);
         for outcome in &out {
             if let Outcome::Entry(entry) = outcome {
                 bytes.clear();

@@ -2,7 +2,7 @@
 //! posted before for a call is given by whoever holds the log.
 
 use accounting::post::{AMOUNT_RANGE, Outcome};
-use accounting::{Applied, BookError, CurrentCall, PayRefusal, Posted, Priced, entries_for};
+use accounting::{Applied, BookError, CurrentCall, PayRefusal, Posted, PricedCall, entries_for};
 use facts::entry::LedgerItem;
 use facts::ids::OriginId;
 use facts::xdr::Position;
@@ -62,7 +62,7 @@ impl Poster {
         &mut self,
         fold: &mut Fold,
         seq: u64,
-        rated: Priced<'_>,
+        rated: &PricedCall,
         source: (&SmolStr, Position),
         current: Option<&CurrentCall>,
     ) -> Result<Took, LedgerError> {
@@ -73,12 +73,12 @@ impl Poster {
         }
         self.posted.add(posted);
         let mut from = 0;
-        for (outcome, end) in self.outcomes.drain(..).zip(&self.ends) {
+        for (outcome, end) in self.outcomes.iter().zip(&self.ends) {
             let at = Position { seq, index: self.builder.items() as u32 };
             let bytes = &self.scratch[from..*end];
             from = *end;
             let refused = match outcome {
-                Outcome::Entry(entry) => match fold.entry(at, &entry) {
+                Outcome::Entry(entry) => match fold.entry(at, entry) {
                     Ok(_) => None,
                     Err(BookError::Range { origin }) => {
                         self.posted.entries -= 1;
@@ -88,7 +88,7 @@ impl Poster {
                     Err(error) => return Err(LedgerError::book(fold.stream(), at, error)),
                 },
                 Outcome::Refused { origin_id, reason, detail } => {
-                    Some(LedgerItem::Refused { origin_id, reason, detail })
+                    Some(refused_item(*origin_id, reason, detail.clone()))
                 }
             };
             match refused {

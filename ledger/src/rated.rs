@@ -1,55 +1,67 @@
 //! Rated calls as posting needs them, straight from an item's public part: private parts may be sealed or destroyed
 //! and the ledger still books and proves.
 
-use accounting::Priced;
-use facts::xdr::{Position, Revision, Xdr};
-use facts::{CallId, OccurredAt};
+use accounting::{PricedCall, PricedSide};
+use facts::ids::RevId;
+use facts::xdr::{Position, Revision};
+use facts::{Amount, CallId, OccurredAt, XdrId};
 use schemas::DecodeError;
-use schemas::wire::{RatedCallRevision, XdrsItem, XdrsItemItem};
-use smallvec::SmallVec;
+use schemas::wire::{RatedCallRevision, Xdr, XdrsItem, XdrsItemItem};
 
-/// A rated call without what can name a person. Reused from item to item.
-#[derive(Clone, PartialEq, Debug)]
-pub struct RatedItem {
-    pub call_id: CallId,
-    pub started_at: OccurredAt,
-    pub revision: Revision,
-    pub xdrs: SmallVec<[Xdr; 2]>,
-}
-
-impl Default for RatedItem {
-    fn default() -> Self {
-        Self {
-            call_id: CallId::default(),
-            started_at: OccurredAt::default(),
-            revision: Revision::First,
-            xdrs: SmallVec::new(),
+/// Reads the public part of an item of an xdrs frame into `into`; false when it is no rated call.
+pub fn read(public: &[u8], into: &mut PricedCall) -> Result<bool, DecodeError> {
+    let XdrsItemItem::RatedCall(call) = XdrsItem::decode(public)?.item else { return Ok(false) };
+    let position = |seq, index| Position { seq, index };
+    into.call_id = CallId(call.call_id);
+    into.started_at = OccurredAt(call.started_at);
+    into.revision = match &call.revision {
+        RatedCallRevision::Null => Revision::First,
+        RatedCallRevision::LateRevision(x) => {
+            Revision::Late { trigger: x.trigger, based_on: position(x.based_on_seq, x.based_on_index) }
         }
+        RatedCallRevision::RunRevision(x) => {
+            Revision::Run { run: x.run, based_on: position(x.based_on_seq, x.based_on_index) }
+        }
+    };
+    into.sides.clear();
+    into.sides.extend(call.xdrs.iter().map(side));
+    Ok(true)
+}
+
+fn side(x: &Xdr<'_>) -> PricedSide {
+    PricedSide {
+        xdr_id: XdrId(x.xdr_id),
+        rev_id: RevId(x.rev_id),
+        side: x.side,
+        provisional: x.unrated.is_some() || x.provisional.is_some(),
+        account: x.account.into(),
+        product: x.product.into(),
+        destination: x.rate.as_ref().map(|rate| rate.destination.into()).unwrap_or_default(),
+        rated_at: OccurredAt(x.rated_at),
+        amount: Amount(x.amount),
+        gross: Amount(x.gross.unwrap_or(x.amount)),
+        currency: x.currency,
     }
 }
 
-impl RatedItem {
-    /// Reads the public part of an item of an xdrs frame; false when it is no rated call.
-    pub fn read(&mut self, public: &[u8]) -> Result<bool, DecodeError> {
-        let XdrsItemItem::RatedCall(call) = XdrsItem::decode(public)?.item else { return Ok(false) };
-        self.call_id = CallId(call.call_id);
-        self.started_at = OccurredAt(call.started_at);
-        self.revision = match &call.revision {
-            RatedCallRevision::Null => Revision::First,
-            RatedCallRevision::LateRevision(x) => Revision::Late {
-                trigger: x.trigger,
-                based_on: Position { seq: x.based_on_seq, index: x.based_on_index },
-            },
-            RatedCallRevision::RunRevision(x) => {
-                Revision::Run { run: x.run, based_on: Position { seq: x.based_on_seq, index: x.based_on_index } }
-            }
-        };
-        self.xdrs.clear();
-        self.xdrs.extend(call.xdrs.iter().map(schemas::xdrs::xdr_to_facts));
-        Ok(true)
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use accounting::sample::{late, provisional, rated, run};
 
-    pub fn priced(&self) -> Priced<'_> {
-        Priced { call_id: self.call_id, started_at: self.started_at, revision: self.revision, xdrs: &self.xdrs }
+    /// Two readers of one item: the lean one must see what the whole one sees.
+    #[test]
+    fn what_is_posted_is_what_the_whole_call_says() {
+        let call = rated("c1", ("acme", "0.10"), &[("carrier-x", "0.07"), ("carrier-y", "0")]);
+        let at = Position { seq: 7, index: 9 };
+        let mut gross = provisional(call.clone(), 0, "3");
+        gross.xdrs[0].gross = "3.57".parse().unwrap();
+        for call in [call.clone(), gross, late(call.clone(), 1, at), run(call, 2, at)] {
+            let (mut public, mut private) = (Vec::new(), Vec::new());
+            schemas::xdrs::encode_call(&call, &mut public, &mut private);
+            let mut lean = PricedCall::default();
+            assert!(read(&public, &mut lean).unwrap());
+            assert_eq!(lean, PricedCall::from(&call));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The ledger's thread: claims `ledger.SITE`, books what the raters write and what people order, frame by frame. All
 //! its state is the fold of its own log; whatever fails, it goes on from there.
 
-use accounting::{Applied, CurrentCall, FOLD_VERSION, PayRefusal, Posted, pay};
+use accounting::{Applied, CurrentCall, FOLD_VERSION, PayRefusal, Posted, PricedCall, pay};
 use bus::stream::{Accepted, FrameParts, StreamError, StreamReader, StreamWriter};
 use bus::{Bus, TopicSpec};
 use facts::entry::LedgerItem;
@@ -26,7 +26,7 @@ use crate::fold::Fold;
 use crate::frames::{FrameReader, entries_of_call, ledger_item};
 use crate::orders::{OrderError, Orders, Reply, Waiting};
 use crate::poster::{Poster, Took};
-use crate::rated::RatedItem;
+use crate::rated;
 use crate::shared::Shared;
 use crate::snapshot::{self, Store};
 use crate::streams::{ledger_source, xdrs_source};
@@ -184,7 +184,7 @@ struct Core<'a> {
     own: StreamReader,
     epoch: u64,
     poster: Poster,
-    rated: RatedItem,
+    rated: PricedCall,
     /// What the frame under construction has consumed.
     inputs: SmallVec<[Input; 1]>,
     /// Answers that wait for a frame.
@@ -252,7 +252,7 @@ impl<'a> Core<'a> {
             writer,
             own,
             poster: Poster::new(),
-            rated: RatedItem::default(),
+            rated: PricedCall::default(),
             inputs: SmallVec::new(),
             replies: VecDeque::new(),
             early: None,
@@ -310,28 +310,28 @@ impl<'a> Core<'a> {
         let failed = |error| LedgerError::Frame { stream: stream.clone(), seq, error };
         frame.expect_items(schemas::xdrs::ITEMS).map_err(failed)?;
         let first = if seq == next.seq { next.index as usize } else { 0 };
-        let mut rated = std::mem::take(&mut self.rated);
+        let mut call = std::mem::take(&mut self.rated);
         let mut fold = self.shared().fold();
         for index in first..frame.len() {
             let at = Position { seq, index: index as u32 };
-            let read = frame.public(index).and_then(|public| rated.read(public));
+            let read = frame.public(index).and_then(|public| rated::read(public, &mut call));
             if !read.map_err(|error| LedgerError::Item { stream: stream.clone(), at, error })? {
                 continue;
             }
             loop {
                 let mut current = None;
-                if fold.book.knows(rated.call_id) {
-                    let frames = fold.book.frames_of(rated.call_id);
+                if fold.book.knows(call.call_id) {
+                    let frames = fold.book.frames_of(call.call_id);
                     self.shown();
                     drop(fold);
-                    current = Some(self.current(rated.call_id, &frames)?);
+                    current = Some(self.current(call.call_id, &frames)?);
                     fold = self.shared().fold();
                 }
                 if self.poster.is_empty() {
                     self.certify(&mut fold)?;
                 }
                 let into = self.seq();
-                match self.poster.call(&mut fold, into, rated.priced(), (stream, at), current.as_ref())? {
+                match self.poster.call(&mut fold, into, &call, (stream, at), current.as_ref())? {
                     Took::Taken => break,
                     Took::Full => {
                         self.consumed(stream, at);
@@ -345,7 +345,7 @@ impl<'a> Core<'a> {
         }
         self.shown();
         drop(fold);
-        self.rated = rated;
+        self.rated = call;
         self.consumed(stream, Position { seq: seq + 1, index: 0 });
         if self.poster.is_empty() { Ok(()) } else { self.cut() }
     }

@@ -19,7 +19,7 @@ pub use current::{CurrentCall, CurrentSide};
 pub use history::History;
 pub use lines::{Line, Lines};
 pub use pay::{PayRefusal, Payment};
-pub use post::{Outcome, Posted, Posting, Priced, entries_for};
+pub use post::{Outcome, Posted, Posting, PricedCall, PricedSide, entries_for};
 pub use snapshot::LoadError;
 pub use views::{Balance, StatementRow, Total, TrialRow};
 

@@ -5,25 +5,72 @@ use crate::current::{CurrentCall, CurrentSide, Postings, difference, same};
 use facts::entry::{EntryKind, Gl};
 use facts::ids::{Cause, OriginId, RevId};
 use facts::xdr::{Position, RatedCall, Revision, Side, Xdr};
-use facts::{Amount, CallId, LedgerEntry, OccurredAt};
+use facts::{Amount, CallId, Currency, LedgerEntry, OccurredAt, XdrId};
 use smallvec::SmallVec;
 use smol_str::{SmolStr, format_smolstr};
 
 pub use facts::entry::Posting;
 
 /// What posting needs of a rated call: nothing that names a person, so it works on items whose private part is sealed.
-#[derive(Clone, Copy, Debug)]
-pub struct Priced<'a> {
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PricedCall {
     pub call_id: CallId,
     pub started_at: OccurredAt,
     pub revision: Revision,
-    pub xdrs: &'a [Xdr],
+    pub sides: SmallVec<[PricedSide; 2]>,
 }
 
-impl<'a> From<&'a RatedCall> for Priced<'a> {
-    fn from(rated: &'a RatedCall) -> Self {
-        let RatedCall { revision, call, xdrs } = rated;
-        Self { call_id: call.call_id, started_at: call.started_at, revision: *revision, xdrs }
+/// What posting needs of an xDR.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PricedSide {
+    pub xdr_id: XdrId,
+    pub rev_id: RevId,
+    pub side: Side,
+    /// The amounts are a stand-in until the side can be priced.
+    pub provisional: bool,
+    pub account: SmolStr,
+    pub product: SmolStr,
+    /// Of the rate; empty where there is none.
+    pub destination: SmolStr,
+    pub rated_at: OccurredAt,
+    pub amount: Amount,
+    pub gross: Amount,
+    pub currency: Currency,
+}
+
+impl Default for PricedCall {
+    fn default() -> Self {
+        let (call_id, started_at) = Default::default();
+        Self { call_id, started_at, revision: Revision::First, sides: SmallVec::new() }
+    }
+}
+
+impl From<&RatedCall> for PricedCall {
+    fn from(rated: &RatedCall) -> Self {
+        Self {
+            call_id: rated.call.call_id,
+            started_at: rated.call.started_at,
+            revision: rated.revision,
+            sides: rated.xdrs.iter().map(PricedSide::from).collect(),
+        }
+    }
+}
+
+impl From<&Xdr> for PricedSide {
+    fn from(xdr: &Xdr) -> Self {
+        Self {
+            xdr_id: xdr.xdr_id,
+            rev_id: xdr.rev_id,
+            side: xdr.side,
+            provisional: xdr.unrated.is_some() || xdr.provisional.is_some(),
+            account: xdr.account.clone(),
+            product: xdr.product.clone(),
+            destination: xdr.rate.as_ref().map(|rate| rate.destination.clone()).unwrap_or_default(),
+            rated_at: xdr.rated_at,
+            amount: xdr.amount,
+            gross: xdr.gross,
+            currency: xdr.currency,
+        }
     }
 }
 
@@ -74,7 +121,7 @@ impl Posted {
 /// What `rated`, which stands at `source`, comes to, given what was posted for the call before (`None`: nothing).
 /// Outcomes are appended to `out` in the order of the sides.
 pub fn entries_for(
-    rated: Priced<'_>,
+    rated: &PricedCall,
     source: (&SmolStr, Position),
     current: Option<&CurrentCall>,
     out: &mut Vec<Outcome>,
@@ -96,9 +143,9 @@ pub fn entries_for(
     posted
 }
 
-fn first(rated: Priced<'_>, source: (&SmolStr, Position), out: &mut Vec<Outcome>) -> Posted {
+fn first(rated: &PricedCall, source: (&SmolStr, Position), out: &mut Vec<Outcome>) -> Posted {
     let mut posted = Posted::default();
-    for xdr in rated.xdrs {
+    for xdr in &rated.sides {
         match postings(xdr) {
             None => out.push(range(xdr)),
             Some(new) if new.is_empty() => posted.zero += 1,
@@ -109,10 +156,10 @@ fn first(rated: Priced<'_>, source: (&SmolStr, Position), out: &mut Vec<Outcome>
 }
 
 /// The same revision again: the whole call is one revision, so one side that was seen answers for all.
-fn repeat(rated: Priced<'_>, current: &CurrentCall, out: &mut Vec<Outcome>) -> Option<Posted> {
+fn repeat(rated: &PricedCall, current: &CurrentCall, out: &mut Vec<Outcome>) -> Option<Posted> {
     let mut posted = Posted::default();
     let mut any = false;
-    for xdr in rated.xdrs {
+    for xdr in &rated.sides {
         let Some(then) = current.seen(OriginId(xdr.rev_id.0)) else { continue };
         any = true;
         match postings(xdr) {
@@ -128,7 +175,7 @@ fn repeat(rated: Priced<'_>, current: &CurrentCall, out: &mut Vec<Outcome>) -> O
 }
 
 fn revise(
-    rated: Priced<'_>,
+    rated: &PricedCall,
     source: (&SmolStr, Position),
     current: &CurrentCall,
     revision: Revision,
@@ -139,7 +186,7 @@ fn revise(
         Revision::Late { trigger, .. } => Cause::Late(trigger),
         Revision::Run { run, based_on } => {
             if let Some((stream, at)) = current.source.as_ref().filter(|(_, at)| *at != based_on) {
-                for xdr in rated.xdrs {
+                for xdr in &rated.sides {
                     let detail =
                         format!("made from {} of its stream, but {stream} {} is current", place(based_on), place(*at));
                     out.push(refused(xdr.rev_id, NOT_CURRENT, detail));
@@ -151,7 +198,7 @@ fn revise(
     };
     let began = out.len();
     let mut trace = None;
-    for xdr in rated.xdrs {
+    for xdr in &rated.sides {
         let side = current.side(xdr.xdr_id);
         let adjusts = side.map(|side| side.origin);
         let empty = Postings::new();
@@ -165,7 +212,7 @@ fn revise(
         }
     }
     for side in &current.sides {
-        let gone = !side.postings.is_empty() && rated.xdrs.iter().all(|xdr| xdr.xdr_id != side.xdr_id);
+        let gone = !side.postings.is_empty() && rated.sides.iter().all(|xdr| xdr.xdr_id != side.xdr_id);
         if gone {
             out.push(withdraw(rated, source, side, &cause));
         }
@@ -178,7 +225,7 @@ fn revise(
 }
 
 fn first_after_others(
-    rated: Priced<'_>,
+    rated: &PricedCall,
     source: (&SmolStr, Position),
     current: &CurrentCall,
     out: &mut Vec<Outcome>,
@@ -188,7 +235,7 @@ fn first_after_others(
         return first(rated, source, out);
     }
     let mut posted = Posted::default();
-    for xdr in rated.xdrs {
+    for xdr in &rated.sides {
         match postings(xdr) {
             Some(new) if new.is_empty() => posted.zero += 1,
             _ => out.push(refused(
@@ -202,7 +249,7 @@ fn first_after_others(
 }
 
 /// A side that the new revision no longer has (an attempt that turned out to be another): taken back in full.
-fn withdraw(rated: Priced<'_>, source: (&SmolStr, Position), side: &CurrentSide, cause: &Cause) -> Outcome {
+fn withdraw(rated: &PricedCall, source: (&SmolStr, Position), side: &CurrentSide, cause: &Cause) -> Outcome {
     let rev = RevId::new(side.xdr_id, cause);
     match difference(&Postings::new(), &side.postings) {
         None => refused(rev, AMOUNT_RANGE, format!("xdr {} cannot be taken back", side.xdr_id)),
@@ -210,7 +257,7 @@ fn withdraw(rated: Priced<'_>, source: (&SmolStr, Position), side: &CurrentSide,
             kind: EntryKind::Charge,
             origin_id: OriginId(rev.0),
             account: side.account.clone(),
-            occurred_at: rated.xdrs.first().map_or(rated.started_at, |xdr| xdr.rated_at),
+            occurred_at: rated.sides.first().map_or(rated.started_at, |xdr| xdr.rated_at),
             call_id: Some(rated.call_id),
             xdr_id: Some(side.xdr_id),
             source: Some((source.0.clone(), source.1)),
@@ -223,9 +270,9 @@ fn withdraw(rated: Priced<'_>, source: (&SmolStr, Position), side: &CurrentSide,
 }
 
 fn charge(
-    rated: Priced<'_>,
+    rated: &PricedCall,
     source: (&SmolStr, Position),
-    xdr: &Xdr,
+    xdr: &PricedSide,
     postings: Postings,
     adjusts: Option<OriginId>,
 ) -> LedgerEntry {
@@ -233,7 +280,7 @@ fn charge(
         kind: EntryKind::Charge,
         origin_id: OriginId(xdr.rev_id.0),
         account: xdr.account.clone(),
-        occurred_at: OccurredAt(xdr.rated_at.0),
+        occurred_at: xdr.rated_at,
         call_id: Some(rated.call_id),
         xdr_id: Some(xdr.xdr_id),
         source: Some((source.0.clone(), source.1)),
@@ -247,9 +294,8 @@ fn charge(
 /// The lines of one priced side. Sell: receivable against revenue; buy: cost against payable; the tax of a gross
 /// price on its own line. Provisional money stands on provisional lines. Zero amounts make no line. `None`: beyond
 /// the range.
-pub fn postings(xdr: &Xdr) -> Option<Postings> {
-    let provisional = xdr.unrated.is_some() || xdr.provisional.is_some();
-    let (party, result) = match (xdr.side, provisional) {
+pub fn postings(xdr: &PricedSide) -> Option<Postings> {
+    let (party, result) = match (xdr.side, xdr.provisional) {
         (Side::Sell, false) => (Gl::ReceivableUnbilled, Gl::Revenue),
         (Side::Sell, true) => (Gl::ReceivableProvisional, Gl::RevenueProvisional),
         (Side::Buy, false) => (Gl::PayableUnbilled, Gl::Cost),
@@ -267,13 +313,12 @@ pub fn postings(xdr: &Xdr) -> Option<Postings> {
     };
     let none = SmolStr::default();
     push(party, &xdr.account, none.clone(), none.clone(), signed(xdr.gross, sells)?);
-    let destination = xdr.rate.as_ref().map(|rate| rate.destination.clone()).unwrap_or_default();
-    push(result, &none, xdr.product.clone(), destination, signed(xdr.amount, !sells)?);
+    push(result, &none, xdr.product.clone(), xdr.destination.clone(), signed(xdr.amount, !sells)?);
     push(Gl::Tax, &none, none.clone(), none.clone(), signed(tax, !sells)?);
     Some(out)
 }
 
-fn range(xdr: &Xdr) -> Outcome {
+fn range(xdr: &PricedSide) -> Outcome {
     refused(xdr.rev_id, AMOUNT_RANGE, format!("amount {} {} of xdr {}", xdr.gross, xdr.currency, xdr.xdr_id))
 }
 

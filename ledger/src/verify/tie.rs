@@ -2,7 +2,7 @@
 //! and compares it with what stands there, entry by entry.
 
 use accounting::post::{AMOUNT_RANGE, Outcome};
-use accounting::{CurrentCall, entries_for};
+use accounting::{CurrentCall, PricedCall, entries_for};
 use bus::Bus;
 use facts::entry::LedgerItem;
 use facts::ids::OriginId;
@@ -20,14 +20,14 @@ use crate::error::LedgerError;
 use crate::fold::Fold;
 use crate::frames::{FrameReader, entries_of_call};
 use crate::poster::refuse_too_large;
-use crate::rated::RatedItem;
+use crate::rated;
 use crate::streams::{Source, source_of};
 
 /// One xdrs stream on the way through.
 struct Side {
     chain: Option<Chain>,
     /// Rated calls read and not yet compared.
-    calls: VecDeque<(Position, RatedItem)>,
+    calls: VecDeque<(Position, PricedCall)>,
     /// What the calls derived so far come to and the ledger has not shown yet.
     expected: VecDeque<(Position, Outcome)>,
     /// Where the current ledger frame ends.
@@ -169,7 +169,7 @@ impl Tie {
         }
         let Some((source, rated)) = side.calls.pop_front() else { return false };
         report.calls += 1;
-        report.xdrs_compared += rated.xdrs.len() as u64;
+        report.xdrs_compared += rated.sides.len() as u64;
         let current = match fold.book.knows(rated.call_id) {
             false => None,
             true => match self.current(rated.call_id, fold) {
@@ -182,7 +182,7 @@ impl Tie {
             },
         };
         let mut outcomes = std::mem::take(&mut self.outcomes);
-        let mut posted = entries_for(rated.priced(), (stream, source), current.as_ref(), &mut outcomes);
+        let mut posted = entries_for(&rated, (stream, source), current.as_ref(), &mut outcomes);
         refuse_too_large(&mut outcomes, &mut posted);
         report.zero += posted.zero;
         if let Some(side) = self.sides.get_mut(stream) {
@@ -289,9 +289,9 @@ impl Side {
                     *read = frame.header.seq;
                     for index in 0..frame.len() {
                         let at = Position { seq: frame.header.seq, index: index as u32 };
-                        let mut rated = RatedItem::default();
-                        match frame.public(index).and_then(|public| rated.read(public)) {
-                            Ok(true) => calls.push_back((at, rated)),
+                        let mut call = PricedCall::default();
+                        match frame.public(index).and_then(|public| rated::read(public, &mut call)) {
+                            Ok(true) => calls.push_back((at, call)),
                             Ok(false) => {}
                             Err(error) => report.add(Break {
                                 kind: BreakKind::Unreadable,

@@ -59,7 +59,7 @@ fn post(book: &mut Book, calls: &[RatedCall]) -> Vec<(Position, LedgerItem)> {
             CurrentCall::fold(id, entries).unwrap()
         });
         let mut out = Vec::new();
-        entries_for(call.into(), (&stream, at(seq, 0)), current.as_ref(), &mut out);
+        entries_for(&call.into(), (&stream, at(seq, 0)), current.as_ref(), &mut out);
         for (index, outcome) in out.into_iter().enumerate() {
             let item = match outcome {
                 Outcome::Entry(entry) => LedgerItem::Entry(Box::new(entry)),
@@ -222,7 +222,7 @@ proptest! {
         let one = priced(rated("extra", ("acme", "0"), &[]), 0, "1");
         let mut more = book.clone();
         let mut out = Vec::new();
-        entries_for((&one).into(), (&SmolStr::new_static("xdrs.main.0"), at(99, 0)), None, &mut out);
+        entries_for(&(&one).into(), (&SmolStr::new_static("xdrs.main.0"), at(99, 0)), None, &mut out);
         for outcome in out {
             if let Outcome::Entry(entry) = outcome {
                 more.apply_entry(at(99, 0), &entry).unwrap();

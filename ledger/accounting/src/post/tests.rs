@@ -18,7 +18,7 @@ fn check(calls: &[RatedCall], expected: Expect) {
         let current =
             book.knows(call.call.call_id).then(|| CurrentCall::fold(call.call.call_id, &log).expect("sums in range"));
         let mut out = Vec::new();
-        let posted = entries_for(call.into(), (&stream, source), current.as_ref(), &mut out);
+        let posted = entries_for(&call.into(), (&stream, source), current.as_ref(), &mut out);
         text += &format!("{}: {posted:?}\n", n + 1);
         for outcome in out {
             match outcome {
