@@ -94,7 +94,11 @@ impl Ingest {
             while !stop.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_millis(50));
             }
-            threads.into_iter().fold(Ok(()), |first, thread| first.and(join(thread)))
+            let mut first = Ok(());
+            for thread in threads {
+                first = first.and(join(thread));
+            }
+            first
         });
         self.shared.writer.stop();
         result

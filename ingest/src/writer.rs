@@ -114,9 +114,13 @@ pub struct WriterStats {
 }
 
 impl WriterStats {
-    /// The last thing that went wrong, in words.
+    /// What is wrong now, in words; empty when nothing is.
     pub fn last_trouble(&self) -> String {
         self.last_trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn calm(&self) {
+        self.last_trouble.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn trouble(&self, text: String) {

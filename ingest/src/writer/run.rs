@@ -342,7 +342,14 @@ impl Loop {
         }
         self.last_probe = Some(Instant::now());
         match self.replay_oldest() {
-            Ok(true) => (self.last_probe, self.last_retry) = (None, None),
+            Ok(true) => {
+                (self.last_probe, self.last_retry) = (None, None);
+                // At once, before the next batch goes to the spool again: else a steady stream would never leave it.
+                if self.spool.is_empty() && self.parked.is_none() && self.flights.is_empty() {
+                    self.stats.spool_bytes.store(0, Ordering::Relaxed);
+                    return self.back();
+                }
+            }
             Ok(false) => {}
             Err(IngestError::Bus(error)) if !error.is_retriable() => return Err(Fatal(error.to_string())),
             Err(error) => self.stats.trouble(format!("the spool cannot be replayed yet: {error}")),
@@ -358,6 +365,7 @@ impl Loop {
                 self.spooling = false;
                 if self.stats.away_since.swap(0, Ordering::Relaxed) != 0 {
                     tracing::info!(target: "ingest", "the bus is back, the spool is empty");
+                    self.stats.calm();
                 }
                 Ok(())
             }
