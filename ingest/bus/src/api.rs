@@ -2,7 +2,7 @@
 //! Blocking, for threads that do nothing else; every queue behind it is bounded. It never resets an
 //! offset, never creates a topic by accident, and never says "written" before it is durable.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use facts::stream::Incarnation;
 
@@ -15,6 +15,14 @@ pub const MAX_RECORD_BYTES: usize = 4_000_000;
 pub const MAX_SUBMIT_BYTES: usize = 16 << 20;
 /// Most tickets that may be open on one writer.
 pub const MAX_OPEN_TICKETS: usize = 4_096;
+
+/// Longest single wait; callers that want more ask again.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
+
+/// When a wait of `timeout` is over.
+pub(crate) fn deadline(timeout: Duration) -> Instant {
+    Instant::now() + timeout.min(LONGEST_WAIT)
+}
 
 /// What a topic carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,7 +216,7 @@ pub trait Writer: Send {
     /// Waits until the records of the ticket are durable (embedded: fdatasync; Kafka: acks=all).
     /// `None`: not yet within `timeout`; ask again. After an error the ticket is spent; records of
     /// this and of all later tickets on that partition are not visible on the embedded bus and may
-    /// be on Kafka.
+    /// be on Kafka. Only after a retriable error may the same writer be used again.
     fn wait(&mut self, ticket: Ticket, timeout: Duration) -> Result<Option<Appended>, BusError>;
     /// Submits and waits for as long as it takes. One answer for all records.
     fn append(&mut self, partition: u32, records: &[Record<'_>]) -> Result<Appended, BusError> {

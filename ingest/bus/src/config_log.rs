@@ -105,7 +105,8 @@ impl ConfigFollower {
         let before = self.current.seq;
         let mut batch = std::mem::take(&mut self.batch);
         let polled = self.reader.poll(&mut batch, POLL_BYTES, timeout);
-        let folded = polled.map_err(ConfigError::from).and_then(|_| batch.iter().try_for_each(|record| self.fold(record.value)));
+        let folded =
+            polled.map_err(ConfigError::from).and_then(|_| batch.iter().try_for_each(|record| self.fold(record.value)));
         self.batch = batch;
         folded?;
         Ok(self.current.seq > before)
@@ -195,7 +196,8 @@ pub fn publish(
     let mut writer = bus.writer(CONFIG)?;
     let ids = follower.ids.clone();
     let timestamp_ms = wall_micros / 1_000;
-    let mut append = |value: &[u8]| writer.append(0, &[Record { key: CONFIG.as_bytes(), value, timestamp_ms }]).map(|_| ());
+    let mut append =
+        |value: &[u8]| writer.append(0, &[Record { key: CONFIG.as_bytes(), value, timestamp_ms }]).map(|_| ());
 
     let fence = Fence { stream: CONFIG.into(), epoch: follower.state.epoch() + 1, owner: owner.into() };
     let mut bytes = Vec::new();
@@ -257,7 +259,11 @@ fn follow_until(follower: &mut ConfigFollower, done: impl Fn(&ConfigFollower) ->
         follower.poll(STEP)?;
         waited += STEP;
         if waited > READ_BACK {
-            return Err(BusError::Away { what: CONFIG.to_owned(), reason: "what was written does not come back".to_owned() }.into());
+            return Err(BusError::Away {
+                what: CONFIG.to_owned(),
+                reason: "what was written does not come back".to_owned(),
+            }
+            .into());
         }
     }
     Ok(())

@@ -4,9 +4,9 @@
 
 pub mod api;
 pub mod bench;
+pub mod config_log;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
-pub mod config_log;
 pub mod embedded;
 pub mod error;
 #[cfg(any(test, feature = "conformance"))]

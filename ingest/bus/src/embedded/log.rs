@@ -214,7 +214,7 @@ impl Log {
 
     /// Waits until the ticket's records are durable or known not to become so.
     pub fn wait(&self, ticket: Ticket, timeout: Duration) -> Result<Option<Appended>, BusError> {
-        let deadline = Instant::now() + timeout;
+        let deadline = crate::api::deadline(timeout);
         let mut state = lock(&self.state);
         loop {
             let lost = state
@@ -353,17 +353,16 @@ impl Log {
     }
 
     /// What may be read from `position` on; waits until something is there, or the deadline.
-    pub fn readable(&self, position: u64, deadline: Option<Instant>) -> Readable {
+    pub fn readable(&self, position: u64, deadline: Instant) -> Readable {
         let mut state = lock(&self.state);
         loop {
             let failed = if state.end > position { None } else { self.failed(&state) };
-            let left = deadline.map(|d| d.saturating_duration_since(Instant::now())).filter(|d| !d.is_zero());
-            match left {
-                Some(left) if state.end <= position && failed.is_none() => {
-                    state = wait_until(&self.durable, state, left);
-                }
-                _ => return Readable { begin: state.begin, end: state.end, failed },
+            let waits = state.end <= position && failed.is_none();
+            let left = if waits { deadline.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
+            if left.is_zero() {
+                return Readable { begin: state.begin, end: state.end, failed };
             }
+            state = wait_until(&self.durable, state, left);
         }
     }
 

@@ -299,6 +299,15 @@ impl EmbeddedBus {
     }
 }
 
+/// Names that mean something else in the data folder.
+fn check_folder_name(name: &str) -> Result<(), BusError> {
+    let taken = matches!(name, "LOCK" | "topics") || [".unfinished", ".new"].iter().any(|end| name.ends_with(end));
+    if taken {
+        return Err(BusError::BadName { name: name.to_owned(), reason: "the data folder uses it for itself" });
+    }
+    Ok(())
+}
+
 fn vanished(name: &str) -> BusError {
     BusError::TopicLost { topic: name.to_owned(), reason: "it was in this folder before and is gone".to_owned() }
 }
@@ -306,6 +315,7 @@ fn vanished(name: &str) -> BusError {
 impl Bus for EmbeddedBus {
     fn ensure(&self, spec: &TopicSpec) -> Result<TopicInfo, BusError> {
         spec.check()?;
+        check_folder_name(&spec.name)?;
         if self.stopped.load(std::sync::atomic::Ordering::Acquire) {
             return Err(BusError::Stopped);
         }

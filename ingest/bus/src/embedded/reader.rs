@@ -5,12 +5,12 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::block::{self, BlockHeader, HEADER};
 use super::log::{Log, Segment};
 use super::scan::ADVICE;
-use crate::api::{Batch, Entry, Reader, TopicKind};
+use crate::api::{Batch, Entry, Reader, TopicKind, deadline};
 use crate::error::BusError;
 use crate::incarnation;
 
@@ -181,8 +181,7 @@ impl Place {
 impl Reader for EmbeddedReader {
     fn poll(&mut self, batch: &mut Batch, max_bytes: usize, timeout: Duration) -> Result<usize, BusError> {
         batch.clear();
-        let deadline = Instant::now().checked_add(timeout);
-        let readable = self.log.readable(self.position, deadline);
+        let readable = self.log.readable(self.position, deadline(timeout));
         if readable.begin > self.position {
             return Err(self.out_of_range(self.position));
         }

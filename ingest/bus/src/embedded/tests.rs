@@ -209,6 +209,54 @@ fn a_flipped_bit_anywhere_is_found_and_never_changes_or_drops_a_record() {
 }
 
 #[test]
+fn mutilated_segments_never_lie() {
+    let dir = written(120, 300);
+    let segments = files::segment_files(&dir.path().join("calls/0")).unwrap();
+    let everything: Vec<u64> = (0..120).collect();
+    let spare = tempfile::tempdir().unwrap();
+    let mut dice = Dice(4711);
+    let mut refused = 0;
+    for round in 0..120 {
+        let (_, segment) = &segments[dice.below(segments.len() as u64) as usize];
+        let whole = fs::read(segment).unwrap();
+        let used = whole.iter().rposition(|b| *b != 0).unwrap() as u64 + 1;
+        let mut bytes = whole.clone();
+        let (at, other) = (dice.below(used) as usize & !63, dice.below(used) as usize & !63);
+        match dice.below(5) {
+            // A block over another, a stretch of zeros, noise, a lost end, something behind the end.
+            0 => bytes.copy_within(other..(other + 512).min(whole.len()), at.min(whole.len().saturating_sub(512))),
+            1 => bytes[at..(at + 64 * (1 + other % 40)).min(whole.len())].fill(0),
+            2 => bytes[at..].iter_mut().take(200).for_each(|b| *b = dice.below(256) as u8),
+            3 => bytes.truncate(at),
+            _ => bytes.extend_from_slice(&whole[at..(at + 1000).min(whole.len())]),
+        }
+        let case = spare.path().join(round.to_string());
+        copy(dir.path(), &case);
+        fs::write(case.join("calls/0").join(segment.file_name().unwrap()), &bytes).unwrap();
+        let damage: usize = inspect(&case).unwrap().iter().map(|r| r.damage.len()).sum();
+        match open(&case) {
+            Err(BusError::Damaged { .. }) => {
+                assert!(damage > 0, "round {round}: inspect has nothing to say");
+                refused += 1;
+            }
+            Err(other) => panic!("round {round}: {other}"),
+            Ok(bus) => assert_eq!(read(&bus).unwrap(), everything, "round {round}"),
+        }
+        fs::remove_dir_all(&case).unwrap();
+    }
+    assert!(refused > 60, "{refused}");
+}
+
+#[test]
+fn names_the_folder_uses_for_itself_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let bus = open(dir.path()).unwrap();
+    for name in ["LOCK", "topics", "calls.unfinished", "calls.new"] {
+        assert!(matches!(bus.ensure(&TopicSpec::events(name, 1)), Err(BusError::BadName { .. })), "{name}");
+    }
+}
+
+#[test]
 fn a_missing_segment_is_named() {
     let dir = written(120, 300);
     let segments = files::segment_files(&dir.path().join("calls/0")).unwrap();

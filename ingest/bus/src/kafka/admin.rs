@@ -93,11 +93,7 @@ pub fn ensure(bus: &KafkaBus, spec: &TopicSpec) -> Result<TopicInfo, BusError> {
     Ok(info)
 }
 
-fn check_identity(
-    spec: &TopicSpec,
-    found: &[Incarnation],
-    remembered: &[Option<Incarnation>],
-) -> Result<(), BusError> {
+fn check_identity(spec: &TopicSpec, found: &[Incarnation], remembered: &[Option<Incarnation>]) -> Result<(), BusError> {
     crate::api::check_known(spec, found)?;
     for (partition, (found, before)) in found.iter().zip(remembered).enumerate() {
         if let Some(before) = before
@@ -144,12 +140,7 @@ fn remember(bus: &KafkaBus, spec: &TopicSpec, found: &[Incarnation]) -> Result<(
 /// Makes the topic; false when another was faster.
 fn create(bus: &KafkaBus, spec: &TopicSpec) -> Result<bool, BusError> {
     let what = format!("creating topic {}", spec.name);
-    let brokers = bus
-        .asking
-        .fetch_metadata(Some(&spec.name), ASK)
-        .map_err(|e| trouble(&what, &e))?
-        .brokers()
-        .len();
+    let brokers = bus.asking.fetch_metadata(Some(&spec.name), ASK).map_err(|e| trouble(&what, &e))?.brokers().len();
     let replicas = i32::from(bus.config.replication.unwrap_or(brokers.clamp(1, 3) as u16));
     let retention = retention_ms(spec.retention);
     let topic = NewTopic::new(&spec.name, spec.partitions as i32, TopicReplication::Fixed(replicas))
@@ -319,7 +310,8 @@ pub fn trim(bus: &KafkaBus, topic: &str, partition: u32, before: u64) -> Result<
     }
     let what = format!("giving up records of {topic}/{partition}");
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition as i32, Offset::Offset(target as i64)).map_err(|e| trouble(&what, &e))?;
+    list.add_partition_offset(topic, partition as i32, Offset::Offset(target as i64))
+        .map_err(|e| trouble(&what, &e))?;
     block_on(admin(bus)?.delete_records(&list, &options())).map_err(|e| trouble(&what, &e))?;
     Ok(bus.watermarks(topic, partition)?.0)
 }

@@ -123,7 +123,10 @@ impl ConsumerContext for Watch {}
 fn base(config: &KafkaConfig) -> Result<ClientConfig, BusError> {
     let mut client = ClientConfig::new();
     client.set("client.id", "tandem").set("socket.keepalive.enable", "true");
-    client.set("reconnect.backoff.max.ms", "1000").set("topic.metadata.refresh.interval.ms", "10000");
+    client
+        .set("log.connection.close", "false")
+        .set("reconnect.backoff.max.ms", "1000")
+        .set("topic.metadata.refresh.interval.ms", "10000");
     for (name, value) in &config.properties {
         if let Some((_, ours)) = OURS.iter().find(|(reserved, ours)| name == reserved && value != ours) {
             return Err(BusError::Config {

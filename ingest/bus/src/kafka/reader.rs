@@ -114,7 +114,7 @@ impl KafkaReader {
 impl Reader for KafkaReader {
     fn poll(&mut self, batch: &mut Batch, max_bytes: usize, timeout: Duration) -> Result<usize, BusError> {
         batch.clear();
-        let deadline = Instant::now() + timeout;
+        let deadline = crate::api::deadline(timeout);
         let max_bytes = max_bytes.min(MOST_READ);
         if let Some(error) = self.pending.take()
             && let Some(error) = self.judge(&error)
@@ -149,10 +149,8 @@ impl Reader for KafkaReader {
 
     fn seek(&mut self, offset: u64) -> Result<(), BusError> {
         let what = format!("asking for the offsets of {}/{}", self.topic, self.partition);
-        let (begin, end) = self
-            .asking
-            .fetch_watermarks(&self.topic, self.partition as i32, ASK)
-            .map_err(|e| trouble(&what, &e))?;
+        let (begin, end) =
+            self.asking.fetch_watermarks(&self.topic, self.partition as i32, ASK).map_err(|e| trouble(&what, &e))?;
         let (begin, end) = (begin.max(0) as u64, end.max(0) as u64);
         if offset < begin || offset > end {
             let (topic, partition) = (self.topic.clone(), self.partition);

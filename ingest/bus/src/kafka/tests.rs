@@ -4,7 +4,9 @@ use super::*;
 
 #[test]
 fn settings_that_exactly_once_rests_on_cannot_be_undone() {
-    for (name, value) in [("acks", "1"), ("auto.offset.reset", "latest"), ("transactional.id", "x"), ("check.crcs", "false")] {
+    for (name, value) in
+        [("acks", "1"), ("auto.offset.reset", "latest"), ("transactional.id", "x"), ("check.crcs", "false")]
+    {
         let mut config = KafkaConfig::new("127.0.0.1:1");
         config.properties.insert(name.to_owned(), value.to_owned());
         match KafkaBus::connect(config).map(|_| ()) {

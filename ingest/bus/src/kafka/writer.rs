@@ -96,7 +96,8 @@ impl Desk {
                 let (partition, offset) = (message.partition().max(0) as usize, message.offset().max(0) as u64);
                 let expected = state.ends.get(partition).copied().unwrap_or(0);
                 if offset < expected {
-                    let reason = format!("partition {partition} gave offset {offset} where {expected} had been reached");
+                    let reason =
+                        format!("partition {partition} gave offset {offset} where {expected} had been reached");
                     Some(Failed::Lost(reason))
                 } else {
                     if let Some(end) = state.ends.get_mut(partition) {
@@ -210,7 +211,7 @@ impl KafkaWriter {
         if let Some(failed) = &state.failed {
             return Err(self.desk.error(failed));
         }
-        let open = state.open.iter().filter(|t| !t.spent).count();
+        let open = state.open.len();
         if open >= MAX_OPEN_TICKETS {
             return Err(BusError::TicketsOpen { open, limit: MAX_OPEN_TICKETS });
         }
@@ -282,7 +283,7 @@ impl Writer for KafkaWriter {
     }
 
     fn wait(&mut self, ticket: Ticket, timeout: Duration) -> Result<Option<Appended>, BusError> {
-        let deadline = Instant::now() + timeout;
+        let deadline = crate::api::deadline(timeout);
         let mut state = lock(&self.desk.state);
         loop {
             let at = ticket.number.wrapping_sub(state.base) as usize;

@@ -92,7 +92,13 @@ impl StreamReader {
                     let mut after = self.state.clone();
                     match after.fold_frame(&meta) {
                         Verdict::Accepted => {
-                            each(Accepted { frame: &frame, hash, offset: record.offset, bytes: record.value.len(), state: &after })?;
+                            each(Accepted {
+                                frame: &frame,
+                                hash,
+                                offset: record.offset,
+                                bytes: record.value.len(),
+                                state: &after,
+                            })?;
                             self.state = after;
                         }
                         Verdict::Void(reason) => *self.voids.entry(reason).or_default() += 1,

@@ -1,7 +1,7 @@
 //! Owns a stream: fences it, then appends frames to its chain, several on their way to the disk at once.
 
-use super::reader::{Accepted, StreamReader};
 use super::StreamError;
+use super::reader::{Accepted, StreamReader};
 use crate::{Bus, BusError, Record, Ticket, TopicSpec, Writer};
 use facts::stream::{Fence, FrameMeta, Input, StreamState};
 use facts::time::{BookedAt, ObservedAt};
@@ -205,7 +205,11 @@ impl StreamWriter {
         self.echo.poll::<StreamError>(Duration::ZERO, &mut |_| Ok(()))?;
         let state = self.echo.state();
         if state.epoch() != self.epoch {
-            return Err(StreamError::Fenced { stream: self.stream.clone(), owner: state.owner().clone(), epoch: state.epoch() });
+            return Err(StreamError::Fenced {
+                stream: self.stream.clone(),
+                owner: state.owner().clone(),
+                epoch: state.epoch(),
+            });
         }
         if state.seq() < self.durable && self.echo.voids().values().sum::<u64>() > 0 {
             return Err(StreamError::NotAccepted { stream: self.stream.clone(), seq: state.seq() + 1 });
