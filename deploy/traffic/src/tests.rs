@@ -9,7 +9,7 @@ use facts::time::{ObservedAt, OccurredAt, parse_rfc3339};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
-const CALLS: u64 = 6_000;
+const CALLS: u64 = 5_000;
 
 fn partition_of(key: &[u8], partitions: u32) -> u32 {
     key.iter().map(|byte| u32::from(*byte)).sum::<u32>() % partitions
@@ -403,7 +403,7 @@ impl rating::DedupeIndex for NoKeys {
 impl Books {
     fn settle(&mut self, assembler: &mut rating::Assembler) {
         while let Some(ready) = assembler.peek_ready() {
-            assembler.done(&ready);
+            assembler.done(ready.slot);
             match ready.outcome {
                 rating::Outcome::Call(call) => drop(self.calls.insert(call.call_id, *call)),
                 rating::Outcome::Suspended { call_id, item, .. } => drop(self.suspended.insert(call_id, *item)),
