@@ -22,7 +22,7 @@ pub struct Committer {
     log: Arc<Log>,
     file: File,
     segment: Arc<Segment>,
-    /// Base of the active segment and of the one before it.
+    /// Where the next block goes.
     pos: u64,
     /// The file is zeros from `pos` up to here.
     zeroed: u64,
@@ -31,6 +31,17 @@ pub struct Committer {
     begin: u64,
     head: HeadFile,
     head_warned: bool,
+}
+
+/// Whoever waits for this thread must hear of it if a defect of ours ends it.
+struct TellPanic(Arc<Log>);
+
+impl Drop for TellPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.poison("its thread has ended by a defect of this program".to_owned());
+        }
+    }
 }
 
 enum Failure {
@@ -56,6 +67,7 @@ impl Committer {
 
     /// Runs until the log is stopped or has failed.
     pub fn run(mut self) {
+        let _told = TellPanic(Arc::clone(&self.log));
         let mut block = empty_block();
         loop {
             match self.log.next_work(&mut block) {
