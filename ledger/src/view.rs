@@ -18,7 +18,7 @@ use crate::api::{EntryFilter, EntryPage, EntryRow, Page, Status};
 use crate::error::LedgerError;
 use crate::fold::Fold;
 use crate::frames::{FrameReader, entries_of_call, ledger_item};
-use crate::shared::Shared;
+use crate::shared::{Progress, Shared};
 
 /// The configuration in force now.
 pub type ConfigNow = Arc<dyn Fn() -> Arc<Config> + Send + Sync>;
@@ -67,6 +67,11 @@ impl View {
         let stream = shared.fold().stream().clone();
         let frames = Mutex::new(FrameReader::new(bus, ids, stream.clone(), topic, partition));
         Self { shared, stream, config, frames }
+    }
+
+    /// How far the stream is, without asking the fold for its root.
+    pub fn progress(&self) -> Progress {
+        self.shared.progress_now()
     }
 
     /// Asks the fold, then waits until all that the answer shows is durable. While the log is away that takes longer

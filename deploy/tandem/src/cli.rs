@@ -54,18 +54,8 @@ pub enum Command {
     /// The reporting engine
     #[command(subcommand)]
     Engine(EngineCommand),
-    /// Measure, each figure beside its baseline from the same run
-    Bench(BenchArgs),
     /// Print the settings in force, as TOML
     Settings,
-    /// Body of the embedded engine's child process
-    #[command(hide = true)]
-    EngineDoor {
-        #[arg(long)]
-        lib: PathBuf,
-        #[arg(long)]
-        path: PathBuf,
-    },
 }
 
 #[derive(Debug, Args)]
@@ -149,11 +139,6 @@ pub struct ApplyArgs {
 pub enum ConfigCommand {
     /// Versions: when, who, why, how many changes
     History,
-    /// The configuration in force, or as of a version
-    Show {
-        #[arg(long, value_name = "SEQ")]
-        at: Option<u64>,
-    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -164,14 +149,6 @@ pub enum DeckCommand {
         /// Where the file does not say it
         #[arg(long, value_name = "CODE")]
         currency: Option<String>,
-    },
-    /// Look up a number in a deck of the configuration at a time
-    Price {
-        deck: String,
-        number: String,
-        /// RFC 3339; default: now
-        #[arg(long, value_name = "TIME")]
-        at: Option<String>,
     },
 }
 
@@ -260,19 +237,4 @@ pub enum EngineCommand {
     Fetch,
     /// Where it was found, or why not
     Status,
-}
-
-#[derive(Debug, Args)]
-pub struct BenchArgs {
-    pub what: BenchName,
-    /// Calls to push through
-    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
-    pub calls: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum BenchName {
-    Pipeline,
-    Bus,
-    Rate,
 }

@@ -1,2 +1,177 @@
-//! The one binary.
-fn main() {}
+//! `tandem`, the one binary: knows every process crate and nothing of their insides.
+
+mod apply;
+mod call_view;
+mod calls;
+mod check;
+mod cli;
+mod deck;
+mod demo;
+mod engine;
+mod frames;
+mod http;
+mod node;
+mod ops;
+mod output;
+mod pages;
+mod reach;
+mod records;
+mod registry;
+mod settings;
+mod tables;
+mod up;
+
+use clap::Parser;
+use cli::{
+    ApplyArgs, CallsCommand, Cli, Command, ConfigCommand, DeckCommand, EngineCommand, LedgerCommand, ReportArgs, ReportFormat,
+    ReportName,
+};
+use node::Roles;
+use ops::Op;
+use output::{Ending, Failure, Outcome, note};
+use settings::Settings;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    if args.next().as_deref() == Some("engine-door") {
+        return engine_door(args);
+    }
+    let cli = Cli::parse();
+    start_log();
+    output::exit(run(&cli))
+}
+
+/// Body of the embedded reporting engine's child process.
+fn engine_door(args: impl Iterator<Item = String>) -> ExitCode {
+    match reporting::door::DoorArgs::parse(args) {
+        Ok(args) => ExitCode::from(reporting::door::serve(&args)),
+        Err(why) => output::exit(Err(Failure::Usage(why))),
+    }
+}
+
+/// Log lines go to stderr; `TANDEM_LOG` chooses them (default: warnings and worse).
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TANDEM_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+fn run(cli: &Cli) -> Outcome {
+    let settings = Settings::load(&cli.settings).map_err(Failure::usage)?;
+    let ask = |op: Op| reach::print(&reach::ask(&settings, &op)?, cli.json);
+    match &cli.command {
+        Command::Demo(args) => demo::run(args, &settings),
+        Command::Up => up::run(&settings, &Roles::all(&settings)),
+        Command::Ingest => up::run(&settings, &Roles { ingest: true, collect: true, ..Roles::default() }),
+        Command::Rater(args) => {
+            let all = (0..settings.partitions).collect();
+            let partitions = if args.partitions.is_empty() { all } else { args.partitions.clone() };
+            up::run(&settings, &Roles { rater: Some(partitions), ..Roles::default() })
+        }
+        Command::Ledger(args) => match &args.command {
+            None => up::run(&settings, &Roles { ledger: true, ..Roles::default() }),
+            Some(command) => ask(ledger_op(command)),
+        },
+        Command::Loader => up::run(&settings, &Roles { loader: true, engine: true, ..Roles::default() }),
+        Command::Console => up::run(&settings, &Roles { engine: true, records: true, ..Roles::default() }),
+        Command::Apply(args) => apply_files(&settings, args, cli.json),
+        Command::Config(ConfigCommand::History) => ask(Op::History),
+        Command::Deck(DeckCommand::Read { file, currency }) => deck::read(file, currency.as_deref(), cli.json),
+        Command::Calls(CallsCommand::Read { file, source }) => calls::read(file, source, cli.json),
+        Command::Calls(CallsCommand::Import { file, switch, wait }) => {
+            let file = std::path::absolute(file).map_err(Failure::usage)?;
+            ask(Op::Import { file, switch: switch.clone(), wait: *wait })
+        }
+        Command::Calls(CallsCommand::Suspense) => ask(Op::Suspense),
+        Command::Report(args) => report(&settings, args, cli.json),
+        Command::Sql { query } => {
+            let format = if cli.json { "JSONEachRow" } else { "PrettyCompactMonoBlock" };
+            ask(Op::Sql { query: query.clone(), format: format.to_owned() })
+        }
+        Command::Engine(EngineCommand::Fetch) => engine::fetch_engine(),
+        Command::Engine(EngineCommand::Status) => engine::status(&settings),
+        Command::Settings => {
+            output::line(toml::to_string(&settings).map_err(Failure::usage)?.trim_end())?;
+            Ok(Ending::Good)
+        }
+    }
+}
+
+fn ledger_op(command: &LedgerCommand) -> Op {
+    match command {
+        LedgerCommand::Balance { account } => Op::Balances { account: account.clone() },
+        LedgerCommand::Entries { account, limit } => Op::Entries { account: account.clone(), limit: *limit },
+        LedgerCommand::TrialBalance => Op::TrialBalance,
+        LedgerCommand::Pay { account, amount, id, by, reason } => Op::Pay {
+            account: account.clone(),
+            amount: amount.clone(),
+            id: id.clone(),
+            by: by.clone(),
+            reason: reason.clone(),
+        },
+        LedgerCommand::Verify => Op::Verify,
+    }
+}
+
+/// Shows the difference, asks, writes.
+fn apply_files(settings: &Settings, args: &ApplyArgs, json: bool) -> Outcome {
+    let path = std::path::absolute(&args.path).map_err(Failure::usage)?;
+    let op = |write| Op::Apply {
+        path: path.clone(),
+        prune: args.prune,
+        write,
+        by: std::env::var("USER").unwrap_or_else(|_| "operator".to_owned()),
+        comment: args.comment.clone(),
+    };
+    if args.yes {
+        return reach::print(&reach::ask(settings, &op(true))?, json);
+    }
+    let shown = reach::ask(settings, &op(false))?;
+    let ending = reach::print(&shown, json)?;
+    let nothing = shown.json.as_ref().and_then(|json| json.get("changes")).is_some_and(|n| n == 0);
+    if nothing {
+        return Ok(ending);
+    }
+    if !output::confirm("Write this as a new configuration version?") {
+        note("nothing was written");
+        return Ok(Ending::Differs);
+    }
+    reach::print(&reach::ask(settings, &op(true))?, json)
+}
+
+fn report(settings: &Settings, args: &ReportArgs, json: bool) -> Outcome {
+    let name = match args.name {
+        ReportName::Customer => "customer",
+        ReportName::Destination => "destination",
+        ReportName::Vendor => "vendor",
+        ReportName::Hour => "hour",
+        ReportName::Check => return reach::print(&reach::ask(settings, &Op::Check)?, json),
+    }
+    .to_owned();
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let filter = console::source::Filter {
+        from: text(&args.from),
+        until: text(&args.until),
+        customer: text(&args.customer),
+        vendor: text(&args.vendor),
+        destination: text(&args.destination),
+        ..Default::default()
+    };
+    let file = |format: &str| Op::Export { name: name.clone(), filter: filter.clone(), format: format.to_owned() };
+    let op = match args.format {
+        ReportFormat::Csv => file("csv"),
+        ReportFormat::Json => file("json"),
+        ReportFormat::Parquet => file("parquet"),
+        ReportFormat::Table if args.output.is_some() => file("csv"),
+        ReportFormat::Table => Op::Report { name: name.clone(), filter },
+    };
+    let answer = reach::ask(settings, &op)?;
+    match (&args.output, &answer.bytes) {
+        (Some(path), Some(bytes)) => {
+            std::fs::write(path, bytes).map_err(|e| Failure::Broken(format!("{}: {e}", path.display())))?;
+            Ok(Ending::Good)
+        }
+        _ => reach::print(&answer, json),
+    }
+}

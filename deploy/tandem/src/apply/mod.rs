@@ -1,0 +1,172 @@
+//! `tandem apply`: files into a plan of configuration items. Reads files; writing the plan to the `config` log is
+//! `node`'s part, so that the demo and the tests apply the same way.
+
+pub mod diff;
+pub mod document;
+
+use crate::output::Failure;
+use diff::{Change, broken_references};
+use document::{DeckText, Desired, Document};
+use facts::config::{Config, ConfigItem, DeckRoot};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Most bytes of a deck file that `apply` reads into memory; `decks` has its own, finer limits.
+const DECK_FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// What would be written, and what it means.
+pub struct Plan {
+    pub items: Vec<ConfigItem>,
+    pub changes: Vec<Change>,
+    /// Rows of deck files that could not be read: file, place, reason, advice.
+    pub problems: Vec<String>,
+}
+
+/// Reads `path` (a TOML file or a folder of them) and plans the way from `now` to it.
+pub fn plan(path: &Path, now: &Config, prune: bool) -> Result<Plan, Failure> {
+    let mut items = Vec::new();
+    let mut problems = Vec::new();
+    for file in documents(path)? {
+        let Desired { items: read, decks } = read_document(&file)?;
+        items.extend(read);
+        let folder = file.parent().unwrap_or(Path::new("."));
+        for deck in decks {
+            items.extend(read_deck(&deck, folder, now, &mut problems)?);
+        }
+    }
+    plan_items(items, now, prune, problems)
+}
+
+/// Plans the way from `now` to the items, refusing what would break references or identification.
+pub fn plan_items(items: Vec<ConfigItem>, now: &Config, prune: bool, problems: Vec<String>) -> Result<Plan, Failure> {
+    let (items, changes) = diff::diff(now, items, prune);
+    let items = without_known_chunks(items, now);
+    let mut after = now.clone();
+    items.iter().cloned().for_each(|item| after.apply(item));
+    let mut faults = broken_references(&after);
+    faults.extend(rating::check_overlaps(&after).iter().map(ToString::to_string));
+    if !faults.is_empty() {
+        return Err(Failure::Usage(format!("nothing was applied:\n  {}", faults.join("\n  "))));
+    }
+    let changes = changes.into_iter().filter(|change| change.kind != "deck_chunk").collect();
+    Ok(Plan { items, changes, problems })
+}
+
+/// Chunks that an earlier deck already brought are not written again.
+fn without_known_chunks(items: Vec<ConfigItem>, now: &Config) -> Vec<ConfigItem> {
+    let mut seen = std::collections::HashSet::new();
+    let new = |item: &ConfigItem| match item {
+        ConfigItem::DeckChunk { hash, .. } => !now.chunks.contains_key(hash) && seen.insert(*hash),
+        _ => true,
+    };
+    let mut new = new;
+    items.into_iter().filter(|item| new(item)).collect()
+}
+
+fn documents(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let broken = |e: std::io::Error| Failure::Usage(format!("{}: {e}", path.display()));
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(broken)? {
+        let file = entry.map_err(broken)?.path();
+        if file.extension().is_some_and(|extension| extension == "toml") {
+            files.push(file);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(Failure::Usage(format!("{}: no .toml file in this folder", path.display())));
+    }
+    Ok(files)
+}
+
+fn read_document(file: &Path) -> Result<Desired, Failure> {
+    let text = fs::read_to_string(file).map_err(|e| Failure::Usage(format!("{}: {e}", file.display())))?;
+    let document: Document =
+        toml::from_str(&text).map_err(|e| Failure::Usage(format!("{}: {}", file.display(), e.to_string().trim())))?;
+    document.into_desired().map_err(|faults| {
+        let lines: Vec<String> = faults.iter().map(|fault| format!("{}: {fault}", file.display())).collect();
+        Failure::Usage(lines.join("\n"))
+    })
+}
+
+/// Reads a deck's file into its root and chunks; the version counts up only when rows or terms differ.
+fn read_deck(deck: &DeckText, folder: &Path, now: &Config, problems: &mut Vec<String>) -> Result<Vec<ConfigItem>, Failure> {
+    let file = folder.join(&deck.file);
+    let bytes = read_bounded(&file)?;
+    let options = decks::ReadOptions {
+        currency: deck.currency,
+        effective_zone: deck.effective_zone.as_str().into(),
+        ..decks::ReadOptions::default()
+    };
+    let read = decks::read(&file.display().to_string(), &bytes, &options).map_err(Failure::usage)?;
+    problems.extend(read.problems.iter().map(|problem| problem_line(&file, problem)));
+    let currency = deck.currency.or(read.found.currency).ok_or_else(|| {
+        Failure::Usage(format!("{}: the file does not say its currency; add currency = \"USD\" to deck {:?}", file.display(), deck.id))
+    })?;
+    let rates: Vec<facts::deck::Rate> = read.rates.into_iter().map(|(rate, _)| rate).collect();
+    deck_items(&deck.id, deck.terms(currency), rates, &file.display().to_string(), now)
+}
+
+/// Root and chunks of a deck version from its rows, in any order.
+pub fn deck_items(
+    id: &str,
+    terms: facts::deck::DeckTerms,
+    mut rates: Vec<facts::deck::Rate>,
+    source: &str,
+    now: &Config,
+) -> Result<Vec<ConfigItem>, Failure> {
+    rates.sort_by(|a, b| {
+        let key = |r: &facts::deck::Rate| (r.prefix, r.origin.clone(), r.time_band.clone(), r.valid_from);
+        key(a).cmp(&key(b))
+    });
+    let chunks = schemas::deck_rows::split(&rates).map_err(Failure::usage)?;
+    let version = now.decks.get(id).and_then(|versions| versions.last()).map_or(1, |last| last.version + 1);
+    let root = DeckRoot {
+        id: id.into(),
+        version,
+        terms,
+        chunks: chunks.iter().map(|(hash, _)| *hash).collect(),
+        rows: rates.len() as u64,
+        source: source.to_owned(),
+    };
+    let mut items: Vec<ConfigItem> =
+        chunks.into_iter().map(|(hash, rows)| ConfigItem::DeckChunk { hash, rows }).collect();
+    items.push(ConfigItem::Deck(root));
+    Ok(items)
+}
+
+/// One line for people about a row that is no rate.
+pub fn problem_line(file: &Path, problem: &decks::Problem) -> String {
+    let sheet = if problem.source.sheet.is_empty() { String::new() } else { format!("{}!", problem.source.sheet) };
+    let column = if problem.column.is_empty() { String::new() } else { format!(" {}", problem.column) };
+    format!("{}:{sheet}{}{column}: {}; {}", file.display(), problem.source.row, problem.reason, problem.advice)
+}
+
+/// A whole file, refused by size before it is read.
+pub fn read_bounded(file: &Path) -> Result<Vec<u8>, Failure> {
+    let wrong = |e: std::io::Error| Failure::Usage(format!("{}: {e}", file.display()));
+    let size = fs::metadata(file).map_err(wrong)?.len();
+    if size > DECK_FILE_BYTES_MAX {
+        return Err(Failure::Usage(format!("{}: {size} bytes are above the limit of {DECK_FILE_BYTES_MAX}; split the file", file.display())));
+    }
+    fs::read(file).map_err(wrong)
+}
+
+/// A plan as people read it.
+pub fn lines(plan: &Plan) -> Vec<String> {
+    const SHOWN: usize = 20;
+    let mut lines = Vec::new();
+    for change in &plan.changes {
+        lines.push(format!("{} {} {}", change.sign.as_str(), change.kind, change.id));
+        lines.extend(change.fields.iter().map(|field| format!("      {field}")));
+    }
+    lines.extend(plan.problems.iter().take(SHOWN).cloned());
+    if plan.problems.len() > SHOWN {
+        let more = plan.problems.len() - SHOWN;
+        lines.push(format!("... and {more} more rows with problems; see them all with tandem deck read FILE"));
+    }
+    lines
+}

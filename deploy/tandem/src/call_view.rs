@@ -1,0 +1,288 @@
+//! One call, and one rate, with everything that explains them.
+
+use crate::frames;
+use crate::node::Node;
+use crate::ops;
+use crate::pages::shown;
+use crate::tables::{self, table_of};
+use console::source::{CallView, Fact, Kind, RateView, RawView, SourceError, Table, XdrView};
+use facts::call::{Attempt, Call};
+use facts::deck::Rate;
+use facts::number::Prefix;
+use facts::time::{rfc3339, seconds};
+use facts::xdr::{Position, RatedCall, Revision, Xdr};
+use facts::{CallId, Side};
+use ledger::LedgerView;
+use reporting::block_on;
+use reporting::reports::{self, Search};
+
+/// Bytes of a raw record shown on the page.
+const RAW_SHOWN: usize = 16_384;
+/// Revisions followed back.
+const REVISIONS_MAX: usize = 100;
+
+/// Everything known about a call; `None` where it is not known (yet).
+pub fn call(node: &Node, call_id: CallId) -> Result<Option<CallView>, SourceError> {
+    let Some((stream, at)) = place_of(node, call_id)? else { return Ok(None) };
+    let read = |at| frames::rated_call(&*node.bus, &node.ids, &stream, at).map_err(SourceError::Broken);
+    let Some(rated) = read(at)?.filter(|rated| rated.call.call_id == call_id) else { return Ok(None) };
+    let mut revisions = vec![revision_text(&rated, at)];
+    let mut earlier = based_on(&rated);
+    while let Some(place) = earlier.filter(|_| revisions.len() < REVISIONS_MAX) {
+        let Some(before) = read(place)? else { break };
+        revisions.push(revision_text(&before, place));
+        earlier = based_on(&before);
+    }
+    let entries = node.view.entries_for_call(call_id).map_err(|e| SourceError::Broken(e.to_string()))?;
+    let call = &rated.call;
+    Ok(Some(CallView {
+        call_id: call_id.to_string(),
+        title: format!("{} → {}", or_none(&call.caller), or_none(&call.called)),
+        estimated: call.estimated,
+        facts: call_facts(call, &stream, at),
+        events: events(call),
+        attempts: attempts(&call.attempts),
+        xdrs: rated.xdrs.iter().map(|xdr| xdr_view(xdr, call)).collect(),
+        entries: call_entries(&entries),
+        raw: raw(node, call),
+        revisions,
+    }))
+}
+
+/// Where the newest revision of a call stands: by the reporting engine, else by the ledger's entries.
+fn place_of(node: &Node, call_id: CallId) -> Result<Option<(String, Position)>, SourceError> {
+    if let Ok(engine) = ops::engine(node) {
+        let search = Search { call_id: Some(call_id), ..Search::default() };
+        let mut session = engine.session();
+        if let Ok(found) = block_on(reports::search(&mut session, &search))
+            && let Some(row) = found.first()
+        {
+            return Ok(Some((row.stream.clone(), row.position())));
+        }
+    }
+    let entries = node.view.entries_for_call(call_id).map_err(|e| SourceError::Broken(e.to_string()))?;
+    let source = entries.into_iter().filter_map(|entry| entry.source).max_by_key(|place| (place.seq, place.index));
+    Ok(source.map(|place| (place.stream.to_string(), Position { seq: place.seq, index: place.index })))
+}
+
+fn based_on(rated: &RatedCall) -> Option<Position> {
+    match rated.revision {
+        Revision::First => None,
+        Revision::Late { based_on, .. } | Revision::Run { based_on, .. } => Some(based_on),
+    }
+}
+
+fn revision_text(rated: &RatedCall, at: Position) -> String {
+    let why = match rated.revision {
+        Revision::First => "first",
+        Revision::Late { .. } => "late truth",
+        Revision::Run { .. } => "run",
+    };
+    let amounts: Vec<String> = rated.xdrs.iter().map(|x| format!("{} {} {}", x.side.as_str(), x.amount, x.currency)).collect();
+    format!("{why}, frame {} item {}: {}", at.seq, at.index, amounts.join(", "))
+}
+
+fn or_none(text: &str) -> &str {
+    if text.is_empty() { "(none)" } else { text }
+}
+
+fn call_facts(call: &Call, stream: &str, at: Position) -> Vec<Fact> {
+    let mut facts = vec![
+        Fact::new("Call id", call.call_id.to_string()),
+        Fact::new("Switch", format!("{} ({})", call.switch, call.id_domain)),
+        Fact::new("Call key", call.call_key.as_str()),
+        Fact::new("Started", call.started_at.to_string()),
+        Fact::new("Answered", call.answered_at.map_or_else(|| "no".to_owned(), |at| at.to_string())),
+        Fact::new("Ended", call.ended_at.to_string()),
+        Fact::new("Talked", format!("{} s", seconds(call.duration))),
+        Fact::new("Result", result(call.sip_code, call.q850)),
+    ];
+    if let Some(pdd) = call.pdd {
+        facts.push(Fact::new("PDD", format!("{} s", seconds(pdd))));
+    }
+    if let Some(number) = call.called_number {
+        facts.push(Fact::new("Rated number", number.as_str()));
+    }
+    if let Some(rn) = call.rn {
+        facts.push(Fact::new("Routing number (LRN)", rn.as_str()));
+    }
+    let inbound = &call.inbound;
+    let named = [("trunk", &inbound.trunk), ("IP", &inbound.ip), ("tech prefix", &inbound.tech_prefix), ("user", &inbound.digest_user), ("account", &inbound.account)];
+    let from: Vec<String> = named.iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| format!("{k} {v}")).collect();
+    facts.push(Fact::new("Came in by", from.join(", ")));
+    facts.push(Fact::new("Stands in", format!("{stream}, frame {}, item {}", at.seq, at.index)));
+    facts
+}
+
+fn result(sip: Option<u16>, q850: Option<u16>) -> String {
+    let part = |name: &str, code: Option<u16>| code.map(|code| format!("{name} {code}"));
+    let parts: Vec<String> = [part("SIP", sip), part("Q.850", q850)].into_iter().flatten().collect();
+    if parts.is_empty() { "not told".to_owned() } else { parts.join(", ") }
+}
+
+fn events(call: &Call) -> Table {
+    let columns = [("node", "Node", Kind::Text), ("boot", "Started at", Kind::Instant), ("sequence", "Sequence", Kind::Count)];
+    let rows = call
+        .events
+        .iter()
+        .map(|id| vec![id.node.to_string(), rfc3339(id.boot_epoch), id.sequence.to_string()])
+        .collect();
+    table_of(&columns, rows)
+}
+
+fn attempts(attempts: &[Attempt]) -> Table {
+    let columns = [
+        ("number", "Attempt", Kind::Count),
+        ("to", "To", Kind::Text),
+        ("started_at", "Started", Kind::Instant),
+        ("answered_at", "Answered", Kind::Instant),
+        ("ended_at", "Ended", Kind::Instant),
+        ("duration", "Talked", Kind::Duration),
+        ("result", "Result", Kind::Text),
+        ("key", "B leg", Kind::Text),
+    ];
+    let rows = attempts
+        .iter()
+        .enumerate()
+        .map(|(place, attempt)| {
+            let time = |t: Option<facts::OccurredAt>| t.map(|t| t.to_string()).unwrap_or_default();
+            let out = &attempt.outbound;
+            let to = [&out.trunk, &out.ip, &out.account].into_iter().find(|text| !text.is_empty());
+            let number = if attempt.number == 0 { place + 1 } else { usize::from(attempt.number) };
+            vec![
+                number.to_string(),
+                to.map(ToString::to_string).unwrap_or_default(),
+                time(attempt.started_at),
+                time(attempt.answered_at),
+                time(attempt.ended_at),
+                seconds(attempt.duration),
+                result(attempt.sip_code, attempt.q850),
+                attempt.key.to_string(),
+            ]
+        })
+        .collect();
+    table_of(&columns, rows)
+}
+
+fn xdr_view(xdr: &Xdr, call: &Call) -> XdrView {
+    let side = match xdr.side {
+        Side::Sell if xdr.level == 0 => "Sell".to_owned(),
+        Side::Sell => format!("Sell, reseller level {}", xdr.level),
+        Side::Buy => format!("Buy, attempt {}", xdr.attempt.map_or(1, |a| a + 1)),
+    };
+    let mut facts = vec![Fact::linked("Account", xdr.account.as_str(), format!("/ledger/accounts/{}", xdr.account))];
+    if let Some(reason) = xdr.unrated {
+        facts.push(Fact::linked("No final price", reason.as_str(), format!("/calls?unrated={}", reason.as_str())));
+    }
+    if let Some(rate) = &xdr.rate {
+        let link = format!("/decks/{}/{}/{}", rate.deck, rate.deck_version, rate.prefix);
+        facts.push(Fact::linked("Rate", format!("{} {}", rate.prefix, rate.destination), link));
+        facts.push(Fact::new("Deck", format!("{} version {}", rate.deck, rate.deck_version)));
+        facts.push(Fact::new("Per minute", format!("{} / {} {}", rate.first_rate, rate.next_rate, rate.currency)));
+        facts.push(Fact::new("Increment", format!("{}/{}", rate.first_interval, rate.next_interval)));
+    }
+    facts.push(Fact::new("Agreement", xdr.agreement.as_str()));
+    facts.push(Fact::new("Rated at", xdr.rated_at.to_string()));
+    facts.push(Fact::new("Duration", format!("{} s, billed {} s", seconds(xdr.duration), seconds(xdr.billed))));
+    facts.push(Fact::new("Rounding", format!("{} at {} decimals, duration {}", xdr.rounding.as_str(), xdr.decimals, xdr.duration_rounding.as_str())));
+    XdrView {
+        title: format!("{side}: {}", xdr.account),
+        amount: xdr.amount.to_string(),
+        currency: xdr.currency.to_string(),
+        provisional: xdr.provisional.is_some(),
+        facts,
+        explanation: rating::explain(xdr, call),
+    }
+}
+
+fn call_entries(entries: &[ledger::EntryRow]) -> Table {
+    let columns = [
+        ("booked_at", "Booked", Kind::Instant),
+        ("kind", "Kind", Kind::Text),
+        ("gl", "Account of the chart", Kind::Text),
+        ("account", "Account", Kind::Text),
+        ("amount", "Debit +, credit −", Kind::Money),
+        ("currency", "Currency", Kind::Text),
+        ("entry_id", "Entry", Kind::Text),
+    ];
+    let rows = entries
+        .iter()
+        .flat_map(|entry| entry.postings.iter().map(move |posting| (entry, posting)))
+        .map(|(entry, posting)| {
+            let whose = if posting.account.is_empty() { format!("{} {}", posting.product, posting.destination) } else { posting.account.to_string() };
+            vec![
+                entry.booked_at.clone(),
+                entry.kind.as_str().to_owned(),
+                posting.gl.as_str().to_owned(),
+                whose.trim().to_owned(),
+                posting.amount.to_string(),
+                posting.currency.to_string(),
+                entry.entry_id.to_string(),
+            ]
+        })
+        .collect();
+    table_of(&columns, rows)
+}
+
+fn raw(node: &Node, call: &Call) -> Vec<RawView> {
+    let store = match ingest::RawStore::open(&node.settings.data.join("raw")) {
+        Ok(store) => store,
+        Err(error) => return vec![RawView { place: "raw store".to_owned(), text: error.to_string() }],
+    };
+    let view = |raw: &facts::call::RawRef| {
+        let hash: String = raw.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let place = format!("object {hash}, byte {}, {} bytes", raw.offset, raw.length);
+        let text = match store.record(raw) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes[..bytes.len().min(RAW_SHOWN)]).into_owned(),
+            Err(error) => error.to_string(),
+        };
+        RawView { place, text }
+    };
+    call.raw.iter().map(view).collect()
+}
+
+/// A rate as it stands in its deck version.
+pub fn rate(node: &Node, deck: &str, version: u32, prefix: &str) -> Result<Option<RateView>, SourceError> {
+    let wanted = Prefix::new(prefix).map_err(|e| SourceError::Wrong(e.to_string()))?;
+    let config = node.config.current();
+    let root = config.decks.get(deck).and_then(|versions| versions.iter().find(|root| root.version == version));
+    let Some(root) = root else { return Ok(None) };
+    let rows = bus::config_log::deck(&config, root).map_err(|e| shown(crate::output::Failure::broken(e)))?.rates;
+    let mut covering: Vec<&Rate> = rows.iter().filter(|rate| rate.prefix == wanted.truncate(rate.prefix.len())).collect();
+    covering.sort_by_key(|rate| std::cmp::Reverse(rate.prefix.len()));
+    let Some(first) = covering.first().filter(|rate| rate.prefix == wanted) else { return Ok(None) };
+    let columns = [
+        ("prefix", "Code", Kind::Text),
+        ("destination", "Destination", Kind::Text),
+        ("first_rate", "First rate", Kind::Money),
+        ("next_rate", "Next rate", Kind::Money),
+        ("increment", "Increment", Kind::Text),
+        ("connect_fee", "Connect fee", Kind::Money),
+        ("valid_from", "From", Kind::Instant),
+        ("valid_until", "Until", Kind::Instant),
+        ("status", "Status", Kind::Text),
+    ];
+    let line = |rate: &&Rate| {
+        let time = |t: Option<i64>| t.map(rfc3339).unwrap_or_default();
+        vec![
+            rate.prefix.to_string(),
+            rate.destination.to_string(),
+            rate.first_rate.to_string(),
+            rate.next_rate.to_string(),
+            format!("{}/{}", rate.first_interval, rate.next_interval),
+            rate.connect_fee.to_string(),
+            time(rate.valid_from),
+            time(rate.valid_until),
+            format!("{:?}", rate.status).to_lowercase(),
+        ]
+    };
+    let facts = vec![
+        Fact::new("Deck", format!("{deck} version {version}")),
+        Fact::new("Currency", root.terms.currency.to_string()),
+        Fact::new("Rows in this version", root.rows.to_string()),
+        Fact::new("Imported from", root.source.clone()),
+        Fact::new("Zones", format!("time bands {}, dates {}", root.terms.time_zone, root.terms.effective_zone)),
+    ];
+    let rows = table_of(&columns, covering.iter().map(line).collect());
+    Ok(Some(RateView { title: format!("{} {}", first.prefix, first.destination), facts, rows }))
+}

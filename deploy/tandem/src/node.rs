@@ -1,0 +1,442 @@
+//! One process of Tandem: the bus it owns or talks to, the configuration it follows, and the roles it runs, each on
+//! threads of its own. `up`, the single roles, the demo and the one-shot commands all start a node.
+
+use crate::engine;
+use crate::output::{Failure, note};
+use crate::records::Records;
+use crate::registry;
+use crate::settings::{BusKind, EngineKind, Settings};
+use bus::config_log::{self, ConfigFollower};
+use bus::{Bus, EmbeddedBus, EmbeddedConfig, KafkaBus, KafkaConfig};
+use facts::config::{Config, ConfigItem};
+use facts::xdr::Position;
+use ingest::{DropFolder, Ingest, IngestOptions, SwitchTopic, WriterOptions};
+use ledger::{ConfigNow, Follower, LedgerOptions, Orders, View};
+use rater::{RaterOptions, RaterStats};
+use reporting::Engine;
+use reporting::loader::{BusFrames, Loader};
+use schemas::SchemaIds;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Which roles a node runs.
+#[derive(Debug, Clone, Default)]
+pub struct Roles {
+    pub ingest: bool,
+    /// Collectors (drop folders, topics) too, not only the writer.
+    pub collect: bool,
+    /// Partitions to rate; `None` = no rater.
+    pub rater: Option<Vec<u32>>,
+    pub ledger: bool,
+    pub loader: bool,
+    /// Open the reporting engine, with or without a loader.
+    pub engine: bool,
+    /// Follow the xdrs streams for imports and rejects.
+    pub records: bool,
+}
+
+impl Roles {
+    /// Everything in one process.
+    pub fn all(settings: &Settings) -> Self {
+        Self { collect: true, records: true, ..Self::pipeline(settings) }
+    }
+
+    /// All that brings an imported file to balances and reports.
+    pub fn pipeline(settings: &Settings) -> Self {
+        Self {
+            ingest: true,
+            collect: false,
+            rater: Some((0..settings.partitions).collect()),
+            ledger: true,
+            loader: settings.engine.kind != EngineKind::None,
+            engine: settings.engine.kind != EngineKind::None,
+            records: true,
+        }
+    }
+}
+
+/// The configuration in force, followed by a thread.
+pub struct ConfigHub {
+    follower: Mutex<ConfigFollower>,
+    current: RwLock<Arc<Config>>,
+}
+
+impl ConfigHub {
+    pub fn current(&self) -> Arc<Config> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn poll(&self) -> Result<(), config_log::ConfigError> {
+        let mut follower = self.follower.lock().unwrap_or_else(PoisonError::into_inner);
+        if follower.poll(Duration::from_millis(20))? {
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = follower.current();
+        }
+        Ok(())
+    }
+
+    pub fn history(&self) -> Vec<config_log::Version> {
+        self.follower.lock().unwrap_or_else(PoisonError::into_inner).history().to_vec()
+    }
+}
+
+/// A running process: what its roles share, and their threads.
+pub struct Running {
+    pub node: Arc<Node>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What the roles of a process share, and whoever asks it.
+pub struct Node {
+    pub settings: Settings,
+    pub bus: Arc<dyn Bus>,
+    pub ids: SchemaIds,
+    pub config: Arc<ConfigHub>,
+    pub ingest: Option<Arc<Ingest>>,
+    pub view: Arc<View>,
+    pub orders: Option<Orders>,
+    pub raters: Vec<Arc<RaterStats>>,
+    pub engine: Result<Engine, String>,
+    pub loading: Option<reporting::loader::Status>,
+    pub records: Arc<Records>,
+    /// Set when the process is to stop.
+    pub stop: Arc<AtomicBool>,
+    /// Roles that have ended with an error, in words.
+    failures: Arc<Mutex<Vec<String>>>,
+    /// Calls rated when the rate was last asked for.
+    pub sampled: Mutex<Option<(Instant, u64)>>,
+}
+
+/// Words for people; also who claims streams.
+pub fn owner() -> String {
+    format!("pid {} since {}", std::process::id(), facts::time::rfc3339(wall_micros()))
+}
+
+/// The wall clock, microseconds.
+pub fn wall_micros() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Opens the bus of the settings.
+pub fn open_bus(settings: &Settings, ids: &SchemaIds) -> Result<Arc<dyn Bus>, Failure> {
+    let incarnation = ids.id(schemas::Schema::Incarnation);
+    match settings.bus.kind {
+        BusKind::Embedded => {
+            let mut config = EmbeddedConfig::new(settings.data.join("log"));
+            config.incarnation_schema_id = incarnation;
+            let bus = EmbeddedBus::open(config).map_err(Failure::broken)?;
+            for torn in bus.torn_tails() {
+                note(&format!("a torn tail was cut off: {torn:?}"));
+            }
+            Ok(Arc::new(bus))
+        }
+        BusKind::Kafka => {
+            let bootstrap = settings.bus.kafka.get("bootstrap.servers").cloned().unwrap_or_default();
+            let mut config = KafkaConfig::new(bootstrap);
+            config.properties = settings.bus.kafka.clone();
+            config.properties.remove("bootstrap.servers");
+            config.replication = u16::try_from(settings.bus.replication).ok();
+            config.memory = Some(settings.data.join("kafka-topics.json"));
+            config.incarnation_schema_id = incarnation;
+            Ok(Arc::new(KafkaBus::connect(config).map_err(Failure::broken)?))
+        }
+    }
+}
+
+impl Running {
+    /// Opens folder, bus, configuration and engine, and starts the roles.
+    pub fn start(settings: &Settings, roles: &Roles) -> Result<Self, Failure> {
+        std::fs::create_dir_all(&settings.data)
+            .map_err(|e| Failure::Broken(format!("data folder {}: {e}", settings.data.display())))?;
+        let ids = registry::schema_ids(settings.schema_registry.as_ref()).map_err(Failure::Broken)?;
+        let bus = open_bus(settings, &ids)?;
+        ensure_topics(&*bus, settings)?;
+        let follower = ConfigFollower::open(&*bus, &ids).map_err(Failure::broken)?;
+        let current = RwLock::new(follower.current());
+        let config = Arc::new(ConfigHub { follower: Mutex::new(follower), current });
+        let stop = Arc::new(AtomicBool::new(false));
+        let failures = Arc::new(Mutex::new(Vec::new()));
+        let mut starter =
+            Starter { settings, bus: &bus, ids: &ids, config: &config, stop: &stop, failures: &failures, threads: Vec::new() };
+        starter.follow_config();
+        let ingest = if roles.ingest { Some(starter.ingest(roles.collect)?) } else { None };
+        let raters = match &roles.rater {
+            Some(partitions) => starter.raters(partitions)?,
+            None => Vec::new(),
+        };
+        let (view, orders) = if roles.ledger { starter.ledger()? } else { (starter.follower()?, None) };
+        let engine = if roles.engine {
+            engine::open(settings, true).map_err(|error| error.to_string())
+        } else {
+            Err("the reporting engine is turned off in this process".to_owned())
+        };
+        let loading = match &engine {
+            Ok(engine) if roles.loader => Some(starter.loader(engine, &view)?),
+            _ => None,
+        };
+        let records = Arc::new(Records::default());
+        if roles.records {
+            starter.records(&records)?;
+        }
+        let threads = starter.threads;
+        let sampled = Mutex::new(None);
+        let settings = settings.clone();
+        let node = Node { settings, bus, ids, config, ingest, view, orders, raters, engine, loading, records, stop, failures, sampled };
+        Ok(Self { node: Arc::new(node), threads })
+    }
+
+    /// Stops all roles, in the data's order, and waits for them. Returns what failed meanwhile, in words.
+    pub fn stop(self) -> Vec<String> {
+        if let Some(ingest) = &self.node.ingest {
+            ingest.shared().writer.stop();
+        }
+        self.node.stop.store(true, Ordering::SeqCst);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                note("a role ended in a panic; see above");
+            }
+        }
+        let failures = self.node.failures();
+        self.node.bus.stop();
+        failures
+    }
+}
+
+impl Node {
+    /// Writes a configuration version; `items` come from a plan.
+    pub fn publish(&self, items: &[ConfigItem], by: &str, comment: &str) -> Result<u64, Failure> {
+        let mut follower = self.config.follower.lock().unwrap_or_else(PoisonError::into_inner);
+        let applied = ConfigItem::Applied { by: by.to_owned(), comment: comment.to_owned(), digest: [0; 32] };
+        let seq = config_log::publish(&*self.bus, &mut follower, items, applied, &owner(), wall_micros()).map_err(Failure::broken)?;
+        *self.config.current.write().unwrap_or_else(PoisonError::into_inner) = follower.current();
+        Ok(seq)
+    }
+
+    /// Roles that have ended with an error, in words.
+    pub fn failures(&self) -> Vec<String> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Every record now on `call-events` is rated, booked and (where there is an engine) loaded.
+    pub fn drain(&self, limit: Duration, seen: &mut dyn FnMut(&Lag)) -> Result<(), Failure> {
+        let until = Instant::now() + limit;
+        let ends = self.call_event_ends()?;
+        loop {
+            if let Some(failure) = self.failures().first() {
+                return Err(Failure::Broken(failure.clone()));
+            }
+            let lag = self.lag(&ends)?;
+            seen(&lag);
+            if lag.is_zero() {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                return Err(Failure::Broken(format!("still behind after {} s: {lag:?}", limit.as_secs())));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Ends of the partitions of call-events.
+    pub fn call_event_ends(&self) -> Result<Vec<u64>, Failure> {
+        (0..self.settings.partitions)
+            .map(|partition| self.bus.end(ingest::writer::TOPIC, partition).map_err(Failure::broken))
+            .collect()
+    }
+
+    /// How far each stage is behind `ends`.
+    pub fn lag(&self, ends: &[u64]) -> Result<Lag, Failure> {
+        let mut lag = Lag::default();
+        let progress = self.view.progress();
+        let booked_to = progress.state.consumed();
+        let loaded = self.loading.as_ref().map(|status| status.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        for (partition, (end, rater)) in ends.iter().zip(&self.raters).enumerate() {
+            let (rated_to, seq) = rater.progress();
+            lag.events += end.saturating_sub(rated_to);
+            let stream = xdrs_stream(&self.settings.site, partition);
+            let booked = consumed(booked_to, &stream);
+            lag.frames += (seq + 1).saturating_sub(booked.seq);
+            if let Some(loaded) = &loaded {
+                let at = loaded.iter().find(|s| s.stream == stream).map_or(0, |s| s.loaded.seq.max(1));
+                lag.ranges += booked.seq.saturating_sub(at);
+            }
+        }
+        lag.frames += progress.built.saturating_sub(progress.state.seq());
+        Ok(lag)
+    }
+}
+
+/// What is not yet through each stage.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// Records not yet rated.
+    pub events: u64,
+    /// Frames of rated calls not yet booked.
+    pub frames: u64,
+    /// Booked frames not yet loaded.
+    pub ranges: u64,
+}
+
+impl Lag {
+    pub fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Name of a rater's stream.
+pub fn xdrs_stream(site: &str, partition: usize) -> String {
+    format!("xdrs.{site}.{partition}")
+}
+
+/// Where the ledger goes on in a stream.
+pub fn consumed(all: &[facts::stream::Consumed], wanted: &str) -> Position {
+    let next = all.iter().find_map(|one| match one {
+        facts::stream::Consumed::Stream { stream, next } if stream == wanted => Some(*next),
+        _ => None,
+    });
+    next.unwrap_or(facts::stream::STREAM_START)
+}
+
+fn ensure_topics(bus: &dyn Bus, settings: &Settings) -> Result<(), Failure> {
+    let ensure = |spec: bus::TopicSpec| bus.ensure(&spec).map(drop).map_err(Failure::broken);
+    ensure(bus::TopicSpec::events(ingest::writer::TOPIC, settings.partitions))?;
+    for partition in 0..settings.partitions as usize {
+        ensure(bus::TopicSpec::frames(xdrs_stream(&settings.site, partition), 1))?;
+    }
+    ensure(bus::TopicSpec::frames(format!("ledger.{}", settings.site), 1))
+}
+
+/// Starts roles and keeps their threads.
+struct Starter<'a> {
+    settings: &'a Settings,
+    bus: &'a Arc<dyn Bus>,
+    ids: &'a SchemaIds,
+    config: &'a Arc<ConfigHub>,
+    stop: &'a Arc<AtomicBool>,
+    failures: &'a Arc<Mutex<Vec<String>>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Starter<'_> {
+    /// Runs `work` on a thread; its error is kept for the console and ends nothing else.
+    fn spawn(&mut self, name: &str, work: impl FnOnce(&AtomicBool) -> Result<(), String> + Send + 'static) -> Result<(), Failure> {
+        let (stop, failures, role) = (self.stop.clone(), self.failures.clone(), name.to_owned());
+        let body = move || {
+            if let Err(why) = work(&stop) {
+                tracing::error!(role, "{why}");
+                failures.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{role}: {why}"));
+            }
+        };
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
+        self.threads.push(thread.map_err(|e| Failure::Broken(format!("thread {name}: {e}")))?);
+        Ok(())
+    }
+
+    fn follow_config(&mut self) {
+        let config = self.config.clone();
+        let follow = move |stop: &AtomicBool| {
+            while !stop.load(Ordering::Relaxed) {
+                if let Err(error) = config.poll() {
+                    tracing::warn!(%error, "the config log cannot be followed, trying again");
+                    thread::sleep(Duration::from_millis(500));
+                }
+                thread::sleep(Duration::from_millis(80));
+            }
+            Ok(())
+        };
+        // A thread that cannot be made is reported by the next role's start.
+        let _ = self.spawn("config", follow);
+    }
+
+    fn config_now(&self) -> ConfigNow {
+        let config = self.config.clone();
+        Arc::new(move || config.current())
+    }
+
+    fn ingest(&mut self, collect: bool) -> Result<Arc<Ingest>, Failure> {
+        let mut writer = WriterOptions::new(&format!("ingest-{}", self.settings.site), self.settings.partitions, &self.settings.data.join("ingest"));
+        writer.ids = self.ids.clone();
+        let config = self.config.clone();
+        let drop = self.settings.ingest.drop.iter().map(|d| DropFolder::new(&d.switch, &d.folder)).collect();
+        let topics = &self.settings.ingest.switch_events;
+        let options = IngestOptions {
+            writer,
+            raw: self.settings.data.join("raw"),
+            drop: if collect { drop } else { Vec::new() },
+            switch_events: if collect {
+                topics.iter().map(|t| SwitchTopic { topic: t.topic.clone(), switch: t.switch.as_str().into() }).collect()
+            } else {
+                Vec::new()
+            },
+            switches: Arc::new(move |id| config.current().switches.get(id).cloned()),
+        };
+        let ingest = Arc::new(Ingest::start(self.bus.clone(), options).map_err(Failure::broken)?);
+        let running = ingest.clone();
+        self.spawn("ingest", move |stop| running.run(stop).map_err(|e| e.to_string()))?;
+        Ok(ingest)
+    }
+
+    fn raters(&mut self, partitions: &[u32]) -> Result<Vec<Arc<RaterStats>>, Failure> {
+        let mut all = Vec::new();
+        for partition in partitions {
+            let stats = Arc::new(RaterStats::default());
+            let options = RaterOptions::new(self.bus.clone(), self.ids.clone(), &self.settings.site, *partition, self.config_now(), owner());
+            let shown = stats.clone();
+            self.spawn(&format!("rater-{partition}"), move |stop| {
+                rater::run_partition(options, stop, &shown).map_err(|e| e.to_string())
+            })?;
+            all.push(stats);
+        }
+        Ok(all)
+    }
+
+    fn ledger(&mut self) -> Result<(Arc<View>, Option<Orders>), Failure> {
+        let mut options = LedgerOptions::new(
+            self.bus.clone(),
+            &self.settings.site,
+            self.settings.partitions,
+            self.config_now(),
+            self.settings.data.join("ledger"),
+        );
+        options.ids = self.ids.clone();
+        let (door, inbox) = ledger::door(&options);
+        self.spawn("ledger", move |stop| ledger::run(&options, &inbox, stop).map_err(|e| e.to_string()))?;
+        Ok((door.view, Some(door.orders)))
+    }
+
+    fn follower(&mut self) -> Result<Arc<View>, Failure> {
+        let opened = Follower::open(self.bus.clone(), self.ids, &self.settings.site, self.config_now(), None);
+        let (mut follower, view) = opened.map_err(Failure::broken)?;
+        self.spawn("ledger-follower", move |stop| follower.run(stop).map_err(|e| e.to_string()))?;
+        Ok(view)
+    }
+
+    fn records(&mut self, records: &Arc<Records>) -> Result<(), Failure> {
+        for partition in 0..self.settings.partitions as usize {
+            let stream = xdrs_stream(&self.settings.site, partition);
+            let (bus, ids, records) = (self.bus.clone(), self.ids.clone(), records.clone());
+            self.spawn(&format!("records-{partition}"), move |stop| records.follow(&*bus, &ids, &stream, stop))?;
+        }
+        Ok(())
+    }
+
+    fn loader(&mut self, engine: &Engine, view: &Arc<View>) -> Result<reporting::loader::Status, Failure> {
+        let site = self.settings.site.clone();
+        let mut loader = Loader::open(engine, &site, &self.settings.data.join("loader")).map_err(Failure::broken)?;
+        for partition in 0..self.settings.partitions as usize {
+            let stream = xdrs_stream(&site, partition);
+            let frames = BusFrames::new(self.bus.clone(), self.ids.clone(), &stream);
+            loader.add(&stream, Box::new(frames)).map_err(Failure::broken)?;
+        }
+        let status = loader.status();
+        let view = view.clone();
+        self.spawn("loader", move |stop| {
+            let booked = |stream: &str| Some(consumed(view.progress().state.consumed(), stream));
+            loader.run(&booked, stop);
+            Ok(())
+        })?;
+        Ok(status)
+    }
+}

@@ -1,0 +1,343 @@
+//! What a running process can be asked to do. A command builds an [`Op`]; it is carried out here, either in the
+//! command's own process or, over loopback, in the one that owns the data folder. So both give the same answer.
+
+use crate::apply;
+use crate::check;
+use crate::node::{Node, wall_micros};
+use crate::output::Failure;
+use crate::tables::{self, table_of};
+use console::source::{Filter, Kind, ReportName, Table};
+use facts::entry::EntryKind;
+use facts::xdr::ImportCount;
+use facts::{OccurredAt, Side};
+use ledger::{EntryFilter, LedgerView, Order, Page, Payment};
+use reporting::block_on;
+use reporting::reports;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Longest wait for an import to be rated and booked.
+const IMPORT_LIMIT: Duration = Duration::from_secs(3_600);
+
+/// One request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Op {
+    Balances { account: Option<String> },
+    Entries { account: String, limit: usize },
+    TrialBalance,
+    Pay { account: String, amount: String, id: String, by: String, reason: String },
+    Verify,
+    Report { name: String, filter: Filter },
+    Export { name: String, filter: Filter, format: String },
+    Check,
+    Sql { query: String, format: String },
+    /// `path` is read by the process that carries this out; both are on the same machine.
+    Apply { path: PathBuf, prune: bool, write: bool, by: String, comment: String },
+    History,
+    Import { file: PathBuf, switch: String, wait: bool },
+    Suspense,
+}
+
+impl Op {
+    /// True where the reporting engine is needed.
+    pub fn needs_engine(&self) -> bool {
+        matches!(self, Self::Report { .. } | Self::Export { .. } | Self::Check | Self::Sql { .. } | Self::Suspense)
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Answer {
+    pub table: Option<Table>,
+    /// For `--json` where the table does not say all.
+    pub json: Option<serde_json::Value>,
+    /// Lines for people.
+    pub notes: Vec<String>,
+    /// A file of the engine's making, as text (CSV, JSON) or bytes.
+    pub bytes: Option<Vec<u8>>,
+    /// Something was refused, rejected or differs.
+    pub differs: bool,
+}
+
+impl Answer {
+    pub fn of(table: Table) -> Self {
+        Self { table: Some(table), ..Self::default() }
+    }
+}
+
+/// Carries out a request. Blocks; call it from a thread that may.
+pub fn execute(node: &Node, op: &Op) -> Result<Answer, Failure> {
+    match op {
+        Op::Balances { account } => balances(node, account.as_deref()),
+        Op::Entries { account, limit } => entries(node, account, *limit),
+        Op::TrialBalance => Ok(Answer::of(tables::trial_balance(&node.view.trial_balance().map_err(Failure::broken)?))),
+        Op::Pay { account, amount, id, by, reason } => pay(node, account, amount, id, by, reason),
+        Op::Verify => verify(node),
+        Op::Report { name, filter } => report(node, name, filter),
+        Op::Export { name, filter, format } => export(node, name, filter, format),
+        Op::Check => check::check(node),
+        Op::Sql { query, format } => sql(node, query, format),
+        Op::Apply { path, prune, write, by, comment } => apply_path(node, path, *prune, *write, by, comment),
+        Op::History => Ok(Answer::of(tables::history(&node.config.history()))),
+        Op::Import { file, switch, wait } => import(node, file, switch, *wait, &mut |_| ()),
+        Op::Suspense => suspense(node).map(Answer::of),
+    }
+}
+
+fn balances(node: &Node, account: Option<&str>) -> Result<Answer, Failure> {
+    let rows = node.view.balances(account).map_err(Failure::broken)?;
+    match account {
+        Some(account) if rows.is_empty() => Err(Failure::Usage(format!("account {account:?} is not known to this ledger"))),
+        _ => Ok(Answer::of(tables::balances(&rows))),
+    }
+}
+
+fn entries(node: &Node, account: &str, limit: usize) -> Result<Answer, Failure> {
+    let filter = EntryFilter { account: Some(account.into()), ..EntryFilter::default() };
+    let page = Page { after: None, limit, newest_first: true };
+    let mut page = node.view.entries(&filter, &page).map_err(Failure::broken)?;
+    if page.entries.is_empty() && node.view.balances(Some(account)).map_err(Failure::broken)?.is_empty() {
+        return Err(Failure::Usage(format!("account {account:?} is not known to this ledger")));
+    }
+    page.entries.reverse();
+    Ok(Answer { json: serde_json::to_value(&page.entries).ok(), ..Answer::of(tables::entries(&page.entries, account)) })
+}
+
+fn pay(node: &Node, account: &str, amount: &str, id: &str, by: &str, reason: &str) -> Result<Answer, Failure> {
+    let Some(orders) = &node.orders else {
+        return Err(Failure::Usage("this process does not run the ledger; send the payment to the one that does".to_owned()));
+    };
+    let config = node.config.current();
+    let terms = config.accounts.get(account).ok_or_else(|| Failure::Usage(format!("account {account:?} is not in the configuration")))?;
+    let payment = Payment {
+        id: id.into(),
+        kind: EntryKind::Payment,
+        account: account.into(),
+        side: Side::Sell,
+        amount: amount.parse().map_err(Failure::usage)?,
+        currency: terms.currency,
+        occurred_at: OccurredAt(wall_micros()),
+        by: by.into(),
+        reason: reason.into(),
+        adjusts: None,
+        product: Default::default(),
+        destination: Default::default(),
+    };
+    let receipt = orders.place(Order::Pay(payment)).map_err(|error| match error {
+        ledger::OrderError::Refused(why) => Failure::Usage(why.to_string()),
+        other => Failure::broken(other),
+    })?;
+    let repeated = if receipt.repeated { " (booked before; nothing was booked again)" } else { "" };
+    let note = format!("entry {} at {} frame {} item {}{repeated}", receipt.entry_id, receipt.stream, receipt.seq, receipt.index);
+    Ok(Answer { json: serde_json::to_value(&receipt).ok(), notes: vec![note], ..Answer::default() })
+}
+
+fn verify(node: &Node) -> Result<Answer, Failure> {
+    let report = ledger::verify(&node.bus, &node.ids, &node.settings.site, &mut |_, _| ()).map_err(Failure::broken)?;
+    let mut notes = vec![
+        format!("{} {} frames, {} entries, root {}", report.ledger.stream, report.ledger.frames, report.entries, report.root),
+        format!(
+            "{} calls with {} priced sides compared with their entries, {} of amount zero, {} certificates",
+            report.calls, report.xdrs_compared, report.zero, report.certificates
+        ),
+    ];
+    for broken in &report.breaks {
+        let place = broken.index.map_or_else(String::new, |index| format!(" item {index}"));
+        let file = broken.file.as_ref().map_or_else(String::new, |file| format!(" ({file})"));
+        notes.push(format!("broken: {} frame {}{place}{file}: {}", broken.stream, broken.seq, broken.detail));
+    }
+    notes.push(if report.ok { "verified: nothing is broken".to_owned() } else { "NOT verified".to_owned() });
+    Ok(Answer { json: serde_json::to_value(&report).ok(), notes, differs: !report.ok, ..Answer::default() })
+}
+
+/// The engine, or why there is none.
+pub fn engine(node: &Node) -> Result<&reporting::Engine, Failure> {
+    node.engine.as_ref().map_err(|why| Failure::Broken(why.clone()))
+}
+
+fn report_name(name: &str) -> Result<reports::ReportName, Failure> {
+    reports::ReportName::parse(name).ok_or_else(|| Failure::Usage(format!("there is no report {name:?}")))
+}
+
+/// Text of a filter into the engine's terms.
+pub fn engine_filter(node: &Node, filter: &Filter) -> Result<reports::Filter, Failure> {
+    Ok(reports::Filter {
+        from: instant("from", &filter.from)?,
+        until: instant("until", &filter.until)?,
+        customer: filter.customer.clone(),
+        vendor: filter.vendor.clone(),
+        destination: filter.destination.clone(),
+        ner_codes: node.config.current().settings.ner_codes.clone(),
+    })
+}
+
+/// A day or an RFC 3339 instant; empty = none.
+pub fn instant(field: &str, text: &str) -> Result<Option<i64>, Failure> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.replace(' ', "T") };
+    let zoned = if whole.ends_with('Z') || whole.get(19..).is_some_and(|rest| rest.contains(['+', '-'])) { whole } else { format!("{whole}Z") };
+    facts::time::parse_rfc3339(&zoned)
+        .map(Some)
+        .ok_or_else(|| Failure::Usage(format!("{field} {text:?} is no day (2026-01-31) and no instant (2026-01-31T10:00:00Z)")))
+}
+
+pub fn report_table(node: &Node, name: ReportName, filter: &Filter) -> Result<Table, Failure> {
+    let (name, filter) = (report_name(name.as_str())?, engine_filter(node, filter)?);
+    let mut session = engine(node)?.session();
+    let report = block_on(reports::report(&mut session, name, &filter)).map_err(Failure::broken)?;
+    let mut table = tables::from_reporting(report.table());
+    table.covers = tables::covers(node);
+    Ok(table)
+}
+
+fn report(node: &Node, name: &str, filter: &Filter) -> Result<Answer, Failure> {
+    let name = ReportName::parse(name).ok_or_else(|| Failure::Usage(format!("there is no report {name:?}")))?;
+    report_table(node, name, filter).map(Answer::of)
+}
+
+/// A report as a file: CSV and JSON from the same table as everywhere, Parquet from the engine.
+pub fn export_bytes(node: &Node, name: ReportName, filter: &Filter, format: &str) -> Result<Vec<u8>, Failure> {
+    match format {
+        "csv" => Ok(tables::csv(&report_table(node, name, filter)?).into_bytes()),
+        "json" => Ok(tables::json_lines(&report_table(node, name, filter)?).into_bytes()),
+        "parquet" => {
+            let (name, filter) = (report_name(name.as_str())?, engine_filter(node, filter)?);
+            let mut session = engine(node)?.session();
+            block_on(reports::export(&mut session, name, &filter, "Parquet")).map_err(Failure::broken)
+        }
+        other => Err(Failure::Usage(format!("there is no format {other:?}; use csv, json or parquet"))),
+    }
+}
+
+fn export(node: &Node, name: &str, filter: &Filter, format: &str) -> Result<Answer, Failure> {
+    let name = ReportName::parse(name).ok_or_else(|| Failure::Usage(format!("there is no report {name:?}")))?;
+    let bytes = export_bytes(node, name, filter, format)?;
+    Ok(Answer { bytes: Some(bytes), ..Answer::default() })
+}
+
+fn sql(node: &Node, query: &str, format: &str) -> Result<Answer, Failure> {
+    let mut session = engine(node)?.session();
+    let bytes = block_on(reports::sql(&mut session, query, format)).map_err(|error| match error {
+        reporting::EngineError::Refused { message, .. } => Failure::Usage(message),
+        other => Failure::broken(other),
+    })?;
+    Ok(Answer { bytes: Some(bytes), ..Answer::default() })
+}
+
+fn apply_path(node: &Node, path: &Path, prune: bool, write: bool, by: &str, comment: &str) -> Result<Answer, Failure> {
+    let plan = apply::plan(path, &node.config.current(), prune)?;
+    let mut notes = apply::lines(&plan);
+    if plan.changes.is_empty() {
+        notes.push("nothing to change".to_owned());
+    } else if write {
+        let seq = node.publish(&plan.items, by, comment)?;
+        notes.push(format!("configuration version {seq} is in force"));
+    }
+    let differs = !plan.problems.is_empty();
+    let json = serde_json::json!({ "changes": plan.changes.len(), "problems": plan.problems.len() });
+    Ok(Answer { notes, json: Some(json), differs, ..Answer::default() })
+}
+
+/// Imports a file; `progress` gets bytes read of bytes in all.
+pub fn import(
+    node: &Node,
+    file: &Path,
+    switch: &str,
+    wait: bool,
+    progress: &mut dyn FnMut((u64, u64)),
+) -> Result<Answer, Failure> {
+    let Some(ingest) = &node.ingest else {
+        return Err(Failure::Usage("this process does not run ingest; send the file to the one that does".to_owned()));
+    };
+    let config = node.config.current();
+    let switch = config.switches.get(switch).ok_or_else(|| {
+        let known: Vec<&str> = config.switches.keys().map(smol_str::SmolStr::as_str).collect();
+        Failure::Usage(format!("switch {switch:?} is not in the configuration; it has: {}", known.join(", ")))
+    })?;
+    let shared = ingest.shared();
+    let sink = ingest::Sink { raw: &shared.raw, writer: &shared.writer, stop: &node.stop };
+    let summary = ingest::import_file(file, switch, sink, &mut |p| progress((p.read, p.total))).map_err(|e| match e {
+        ingest::IngestError::NotAFile { .. } => Failure::usage(e),
+        other => Failure::broken(other),
+    })?;
+    let mut notes: Vec<String> = summary
+        .rejects
+        .iter()
+        .map(|r| format!("{}:{}: {} {}; {}", summary.file, r.place.line, r.field, r.reason, r.advice))
+        .collect();
+    if summary.rejected > summary.rejects.len() as u64 {
+        notes.push(format!("... and {} more rejects; see them in the console under Imports", summary.rejected - summary.rejects.len() as u64));
+    }
+    if !wait {
+        notes.push(format!("{} records sent; they are counted by the rater (see the console under Imports)", summary.sent));
+        return Ok(Answer { notes, differs: summary.rejected > 0, ..Answer::default() });
+    }
+    let count = wait_for(node, &summary)?;
+    node.drain(IMPORT_LIMIT, &mut |_| ())?;
+    let line = format!("read {}, accepted {}, repeated {}, rejected {}", count.read, count.accepted, count.repeated, count.rejected);
+    notes.push(line);
+    let json = serde_json::json!({ "summary": {
+        "import": summary.import, "file": summary.file, "read": count.read, "accepted": count.accepted,
+        "repeated": count.repeated, "rejected": count.rejected,
+    }});
+    Ok(Answer { notes, json: Some(json), differs: count.rejected > 0, ..Answer::default() })
+}
+
+/// Waits until the raters' folds have counted every record of an import.
+fn wait_for(node: &Node, summary: &ingest::ImportSummary) -> Result<ImportCount, Failure> {
+    let until = Instant::now() + IMPORT_LIMIT;
+    loop {
+        if let Some(failure) = node.failures().first() {
+            return Err(Failure::Broken(failure.clone()));
+        }
+        match node.records.import(summary.import) {
+            Some(count) if count.complete && count.sent_here >= summary.sent => return Ok(count),
+            _ if summary.sent == 0 => return Ok(ImportCount::default()),
+            _ if Instant::now() > until => return Err(Failure::Broken("the raters do not come to the end of this import".to_owned())),
+            _ => std::thread::sleep(Duration::from_millis(30)),
+        }
+    }
+}
+
+/// Unrated sides by reason.
+pub fn suspense(node: &Node) -> Result<Table, Failure> {
+    let mut session = engine(node)?.session();
+    let rows = block_on(reports::suspense(&mut session, 0, i64::MAX / 4)).map_err(Failure::broken)?;
+    let columns = [
+        ("reason", "Reason", Kind::Text),
+        ("side", "Side", Kind::Text),
+        ("account", "Account", Kind::Text),
+        ("sides", "Sides", Kind::Count),
+        ("talk", "Talked", Kind::Duration),
+        ("provisional", "Provisional", Kind::Money),
+        ("currency", "Currency", Kind::Text),
+    ];
+    let cells = rows
+        .into_iter()
+        .map(|row| {
+            let talk = facts::time::seconds(row.talk);
+            let provisional = facts::Amount(row.provisional).to_string();
+            vec![row.reason, row.side, row.account, row.sides.to_string(), talk, provisional, row.currency]
+        })
+        .collect();
+    Ok(table_of(&columns, cells))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::instant;
+
+    #[test]
+    fn a_day_or_an_instant_is_understood_and_nothing_else() {
+        let day = instant("from", "2026-01-31").unwrap();
+        assert_eq!(day, instant("from", "2026-01-31T01:00:00+01:00").unwrap());
+        assert_eq!(day, instant("from", "2026-01-31 00:00:00").unwrap());
+        assert_eq!(instant("from", " ").unwrap(), None);
+        assert!(instant("from", "yesterday").is_err());
+    }
+}

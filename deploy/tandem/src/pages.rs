@@ -1,0 +1,320 @@
+//! What the console shows, answered from this process: reports from ClickHouse, balances from the ledger's fold, calls
+//! from the raters' streams, raw records from the raw store.
+
+use crate::call_view;
+use crate::node::{Node, wall_micros};
+use crate::ops;
+use crate::output::Failure;
+use crate::tables::{self, table_of};
+use console::source::{
+    Answer, CallView, Filter, HealthLine, HealthState, Kind, Live, LivePoint, RateView, ReportName, Source, SourceError, Table,
+};
+use facts::CallId;
+use ledger::{EntryFilter, LedgerView, Page};
+use reporting::block_on;
+use reporting::reports::{self, Search};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+/// Minutes that the live page shows.
+const LIVE_MINUTES: i64 = 120;
+/// Rows of one page.
+const PAGE: usize = 100;
+
+/// The console's source over a node.
+pub struct Pages(pub Arc<Node>);
+
+impl Pages {
+    /// Runs a blocking question beside the reactor.
+    fn ask<T: Send + 'static>(&self, ask: impl FnOnce(&Node) -> Result<T, SourceError> + Send + 'static) -> Answer<'_, T> {
+        let node = self.0.clone();
+        Box::pin(async move {
+            let asked = tokio::task::spawn_blocking(move || ask(&node)).await;
+            asked.map_err(|error| SourceError::Broken(error.to_string()))?
+        })
+    }
+}
+
+/// A failure in the console's words.
+pub fn shown(failure: Failure) -> SourceError {
+    match failure {
+        Failure::Usage(what) => SourceError::Wrong(what),
+        Failure::Broken(what) if what.contains("engine") => SourceError::Unavailable {
+            what,
+            advice: "Balances, entries and calls by id still work; `tandem engine status` says where the engine is.".to_owned(),
+        },
+        Failure::Broken(what) => SourceError::Broken(what),
+    }
+}
+
+fn broken(error: impl std::error::Error) -> SourceError {
+    shown(Failure::broken(error))
+}
+
+impl Source for Pages {
+    fn site(&self) -> String {
+        self.0.settings.site.clone()
+    }
+
+    fn live(&self) -> Answer<'_, Live> {
+        self.ask(live)
+    }
+
+    fn health(&self) -> Answer<'_, Vec<HealthLine>> {
+        self.ask(|node| Ok(health(node)))
+    }
+
+    fn report(&self, name: ReportName, filter: Filter) -> Answer<'_, Table> {
+        self.ask(move |node| ops::report_table(node, name, &filter).map_err(shown))
+    }
+
+    fn export(&self, name: ReportName, filter: Filter, format: String) -> Answer<'_, Vec<u8>> {
+        self.ask(move |node| ops::export_bytes(node, name, &filter, &format).map_err(shown))
+    }
+
+    fn calls(&self, filter: Filter) -> Answer<'_, Table> {
+        self.ask(move |node| calls(node, &filter))
+    }
+
+    fn call(&self, call_id: CallId) -> Answer<'_, Option<CallView>> {
+        self.ask(move |node| call_view::call(node, call_id))
+    }
+
+    fn rate(&self, deck: String, version: u32, prefix: String) -> Answer<'_, Option<RateView>> {
+        self.ask(move |node| call_view::rate(node, &deck, version, &prefix))
+    }
+
+    fn decks(&self) -> Answer<'_, Table> {
+        self.ask(|node| Ok(decks(node)))
+    }
+
+    fn balances(&self) -> Answer<'_, Table> {
+        self.ask(|node| Ok(tables::balances(&node.view.balances(None).map_err(broken)?)))
+    }
+
+    fn entries(&self, account: String, offset: u64) -> Answer<'_, Option<Table>> {
+        self.ask(move |node| entries(node, &account, offset))
+    }
+
+    fn trial_balance(&self) -> Answer<'_, Table> {
+        self.ask(|node| Ok(tables::trial_balance(&node.view.trial_balance().map_err(broken)?)))
+    }
+
+    fn suspense(&self) -> Answer<'_, Table> {
+        self.ask(|node| ops::suspense(node).map_err(shown))
+    }
+
+    fn imports(&self) -> Answer<'_, Table> {
+        self.ask(|node| Ok(imports(node)))
+    }
+
+    fn rejects(&self, offset: u64) -> Answer<'_, Table> {
+        self.ask(move |node| Ok(rejects(node, usize::try_from(offset).unwrap_or(0))))
+    }
+}
+
+fn live(node: &Node) -> Result<Live, SourceError> {
+    let currency = node.config.current().settings.base_currency;
+    let now = wall_micros();
+    let from = (now / 60_000_000 - LIVE_MINUTES) * 60_000_000;
+    let mut session = ops::engine(node).map_err(shown)?.session();
+    let minutes = block_on(reports::live(&mut session, from, now, currency)).map_err(broken)?;
+    let mut by_minute: std::collections::BTreeMap<i64, LivePoint> = (0..=LIVE_MINUTES)
+        .map(|minute| from / 1_000_000 + minute * 60)
+        .map(|at| (at, LivePoint { at, attempts: 0, answered: 0, margin: "0".to_owned() }))
+        .collect();
+    for minute in minutes {
+        let count = |n: i64| u64::try_from(n).unwrap_or(0);
+        let at = i64::from(minute.minute);
+        let margin = minute.margin().to_string();
+        by_minute.insert(at, LivePoint { at, attempts: count(minute.calls), answered: count(minute.answered_calls), margin });
+    }
+    Ok(Live {
+        points: by_minute.into_values().collect(),
+        currency: currency.to_string(),
+        calls_per_second_tenths: calls_per_second(node),
+    })
+}
+
+/// Calls rated since the page asked last, per second, in tenths.
+fn calls_per_second(node: &Node) -> u64 {
+    let total: u64 = node.raters.iter().map(|rater| rater.calls.load(Ordering::Relaxed)).sum();
+    let now = Instant::now();
+    let mut sampled = node.sampled.lock().unwrap_or_else(PoisonError::into_inner);
+    let rate = match *sampled {
+        Some((then, before)) => {
+            let millis = u64::try_from(now.duration_since(then).as_millis()).unwrap_or(u64::MAX).max(1);
+            total.saturating_sub(before).saturating_mul(10_000) / millis
+        }
+        None => 0,
+    };
+    *sampled = Some((now, total));
+    rate
+}
+
+fn health(node: &Node) -> Vec<HealthLine> {
+    let line = |part: &str, state, detail: String| HealthLine { part: part.to_owned(), state, detail };
+    let mut lines = vec![match node.bus.health() {
+        bus::BusHealth::Up => line("Bus", HealthState::Good, format!("{:?}", node.settings.bus.kind).to_lowercase()),
+        bus::BusHealth::Away { since, why } => line("Bus", HealthState::Warned, format!("away since {}: {why}", when(since))),
+        bus::BusHealth::Failed { since, why } => line("Bus", HealthState::Bad, format!("failed at {}: {why}", when(since))),
+    }];
+    if let Some(ingest) = &node.ingest {
+        let stats = ingest.shared().writer.stats().clone();
+        let events = stats.events.load(Ordering::Relaxed);
+        let away = stats.away_since.load(Ordering::Relaxed);
+        lines.push(if away == 0 {
+            line("Ingest", HealthState::Good, format!("{events} events written since the start"))
+        } else {
+            let spool = stats.spool_bytes.load(Ordering::Relaxed);
+            line("Ingest", HealthState::Warned, format!("the bus is away, {spool} bytes wait in the spool: {}", stats.last_trouble()))
+        });
+    }
+    for (partition, rater) in node.raters.iter().enumerate() {
+        let part = format!("Rater {partition}");
+        lines.push(match rater.trouble() {
+            Some(trouble) => line(&part, HealthState::Bad, trouble),
+            None => {
+                let seen = rater.seen();
+                let (to, frame) = rater.progress();
+                let detail = format!("{} calls rated, {} open, offset {to}, frame {frame}", seen.calls, seen.open_calls);
+                line(&part, HealthState::Good, detail)
+            }
+        });
+    }
+    let ledger = node.view.progress();
+    lines.push(match &ledger.trouble {
+        Some(trouble) => line("Ledger", HealthState::Bad, trouble.clone()),
+        None => line("Ledger", HealthState::Good, format!("frame {}, epoch {}", ledger.state.seq(), ledger.state.epoch())),
+    });
+    lines.push(reports_health(node));
+    lines.extend(node.failures().into_iter().map(|failure| line("Role ended", HealthState::Bad, failure)));
+    lines
+}
+
+fn reports_health(node: &Node) -> HealthLine {
+    let line = |state, detail: String| HealthLine { part: "Reports".to_owned(), state, detail };
+    match (&node.engine, &node.loading) {
+        (Err(why), _) => line(HealthState::Bad, why.clone()),
+        (Ok(engine), None) => line(HealthState::Warned, format!("{}; nothing is loaded by this process", engine.place())),
+        (Ok(engine), Some(loading)) => {
+            let streams = loading.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            match streams.iter().find_map(|s| s.failing.as_ref()) {
+                Some((since, why)) => line(HealthState::Bad, format!("loading has failed since {}: {why}", when(*since))),
+                None => line(HealthState::Good, format!("{}. {}", engine.place(), tables::covers(node))),
+            }
+        }
+    }
+}
+
+fn when(time: std::time::SystemTime) -> String {
+    let micros = time.duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_micros());
+    facts::time::rfc3339(i64::try_from(micros / 1_000_000 * 1_000_000).unwrap_or(0))
+}
+
+fn calls(node: &Node, filter: &Filter) -> Result<Table, SourceError> {
+    let instant = |field, text| ops::instant(field, text).map_err(shown);
+    let call_id = match filter.call_id.trim() {
+        "" => None,
+        text => Some(CallId::parse(text).ok_or_else(|| SourceError::Wrong("a call id is 32 hexadecimal digits".to_owned()))?),
+    };
+    let search = Search {
+        from: instant("from", &filter.from)?,
+        until: instant("until", &filter.until)?,
+        call_id,
+        number: filter.number.trim().trim_start_matches('+').to_owned(),
+        customer: filter.customer.clone(),
+        vendor: filter.vendor.clone(),
+        destination: filter.destination.clone(),
+        unrated: filter.unrated.clone(),
+        offset: u32::try_from(filter.offset).unwrap_or(u32::MAX),
+        limit: PAGE as u32,
+    };
+    let mut session = ops::engine(node).map_err(shown)?.session();
+    let found = block_on(reports::search(&mut session, &search)).map_err(broken)?;
+    let mut table = tables::from_reporting(reports::calls_table(&found));
+    table.covers = tables::covers(node);
+    Ok(table)
+}
+
+fn decks(node: &Node) -> Table {
+    let config = node.config.current();
+    let columns = [
+        ("deck", "Deck", Kind::Text),
+        ("version", "Version", Kind::Count),
+        ("rows", "Rows", Kind::Count),
+        ("currency", "Currency", Kind::Text),
+        ("source", "From", Kind::Text),
+    ];
+    let rows = config
+        .decks
+        .values()
+        .flat_map(|versions| versions.iter().rev())
+        .map(|root| {
+            let (rows, currency) = (root.rows.to_string(), root.terms.currency.to_string());
+            vec![root.id.to_string(), root.version.to_string(), rows, currency, root.source.clone()]
+        })
+        .collect();
+    table_of(&columns, rows)
+}
+
+fn entries(node: &Node, account: &str, offset: u64) -> Result<Option<Table>, SourceError> {
+    if node.view.balances(Some(account)).map_err(broken)?.is_empty() {
+        return Ok(None);
+    }
+    let filter = EntryFilter { account: Some(account.into()), ..EntryFilter::default() };
+    let limit = usize::try_from(offset).unwrap_or(0).saturating_add(PAGE).min(ledger::api::PAGE_MAX);
+    let page = node.view.entries(&filter, &Page { after: None, limit, newest_first: true }).map_err(broken)?;
+    Ok(Some(tables::entries(&page.entries, account)))
+}
+
+fn imports(node: &Node) -> Table {
+    let columns = [
+        ("file", "File", Kind::Text),
+        ("source", "Switch", Kind::Text),
+        ("read", "Read", Kind::Count),
+        ("accepted", "Accepted", Kind::Count),
+        ("repeated", "Repeated", Kind::Count),
+        ("rejected", "Rejected", Kind::Count),
+        ("state", "State", Kind::Text),
+        ("import", "Import", Kind::Text),
+    ];
+    let rows = node
+        .records
+        .imports()
+        .into_iter()
+        .map(|count| {
+            let state = if count.complete { "complete" } else { "incomplete" };
+            let mut cells = vec![count.file.to_string(), count.source.to_string()];
+            cells.extend([count.read, count.accepted, count.repeated, count.rejected].map(|n| n.to_string()));
+            cells.extend([state.to_owned(), count.import.to_string()]);
+            cells
+        })
+        .collect();
+    table_of(&columns, rows)
+}
+
+fn rejects(node: &Node, offset: usize) -> Table {
+    let columns = [
+        ("source", "Source", Kind::Text),
+        ("line", "Line", Kind::Count),
+        ("byte", "Byte", Kind::Count),
+        ("field", "Field", Kind::Text),
+        ("reason", "Reason", Kind::Text),
+        ("advice", "What to do", Kind::Text),
+    ];
+    let mut rows: Vec<Vec<String>> = node
+        .records
+        .rejects(offset, PAGE)
+        .into_iter()
+        .map(|r| vec![r.source.to_string(), r.line.to_string(), r.byte.to_string(), r.field.to_string(), r.reason, r.advice])
+        .collect();
+    let conflict = |(reason, what): (String, String)| {
+        vec!["conflict".to_owned(), String::new(), String::new(), reason, what, "look at both records; nothing was booked for this one".to_owned()]
+    };
+    if offset == 0 {
+        rows.extend(node.records.conflicts().into_iter().take(PAGE).map(conflict));
+    }
+    table_of(&columns, rows)
+}

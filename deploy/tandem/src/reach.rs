@@ -1,0 +1,129 @@
+//! Where a command is carried out: in the process that owns the data folder, over loopback, or, where none runs, in
+//! this one, which opens the folder itself for as long as it takes.
+
+use crate::http::run_folder;
+use crate::node::{Roles, Running};
+use crate::ops::{self, Answer, Op};
+use crate::output::{self, Ending, Failure, Outcome, note};
+use crate::settings::{EngineKind, Settings};
+use crate::tables;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+/// A report or import may take its time; the process on the other side ends it when it must.
+const REQUEST_LIMIT: Duration = Duration::from_secs(3_700);
+/// Longest wait for what is still on its way through the pipeline.
+const DRAIN_LIMIT: Duration = Duration::from_secs(600);
+
+/// Carries out a request wherever that is possible.
+pub fn ask(settings: &Settings, op: &Op) -> Result<Answer, Failure> {
+    match remote(&settings.data, op)? {
+        Some(answer) => Ok(answer),
+        None => here(settings, op),
+    }
+}
+
+/// Asks the running process; `None` where none answers.
+fn remote(data: &Path, op: &Op) -> Result<Option<Answer>, Failure> {
+    let read = |name: &str| fs::read_to_string(run_folder(data).join(name)).ok().map(|text| text.trim().to_owned());
+    let (Some(address), Some(token)) = (read("address"), read("token")) else { return Ok(None) };
+    let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(REQUEST_LIMIT));
+    let agent: ureq::Agent = config.build().into();
+    let body = serde_json::to_vec(op).map_err(|e| Failure::Broken(e.to_string()))?;
+    let request = agent
+        .post(format!("http://{address}/v1/op"))
+        .header("Authorization", format!("Bearer {token}"))
+        .header("Content-Type", "application/json");
+    let mut response = match request.send(&body[..]) {
+        Ok(response) => response,
+        Err(ureq::Error::Io(e)) if e.kind() == std::io::ErrorKind::ConnectionRefused => return Ok(None),
+        Err(ureq::Error::ConnectionFailed) => return Ok(None),
+        Err(error) => return Err(Failure::Broken(format!("the process at {address}: {error}"))),
+    };
+    let status = response.status().as_u16();
+    let text = response
+        .body_mut()
+        .with_config()
+        .limit(1 << 30)
+        .read_to_string()
+        .map_err(|e| Failure::Broken(format!("the process at {address}: {e}")))?;
+    match status {
+        200 => serde_json::from_str(&text).map(Some).map_err(|e| Failure::Broken(format!("the process at {address}: {e}"))),
+        400 => Err(Failure::Usage(text)),
+        _ => Err(Failure::Broken(text)),
+    }
+}
+
+/// Opens the folder, brings what is there through the pipeline where the answer depends on it, and answers.
+fn here(settings: &Settings, op: &Op) -> Result<Answer, Failure> {
+    let running = Running::start(settings, &roles(settings, op))?;
+    let drained = match op {
+        Op::Apply { .. } | Op::History | Op::Import { .. } | Op::Verify => Ok(()),
+        _ => running.node.drain(DRAIN_LIMIT, &mut |_| ()),
+    };
+    let answer = drained.and_then(|()| match op {
+        Op::Import { file, switch, .. } => {
+            let bar = output::progress(0, "import");
+            let answer = ops::import(&running.node, file, switch, true, &mut |(read, total)| {
+                bar.set_length(total);
+                bar.set_position(read);
+            });
+            bar.finish_and_clear();
+            answer
+        }
+        op => ops::execute(&running.node, op),
+    });
+    running.stop();
+    answer
+}
+
+fn roles(settings: &Settings, op: &Op) -> Roles {
+    let engine = settings.engine.kind != EngineKind::None;
+    match op {
+        Op::Apply { .. } | Op::History => Roles::default(),
+        Op::Verify => Roles { ledger: true, ..Roles::default() },
+        Op::Import { .. } => Roles::pipeline(settings),
+        op if op.needs_engine() => Roles { ingest: false, engine, loader: engine, ..Roles::pipeline(settings) },
+        _ => Roles { ingest: false, engine: false, loader: false, records: false, ..Roles::pipeline(settings) },
+    }
+}
+
+/// Prints an answer.
+pub fn print(answer: &Answer, json: bool) -> Outcome {
+    if let Some(bytes) = &answer.bytes {
+        write_bytes(bytes)?;
+    } else if json {
+        match (&answer.json, &answer.table) {
+            (Some(serde_json::Value::Array(rows)), _) => rows.iter().try_for_each(output::json)?,
+            (Some(value), _) => output::json(value)?,
+            (None, Some(table)) => tables::json_lines(table).lines().try_for_each(output::line)?,
+            (None, None) => {}
+        }
+    } else if let Some(table) = &answer.table {
+        let header: Vec<&str> = table.columns.iter().map(|c| c.title.as_str()).collect();
+        let right: Vec<bool> = table.columns.iter().map(|c| c.kind.is_number()).collect();
+        let cells = |rows: &[Vec<String>]| -> Vec<Vec<String>> {
+            rows.iter()
+                .map(|row| row.iter().zip(&table.columns).map(|(v, c)| console::format::plain(c.kind, v)).collect())
+                .collect()
+        };
+        let mut rows = cells(&table.rows);
+        rows.extend(cells(&table.totals));
+        output::table(&header, &right, &rows)?;
+        if !table.covers.is_empty() {
+            note(&table.covers);
+        }
+    }
+    answer.notes.iter().for_each(|line| note(line));
+    Ok(if answer.differs { Ending::Differs } else { Ending::Good })
+}
+
+fn write_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    match std::io::stdout().lock().write_all(bytes) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(e) => Err(Failure::Broken(format!("stdout: {e}"))),
+    }
+}
