@@ -1,6 +1,7 @@
 //! The ledger's thread: claims `ledger.SITE`, books what the raters write and what people order, frame by frame. All
 //! its state is the fold of its own log; whatever fails, it goes on from there.
 
+use accounting::history::HISTORY_MAX;
 use accounting::{Applied, CurrentCall, FOLD_VERSION, PayRefusal, Posted, PricedCall, pay};
 use bus::stream::{Accepted, FrameParts, StreamError, StreamReader, StreamWriter};
 use bus::{Bus, TopicSpec};
@@ -53,6 +54,8 @@ pub struct LedgerOptions {
     pub snapshot_every: Duration,
     /// Orders taken into one frame at most.
     pub orders_per_frame: usize,
+    /// Places of entries kept in memory over all accounts, 8 bytes each; older ones are read from the log.
+    pub history_max: usize,
 }
 
 impl LedgerOptions {
@@ -71,6 +74,7 @@ impl LedgerOptions {
             certificate_every: Duration::from_secs(60),
             snapshot_every: Duration::from_secs(300),
             orders_per_frame: 256,
+            history_max: HISTORY_MAX,
         }
     }
 }
@@ -219,6 +223,7 @@ impl<'a> Core<'a> {
             }
             None => (Fold::new(stream.clone()), None, (StreamState::new(stream.clone()), bus.begin(&source.topic, 0)?)),
         };
+        fold.history.set_max(options.history_max);
         let writer = StreamWriter::claim(bus, ids, &stream, &options.owner, resume, wall_micros(), &mut |accepted| {
             fold.frame(accepted.frame, accepted.offset)?;
             last = (accepted.state.clone(), accepted.offset + 1);

@@ -143,6 +143,13 @@ impl Book {
         self.origins.get(&origin).map(|order| order.at)
     }
 
+    /// Where all orders stand (everything that is no charge), rising.
+    pub fn orders(&self) -> Vec<Position> {
+        let mut places: Vec<Position> = self.origins.values().map(|order| order.at).collect();
+        places.sort_unstable();
+        places
+    }
+
     /// True when something was posted for this call.
     pub fn knows(&self, call: CallId) -> bool {
         self.calls.contains(call)

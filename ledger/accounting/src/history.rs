@@ -37,6 +37,14 @@ impl History {
         Self { accounts: hashbrown::HashMap::new(), len: 0, max: max.max(2), complete_from: Position::default() }
     }
 
+    /// Another bound from now on.
+    pub fn set_max(&mut self, max: usize) {
+        self.max = max.max(2);
+        while self.len > self.max {
+            self.forget();
+        }
+    }
+
     /// Notes an entry under every account that it touches. Entries come in the order of the log.
     pub fn note(&mut self, at: Position, entry: &LedgerEntry) {
         self.push(&entry.account, at);
@@ -140,6 +148,8 @@ mod tests {
         assert_eq!(acme, (26..=51).collect::<Vec<_>>());
         assert_eq!(history.of("beta").len(), 26);
         assert_eq!(history.of("nobody").len(), 0);
+        history.set_max(10);
+        assert!(history.len <= 10 && history.complete_from().seq > 40);
         let mut bytes = Vec::new();
         history.dump(&mut bytes);
         let again = History::load(&bytes).unwrap();

@@ -7,7 +7,7 @@ use facts::xdr::Side;
 use super::world::*;
 use crate::{LedgerView, Order, OrderError, Payment};
 
-fn payment(id: &str, account: &str, amount: &str) -> Payment {
+pub fn payment(id: &str, account: &str, amount: &str) -> Payment {
     Payment {
         id: id.into(),
         kind: EntryKind::Payment,

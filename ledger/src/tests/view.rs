@@ -1,43 +1,75 @@
 //! What the views say: pages, entries of a call, HTTP.
 
 use facts::CallId;
+use facts::entry::EntryKind;
 
+use super::orders::payment;
 use super::world::*;
 use crate::http::{Ledger, router};
-use crate::{EntryFilter, LedgerView, Page};
+use crate::{EntryFilter, LedgerOptions, LedgerView, Page};
+
+/// Rows of all pages as (seq, index).
+fn all(view: &dyn LedgerView, filter: &EntryFilter, limit: usize, newest_first: bool) -> Vec<(u64, u32)> {
+    let (mut rows, mut after) = (Vec::new(), None);
+    loop {
+        let page = view.entries(filter, &Page { after, limit, newest_first }).unwrap();
+        assert!(page.entries.len() <= limit);
+        rows.extend(page.entries.into_iter().map(|row| (row.seq, row.index)));
+        assert!(page.next.is_none() || page.next != after, "the same page again");
+        after = page.next;
+        if after.is_none() {
+            return rows;
+        }
+    }
+}
 
 #[test]
 fn every_entry_is_on_exactly_one_page_in_both_directions() {
     let folder = tempfile::tempdir().unwrap();
     let bus = embedded(&folder.path().join("bus"));
     let ends = rate(&*bus, &busy_site());
-    let ledger = Running::start(options(bus.clone(), folder.path()));
-    let status = ledger.booked(&ends);
-    let view = &ledger.door.view;
-    for account in [None, Some("acme"), Some("carrier-x"), Some("unidentified"), Some("nobody")] {
-        let filter = EntryFilter { account: account.map(Into::into), ..EntryFilter::default() };
-        let all = |limit: usize, newest_first: bool| {
-            let (mut rows, mut after) = (Vec::new(), None);
-            loop {
-                let page = view.entries(&filter, &Page { after, limit, newest_first }).unwrap();
-                assert!(page.entries.len() <= limit);
-                rows.extend(page.entries.into_iter().map(|row| (row.seq, row.index)));
-                after = page.next;
-                if after.is_none() {
-                    return rows;
-                }
+    let mut whole: Vec<Vec<(u64, u32)>> = Vec::new();
+    // First with all of the history, then with so little that most is read from the log.
+    for history_max in [1_000_000, 20] {
+        let ledger = Running::start(LedgerOptions { history_max, ..options(bus.clone(), &folder.path().join("x")) });
+        let status = ledger.booked(&ends);
+        let view = &*ledger.door.view;
+        for account in [None, Some("acme"), Some("carrier-x"), Some("unidentified"), Some("nobody")] {
+            let filter = EntryFilter { account: account.map(Into::into), ..EntryFilter::default() };
+            let forward = all(view, &filter, 1000, false);
+            assert!(forward.is_sorted());
+            assert_eq!(all(view, &filter, 7, false), forward, "{account:?}");
+            let mut backward = all(view, &filter, 7, true);
+            backward.reverse();
+            assert_eq!(backward, forward, "{account:?}");
+            match account {
+                None => assert_eq!(forward.len() as u64, status.entries.iter().sum::<u64>()),
+                Some("nobody") => assert_eq!(forward, []),
+                Some(_) => assert!(!forward.is_empty()),
             }
-        };
-        let forward = all(1000, false);
-        assert!(forward.is_sorted());
-        assert_eq!(all(7, false), forward);
-        let mut backward = all(7, true);
-        backward.reverse();
-        assert_eq!(backward, forward);
-        match account {
-            None => assert_eq!(forward.len() as u64, status.entries.iter().sum::<u64>()),
-            Some("nobody") => assert_eq!(forward, []),
-            Some(_) => assert!(!forward.is_empty()),
+            whole.push(forward);
+        }
+        assert_eq!(all(view, &EntryFilter { kind: Some(EntryKind::Refund), ..EntryFilter::default() }, 5, false), []);
+    }
+    assert_eq!(whole[..5], whole[5..]);
+}
+
+#[test]
+fn orders_are_found_by_kind_without_reading_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = embedded(&folder.path().join("bus"));
+    let ends = rate(&*bus, &busy_site());
+    let ledger = Running::start(options(bus, folder.path()));
+    ledger.booked(&ends);
+    for n in 0..9 {
+        let kind = if n % 3 == 0 { EntryKind::Correction } else { EntryKind::Payment };
+        let order = crate::Payment { kind, reason: "test".into(), ..payment(&n.to_string(), "acme", "1") };
+        ledger.door.orders.place(crate::Order::Pay(order)).unwrap();
+    }
+    for (kind, count) in [(EntryKind::Payment, 6), (EntryKind::Correction, 3), (EntryKind::Refund, 0)] {
+        let filter = EntryFilter { kind: Some(kind), ..EntryFilter::default() };
+        for newest_first in [false, true] {
+            assert_eq!(all(&*ledger.door.view, &filter, 2, newest_first).len(), count);
         }
     }
 }

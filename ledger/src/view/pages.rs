@@ -1,7 +1,7 @@
 //! Pages of entries: by the history of an account where that reaches, else frame by frame from the log.
 
 use facts::LedgerEntry;
-use facts::entry::LedgerItem;
+use facts::entry::{EntryKind, LedgerItem};
 use facts::xdr::Position;
 use schemas::FrameView;
 use smol_str::SmolStr;
@@ -35,15 +35,18 @@ impl View {
     fn candidates(&self, filter: &EntryFilter, page: &Page) -> Result<Candidates, LedgerError> {
         self.settled(|fold| {
             let frames = Candidates::Frames { last: fold.offsets.len() as u64 };
-            let Some(account) = &filter.account else { return frames };
-            let complete = fold.history.complete_from();
-            let all = fold.history.of(account);
             let most = FRAMES_PER_PAGE + page.limit.min(PAGE_MAX);
-            let places: Vec<Position> = match (page.newest_first, page.after) {
-                (true, Some(after)) => all.rev().skip_while(|at| *at >= after).take(most).collect(),
-                (true, None) => all.rev().take(most).collect(),
-                (false, after) => all.skip_while(|at| after.is_some_and(|after| *at <= after)).take(most).collect(),
+            let Some(account) = &filter.account else {
+                // Orders of people are few, and the book knows where they stand.
+                if filter.kind.is_none_or(|kind| kind == EntryKind::Charge) {
+                    return frames;
+                }
+                let places = part(fold.book.orders().into_iter(), page, most);
+                let more = places.len() == most;
+                return Candidates::Exact { places, more };
             };
+            let complete = fold.history.complete_from();
+            let places = part(fold.history.of(account), page, most);
             let forgotten = complete.seq > 1;
             let needs_older =
                 if page.newest_first { places.is_empty() } else { page.after.is_none_or(|after| after < complete) };
@@ -97,6 +100,16 @@ impl View {
             seq = if newest_first { seq - 1 } else { seq + 1 };
         }
         Ok(walk.page(true))
+    }
+}
+
+/// The first `most` of rising places that belong to a page, in its order.
+fn part(all: impl DoubleEndedIterator<Item = Position>, page: &Page, most: usize) -> Vec<Position> {
+    match (page.newest_first, page.after) {
+        (true, Some(after)) => all.rev().skip_while(|at| *at >= after).take(most).collect(),
+        (true, None) => all.rev().take(most).collect(),
+        (false, Some(after)) => all.skip_while(|at| *at <= after).take(most).collect(),
+        (false, None) => all.take(most).collect(),
     }
 }
 
