@@ -145,6 +145,10 @@ impl<'a> Rater<'a> {
                     break; // Waiting for a record of the future was cut short.
                 }
             }
+            if reader.position() > self.it.to && batch.iter().last().is_none_or(|last| last.offset < self.it.to) {
+                // Records that readers never see (the incarnation) are consumed by passing them.
+                self.it.to = reader.position();
+            }
             self.it.writer.collect()?;
             let idle = polled == 0;
             // While frames are on their way the next one gathers more; when nothing is, what is there goes out.

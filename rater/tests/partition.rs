@@ -1,0 +1,568 @@
+//! Raters on the embedded bus, fed with a generated day full of flaws: what they write must be what the generator's own
+//! answer says, also when they die at any frame, fight for a partition, or are fed what is no event.
+
+use bus::embedded::{EmbeddedBus, EmbeddedConfig};
+use bus::stream::StreamReader;
+use bus::{
+    Appended, Bus, BusError, BusHealth, PartitionInfo, Reader, Record, Ticket, TopicInfo, TopicSpec, Writer,
+    murmur2_partition,
+};
+use facts::call::{BusRecord, CallEvent, EventKind, ImportEnd, Leg, Reject};
+use facts::config::{Config, ConfigItem, DeckRoot};
+use facts::ids::{CallId, EventId, ImportId};
+use facts::time::{ObservedAt, OccurredAt, parse_rfc3339};
+use facts::xdr::{RatedCall, Revision, Side, XdrItem};
+use facts::{Amount, Unrated};
+use rater::{ConfigNow, RaterOptions, RaterStats, run_partition};
+use schemas::SchemaIds;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use traffic::{Flaws, Options, Scenario, View};
+
+const TOPIC: &str = "call-events";
+const PARTITIONS: u32 = 2;
+
+fn scenario() -> &'static (Scenario, Arc<Config>) {
+    static ONCE: OnceLock<(Scenario, Arc<Config>)> = OnceLock::new();
+    ONCE.get_or_init(|| {
+        let file = decks::read("ground", traffic::GROUND_DECK, &decks::ReadOptions::default()).unwrap();
+        let ground: Vec<_> = file.rates.into_iter().map(|(rate, _)| rate).step_by(12).collect();
+        let day = parse_rfc3339("2025-11-18T15:00:00Z").unwrap();
+        let f = Flaws::default();
+        let flaws = Flaws {
+            repeated: f.repeated * 10,
+            resent: f.resent * 10,
+            swapped: f.swapped * 10,
+            very_late: f.very_late * 10,
+            estimated: f.estimated * 10,
+            suspended: f.suspended * 10,
+            late_truth: f.late_truth * 20,
+            unknown_trunk: f.unknown_trunk * 10,
+            unknown_vendor: f.unknown_vendor * 20,
+            unknown_number: f.unknown_number * 5,
+            bad_number: f.bad_number * 10,
+            misrouted: f.misrouted * 10,
+            ..f
+        };
+        let options = Options { flaws, ..Options::new(11, 3_000, day, PARTITIONS, murmur2_partition) };
+        let scenario = Scenario::new(options, &ground).unwrap();
+        let mut config = Config { seq: 1, ..Config::default() };
+        scenario.config_items().into_iter().for_each(|item| config.apply(item));
+        for deck in scenario.decks() {
+            let chunks = schemas::deck_rows::split(&deck.rates).unwrap();
+            config.apply(ConfigItem::Deck(DeckRoot {
+                id: deck.id.clone(),
+                version: deck.version,
+                terms: deck.terms.clone(),
+                chunks: chunks.iter().map(|(hash, _)| *hash).collect(),
+                rows: deck.rates.len() as u64,
+                source: String::new(),
+            }));
+            chunks.into_iter().for_each(|(hash, rows)| config.apply(ConfigItem::DeckChunk { hash, rows }));
+        }
+        (scenario, Arc::new(config))
+    })
+}
+
+fn config_now() -> ConfigNow {
+    let config = scenario().1.clone();
+    Arc::new(move || config.clone())
+}
+
+/// Raters end with the test, also where it fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+struct House {
+    bus: Arc<EmbeddedBus>,
+    _folder: tempfile::TempDir,
+}
+
+impl House {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let bus = Arc::new(EmbeddedBus::open(EmbeddedConfig::new(folder.path())).unwrap());
+        bus.ensure(&TopicSpec::events(TOPIC, PARTITIONS)).unwrap();
+        Self { bus, _folder: folder }
+    }
+
+    fn send(&self, records: impl Iterator<Item = (u32, BusRecord)>) {
+        let ids = SchemaIds::default();
+        let mut writer = self.bus.writer(TOPIC).unwrap();
+        let mut waiting: Vec<Vec<Vec<u8>>> = vec![Vec::new(); PARTITIONS as usize];
+        let mut flush = |partition: usize, values: &mut Vec<Vec<u8>>| {
+            let records: Vec<_> = values.iter().map(|value| Record { key: b"", value, timestamp_ms: 0 }).collect();
+            writer.append(partition as u32, &records).unwrap();
+            values.clear();
+        };
+        for (partition, record) in records {
+            let mut value = Vec::new();
+            schemas::bus_record::encode(&record, &ids, &mut value);
+            let values = &mut waiting[partition as usize];
+            values.push(value);
+            if values.len() == 50 {
+                flush(partition as usize, values);
+            }
+        }
+        for (partition, values) in waiting.iter_mut().enumerate().filter(|(_, values)| !values.is_empty()) {
+            flush(partition, values);
+        }
+    }
+
+    fn send_day(&self) {
+        let scenario = &scenario().0;
+        let of = |event: &CallEvent| murmur2_partition(event.call_key.as_bytes(), PARTITIONS);
+        self.send(scenario.events().map(|event| (of(&event), BusRecord::Event(Box::new(event)))));
+        let observed_at = scenario.settled_at();
+        let tick = |partition| (partition, BusRecord::Tick { node: "n".into(), observed_at });
+        self.send((0..PARTITIONS).map(tick));
+    }
+
+    fn options(&self, partition: u32) -> RaterOptions {
+        let bus: Arc<dyn Bus> = self.bus.clone();
+        RaterOptions::new(bus, SchemaIds::default(), "main", partition, config_now(), "test".into())
+    }
+
+    /// Runs a partition until everything that is there has been rated.
+    fn settle(&self, options: RaterOptions) -> Arc<RaterStats> {
+        let (stop, stats) = (AtomicBool::new(false), Arc::new(RaterStats::default()));
+        let end = self.bus.end(TOPIC, options.partition).unwrap();
+        std::thread::scope(|scope| {
+            let _stop = Stop(&stop);
+            let running = scope.spawn(|| run_partition(options, &stop, &stats));
+            let until = Instant::now() + Duration::from_secs(120);
+            while !(stats.working.load(Ordering::Relaxed) && stats.progress().0 >= end) {
+                assert!(!running.is_finished(), "the rater ended, trouble {:?}", stats.trouble());
+                assert!(Instant::now() < until, "{:?} of {end}, {:?}", stats.progress(), stats.trouble());
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            stop.store(true, Ordering::SeqCst);
+            running.join().unwrap().unwrap();
+        });
+        stats
+    }
+
+    fn items(&self, partition: u32) -> Vec<XdrItem> {
+        let stream = format!("xdrs.main.{partition}");
+        let mut reader = StreamReader::open(self.bus.as_ref(), &SchemaIds::default(), &stream).unwrap();
+        let mut items = Vec::new();
+        let folded = reader.catch_up::<bus::stream::StreamError>(self.bus.as_ref(), &mut |accepted| {
+            for index in 0..accepted.frame.len() {
+                let (public, private) = accepted.frame.item(index).unwrap();
+                items.push(schemas::xdrs::decode_item(public, private).unwrap());
+            }
+            Ok(())
+        });
+        folded.unwrap();
+        items
+    }
+
+    /// The stream's calls with their last revision, and how many there are of each kind of item.
+    fn books(&self) -> Books {
+        let mut books = Books::default();
+        for partition in 0..PARTITIONS {
+            for item in self.items(partition) {
+                match item {
+                    XdrItem::Call(rated) => {
+                        let id = rated.call.call_id;
+                        let first = rated.revision == Revision::First;
+                        let earlier = books.calls.insert(id, *rated);
+                        assert_eq!(first, earlier.is_none(), "call {id}: revision without a first, or two firsts");
+                        books.revised += u64::from(!first);
+                    }
+                    XdrItem::Suspended(item) => {
+                        books.suspended.insert(item.events[0].call_id(), item.events.len());
+                    }
+                    XdrItem::Conflict(item) => books.other.push(format!("conflict {}", item.reason)),
+                    XdrItem::Reject(item) => books.other.push(format!("reject {}", item.reason)),
+                    XdrItem::ImportCount(count) => {
+                        let line = format!(
+                            "read {} accepted {} repeated {} rejected {} complete {}",
+                            count.read, count.accepted, count.repeated, count.rejected, count.complete
+                        );
+                        books.imports.insert((partition, count.import), line);
+                    }
+                    XdrItem::SourceMark { switch, .. } => books.other.push(format!("mark {switch}")),
+                    XdrItem::State(_) => {}
+                }
+            }
+        }
+        let calls = &books.calls;
+        books.suspended.retain(|id, _| !calls.contains_key(id));
+        books
+    }
+}
+
+#[derive(Default)]
+struct Books {
+    calls: BTreeMap<CallId, RatedCall>,
+    suspended: BTreeMap<CallId, usize>,
+    imports: BTreeMap<(u32, ImportId), String>,
+    other: Vec<String>,
+    revised: u64,
+}
+
+type Totals = BTreeMap<(String, Side), (u64, u64, Amount, Amount, Amount, i64)>;
+
+impl Books {
+    fn totals(&self) -> (Totals, BTreeMap<(Side, Unrated, bool), u64>) {
+        let (mut totals, mut unrated) = (Totals::new(), BTreeMap::new());
+        for rated in self.calls.values() {
+            for xdr in &rated.xdrs {
+                let answered = match xdr.attempt {
+                    Some(at) => rated.call.attempts[usize::from(at)].answered_at.is_some(),
+                    None => rated.call.answered(),
+                };
+                let total = totals.entry((xdr.account.to_string(), xdr.side)).or_default();
+                total.0 += 1;
+                total.1 += u64::from(answered);
+                let to = if xdr.unrated.is_none() { &mut total.2 } else { &mut total.3 };
+                to.0 += xdr.amount.0;
+                total.4.0 += xdr.gross.0;
+                total.5 += xdr.billed;
+                if let Some(reason) = xdr.unrated {
+                    *unrated.entry((xdr.side, reason, answered)).or_default() += 1;
+                }
+            }
+        }
+        (totals, unrated)
+    }
+}
+
+#[test]
+fn a_day_full_of_flaws_is_rated_to_the_last_digit_of_the_answer() {
+    let house = House::new();
+    house.send_day();
+    for partition in 0..PARTITIONS {
+        let stats = house.settle(house.options(partition));
+        assert_eq!((stats.open_calls.load(Ordering::Relaxed), stats.trouble()), (0, None));
+    }
+    let answer = scenario().0.answer(View::Events, None);
+    let books = house.books();
+    let (totals, unrated) = books.totals();
+    let mut expected_unrated = BTreeMap::new();
+    for x in &answer.unrated {
+        for (answered, count) in [(true, x.answered), (false, x.unanswered)] {
+            if count > 0 {
+                expected_unrated.insert((x.side, x.reason, answered), count);
+            }
+        }
+    }
+    let mut expected = Totals::new();
+    for x in &answer.sides {
+        let billed = x.billed + x.provisional_billed;
+        let line = (x.xdrs, x.answered, x.amount, x.provisional_amount, x.charged, billed);
+        expected.insert((x.account.to_string(), x.side), line);
+    }
+    assert_eq!(books.calls.len() as u64, answer.rated_calls);
+    assert_eq!(books.suspended.len() as u64, answer.suspended);
+    let estimated = books.calls.values().filter(|rated| rated.call.estimated).count() as u64;
+    assert_eq!(estimated, answer.estimated);
+    assert_eq!(unrated, expected_unrated);
+    assert_eq!(totals, expected);
+    // The flaws must be there, else this proves little.
+    assert!(books.revised > 0 && answer.suspended > 0 && answer.estimated > 0 && unrated.len() > 4, "{unrated:?}");
+}
+
+/// A bus whose writers die after so many frames: what was handed over may land, nothing more is taken.
+struct Mortal {
+    bus: Arc<EmbeddedBus>,
+    lives: Arc<AtomicI64>,
+}
+
+struct MortalWriter {
+    writer: Box<dyn Writer>,
+    lives: Arc<AtomicI64>,
+}
+
+impl Writer for MortalWriter {
+    fn submit(&mut self, partition: u32, records: &[Record<'_>]) -> Result<Ticket, BusError> {
+        let left = self.lives.fetch_sub(1, Ordering::SeqCst);
+        // The last one lands although its writer never learns of it.
+        let ticket = if left >= 0 { self.writer.submit(partition, records) } else { Err(BusError::Stopped) }?;
+        if left == 0 { Err(BusError::Stopped) } else { Ok(ticket) }
+    }
+    fn wait(&mut self, ticket: Ticket, timeout: Duration) -> Result<Option<Appended>, BusError> {
+        self.writer.wait(ticket, timeout)
+    }
+}
+
+impl Bus for Mortal {
+    fn ensure(&self, spec: &TopicSpec) -> Result<TopicInfo, BusError> {
+        self.bus.ensure(spec)
+    }
+    fn partitions(&self, topic: &str) -> Result<Option<u32>, BusError> {
+        self.bus.partitions(topic)
+    }
+    fn topics(&self) -> Result<Vec<String>, BusError> {
+        self.bus.topics()
+    }
+    fn writer(&self, topic: &str) -> Result<Box<dyn Writer>, BusError> {
+        Ok(Box::new(MortalWriter { writer: self.bus.writer(topic)?, lives: self.lives.clone() }))
+    }
+    fn reader(&self, topic: &str, partition: u32, from: u64) -> Result<Box<dyn Reader>, BusError> {
+        self.bus.reader(topic, partition, from)
+    }
+    fn end(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
+        self.bus.end(topic, partition)
+    }
+    fn begin(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
+        self.bus.begin(topic, partition)
+    }
+    fn trim(&self, topic: &str, partition: u32, before: u64) -> Result<u64, BusError> {
+        self.bus.trim(topic, partition, before)
+    }
+    fn health(&self) -> BusHealth {
+        self.bus.health()
+    }
+    fn stop(&self) {}
+}
+
+fn compare(left: &Books, right: &Books) {
+    assert_eq!(left.calls.len(), right.calls.len());
+    for (id, a) in &left.calls {
+        let b = &right.calls[id];
+        assert_eq!((&a.call, &a.xdrs), (&b.call, &b.xdrs), "call {id}");
+    }
+    assert_eq!(left.suspended, right.suspended);
+    assert_eq!(left.imports, right.imports);
+    assert_eq!(left.revised, right.revised);
+}
+
+/// Ends of two imports and rejects among the events, so that counts are at stake as well.
+fn send_imports(house: &House) {
+    let import = |n: u8| ImportId([n; 16]);
+    let at = scenario().0.settled_at();
+    let mut records = Vec::new();
+    for line in 1..=900u64 {
+        let key = format!("file-{}", line % 700);
+        let mut event = CallEvent::new(EventKind::Record, "file", "sw", &key, OccurredAt(at.0 - 60_000_000));
+        event.id = EventId { node: "ingest".into(), boot_epoch: 5, partition: 0, sequence: line };
+        (event.leg, event.attempt_key, event.last_attempt) = (Leg::Both, "b".into(), true);
+        event.observed_at = ObservedAt(at.0 + line as i64);
+        event.ended_at = Some(OccurredAt(at.0));
+        (event.import, event.line) = (Some(import(1)), line);
+        event.dedupe = Some(facts::ids::DedupeKey::of_record_id("file", "sw", &key));
+        let partition = murmur2_partition(key.as_bytes(), PARTITIONS);
+        event.id.partition = partition;
+        records.push((partition, BusRecord::Event(Box::new(event))));
+        if line % 100 == 0 {
+            let reject = Reject {
+                source: "drop".into(),
+                import: Some(import(1)),
+                line,
+                byte: 0,
+                field: "duration".into(),
+                reason: "no number".into(),
+                advice: "mend it".into(),
+                raw: None,
+                observed_at: at,
+            };
+            records.push(((line / 100 % 2) as u32, BusRecord::Reject(Box::new(reject))));
+        }
+    }
+    for partition in 0..PARTITIONS {
+        let sent_here = records.iter().filter(|(p, _)| *p == partition).count() as u64;
+        let end = ImportEnd {
+            import: import(1),
+            source: "drop".into(),
+            file: "f.csv".into(),
+            sent_here,
+            sent: 909,
+            observed_at: ObservedAt(at.0 + 901),
+        };
+        records.push((partition, BusRecord::ImportEnd(end)));
+    }
+    house.send(records.into_iter());
+}
+
+#[test]
+fn dying_after_any_frame_changes_no_figure() {
+    let still = House::new();
+    still.send_day();
+    send_imports(&still);
+    (0..PARTITIONS).for_each(|partition| drop(still.settle(still.options(partition))));
+    let expected = still.books();
+    assert_eq!(expected.imports.len(), 2);
+    assert!(expected.imports.values().all(|line| line.ends_with("complete true")), "{:?}", expected.imports);
+    let repeated: u64 = expected.imports.values().map(|line| word(line, "repeated")).sum();
+    assert_eq!(repeated, 200, "{:?}", expected.imports);
+
+    let house = House::new();
+    house.send_day();
+    send_imports(&house);
+    let mut deaths = 0;
+    for partition in 0..PARTITIONS {
+        for round in 0..40 {
+            let lives = Arc::new(AtomicI64::new(1 + round % 3));
+            let bus: Arc<dyn Bus> = Arc::new(Mortal { bus: house.bus.clone(), lives: lives.clone() });
+            // Small bites make many frames; some owners never get as far as their first state.
+            let options = RaterOptions {
+                bus,
+                poll_bytes: 1_500 + 300 * round as usize,
+                state_frames: 1 + round as u64 % 4,
+                ..house.options(partition)
+            };
+            let stop = AtomicBool::new(false);
+            let stats = RaterStats::default();
+            let end = house.bus.end(TOPIC, partition).unwrap();
+            std::thread::scope(|scope| {
+                let _stop = Stop(&stop);
+                let running = scope.spawn(|| run_partition(options, &stop, &stats));
+                while !running.is_finished() && stats.progress().0 < end {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                stop.store(true, Ordering::SeqCst);
+                running.join().unwrap().unwrap();
+            });
+            deaths += usize::from(lives.load(Ordering::SeqCst) < 0);
+        }
+        house.settle(house.options(partition));
+    }
+    assert!(deaths > 15, "only {deaths} owners died");
+    compare(&house.books(), &expected);
+}
+
+fn word(line: &str, name: &str) -> u64 {
+    let mut words = line.split(' ').skip_while(|word| *word != name);
+    words.nth(1).and_then(|number| number.parse().ok()).unwrap()
+}
+
+#[test]
+fn two_raters_of_one_partition_write_every_call_once() {
+    let house = House::new();
+    house.send_day();
+    let stop = AtomicBool::new(false);
+    let (one, two) = (RaterStats::default(), RaterStats::default());
+    let end = house.bus.end(TOPIC, 0).unwrap();
+    std::thread::scope(|scope| {
+        let _stop = Stop(&stop);
+        let small = |owner: &str| RaterOptions { poll_bytes: 9_000, owner: owner.into(), ..house.options(0) };
+        let (a, b) = (small("one"), small("two"));
+        scope.spawn(|| run_partition(a, &stop, &one));
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(300));
+            run_partition(b, &stop, &two)
+        });
+        let until = Instant::now() + Duration::from_secs(100);
+        while one.progress().0.max(two.progress().0) < end || (one.trouble().is_none() && two.trouble().is_none()) {
+            assert!(Instant::now() < until, "{:?} {:?} of {end}", one.progress(), two.progress());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
+    let trouble = one.trouble().or(two.trouble()).unwrap();
+    assert!(trouble.contains("has taken over") || trouble.contains("did not come back"), "{trouble}");
+    (0..PARTITIONS).for_each(|partition| drop(house.settle(house.options(partition))));
+    // `books` itself refuses a call that was written first twice.
+    assert_eq!(house.books().calls.len() as u64, scenario().0.answer(View::Events, None).rated_calls);
+}
+
+#[test]
+fn what_is_no_event_is_refused_by_name_and_the_rest_goes_on() {
+    let house = House::new();
+    let mut event = CallEvent::new(EventKind::Started, "d", "sw", "key", OccurredAt(0));
+    event.id.node = "n".into();
+    let wrong = 1 - murmur2_partition(b"key", PARTITIONS);
+    house.send([(wrong, BusRecord::Event(Box::new(event)))].into_iter());
+    let mut writer = house.bus.writer(TOPIC).unwrap();
+    writer.append(wrong, &[Record { key: b"", value: b"no avro at all", timestamp_ms: 0 }]).unwrap();
+    house.settle(house.options(wrong));
+    let books = {
+        house.settle(house.options(1 - wrong));
+        house.books()
+    };
+    assert_eq!(books.other.len(), 2, "{:?}", books.other);
+    assert!(books.other[0].starts_with("reject misplaced: call key \"key\""), "{:?}", books.other);
+    assert!(books.other[1].starts_with("reject unreadable: "), "{:?}", books.other);
+}
+
+#[test]
+fn a_record_of_the_future_waits_for_its_time() {
+    let house = House::new();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros() as i64;
+    let tick = |observed_at| BusRecord::Tick { node: "n".into(), observed_at: ObservedAt(observed_at) };
+    house.send([(0, tick(now + 1_500_000))].into_iter());
+    let began = Instant::now();
+    house.settle(house.options(0));
+    assert!(began.elapsed() > Duration::from_millis(1_000));
+    house.send([(0, tick(now + 3_600_000_000))].into_iter());
+    let (stop, stats) = (AtomicBool::new(false), RaterStats::default());
+    std::thread::scope(|scope| {
+        let _stop = Stop(&stop);
+        let running = scope.spawn(|| run_partition(house.options(0), &stop, &stats));
+        let until = Instant::now() + Duration::from_secs(20);
+        while stats.trouble().is_none() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        stop.store(true, Ordering::SeqCst);
+        running.join().unwrap().unwrap();
+    });
+    let trouble = stats.trouble().unwrap();
+    assert!(trouble.contains("stands still at offset 2") && trouble.contains("set the clocks right"), "{trouble}");
+}
+
+#[test]
+fn another_log_under_the_same_name_is_refused() {
+    let house = House::new();
+    house.send_day();
+    house.settle(house.options(0));
+    /// The same bus, with call-events begun anew.
+    struct Anew(Mortal);
+    impl Bus for Anew {
+        fn ensure(&self, spec: &TopicSpec) -> Result<TopicInfo, BusError> {
+            let mut info = self.0.ensure(spec)?;
+            if spec.name == TOPIC {
+                let other =
+                    |p: &PartitionInfo| PartitionInfo { incarnation: Some(facts::stream::Incarnation([7; 16])), ..*p };
+                info.partitions = info.partitions.iter().map(other).collect();
+            }
+            Ok(info)
+        }
+        fn partitions(&self, topic: &str) -> Result<Option<u32>, BusError> {
+            self.0.partitions(topic)
+        }
+        fn topics(&self) -> Result<Vec<String>, BusError> {
+            self.0.topics()
+        }
+        fn writer(&self, topic: &str) -> Result<Box<dyn Writer>, BusError> {
+            self.0.writer(topic)
+        }
+        fn reader(&self, topic: &str, partition: u32, from: u64) -> Result<Box<dyn Reader>, BusError> {
+            self.0.reader(topic, partition, from)
+        }
+        fn end(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
+            self.0.end(topic, partition)
+        }
+        fn begin(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
+            self.0.begin(topic, partition)
+        }
+        fn trim(&self, topic: &str, partition: u32, before: u64) -> Result<u64, BusError> {
+            self.0.trim(topic, partition, before)
+        }
+        fn health(&self) -> BusHealth {
+            self.0.health()
+        }
+        fn stop(&self) {}
+    }
+    let lives = Arc::new(AtomicI64::new(1_000));
+    let bus: Arc<dyn Bus> = Arc::new(Anew(Mortal { bus: house.bus.clone(), lives }));
+    let options = RaterOptions { bus, ..house.options(0) };
+    let refused = run_partition(options, &AtomicBool::new(false), &RaterStats::default());
+    let text = refused.unwrap_err().to_string();
+    assert!(text.starts_with("call-events/0 is not the log that xdrs.main.0 was made from"), "{text}");
+}
+
+#[test]
+fn both_ways_of_pricing_in_the_bench_come_to_the_same_sum() {
+    let figure = rater::bench::price_both_sides(20_000, 3_000).expect("the sums differ");
+    assert_eq!(figure.calls, 3_000);
+    assert_eq!(rater::bench::steps(2_000, 500).calls, 500);
+}
