@@ -2,7 +2,7 @@
 //! neighbours, so that a second damage is found too.
 
 use bus::{Batch, Bus, BusError, Reader};
-use facts::stream::{StreamState, Verdict, VoidReason};
+use facts::stream::{FrameMeta, StreamState, Verdict, VoidReason};
 use schemas::frame::{StreamRecord, decode_record};
 use schemas::{FrameView, SchemaIds};
 use smol_str::SmolStr;
@@ -143,32 +143,13 @@ impl Chain {
         if !alarming(reason) || (reason == VoidReason::SequenceGap && meta.epoch != state.epoch()) {
             return Step::Void;
         }
-        let follows = torn.is_some_and(|(seq, hash)| meta.seq == seq + 1 && meta.prev_hash == hash);
         let last = torn.unwrap_or(before);
+        let follows = torn.is_some() && meta.seq == last.0 + 1 && meta.prev_hash == last.1;
         *torn = Some((meta.seq, meta.hash));
         if follows {
             return Step::Void;
         }
-        let detail = match reason {
-            _ if meta.seq > last.0 + 1 => format!(
-                "frames {} to {} are missing: frame {} follows frame {}",
-                last.0 + 1,
-                meta.seq - 1,
-                meta.seq,
-                last.0
-            ),
-            VoidReason::BrokenChain | VoidReason::SequenceGap => format!(
-                "frame {} was changed, or frame {} was: {} says {} stands before it, but {} hashes to {}",
-                last.0,
-                meta.seq,
-                meta.seq,
-                short(&meta.prev_hash),
-                last.0,
-                short(&last.1)
-            ),
-            reason => format!("frame {} does not count: {reason}", meta.seq),
-        };
-        let seq = if meta.seq > last.0 + 1 { last.0 + 1 } else { last.0.max(1) };
+        let (seq, detail) = does_not_follow(&meta, last, reason);
         broken(BreakKind::Chain, seq, detail)
     }
 
@@ -182,6 +163,24 @@ impl Chain {
             voids: self.voids.clone(),
         }
     }
+}
+
+/// Which frame is at fault, and how, where `meta` does not follow the frame before it (sequence and hash).
+fn does_not_follow(meta: &FrameMeta, (last, hash): (u64, [u8; 32]), reason: VoidReason) -> (u64, String) {
+    let seq = meta.seq;
+    if seq > last + 1 {
+        let detail = format!("frames {} to {} are missing: frame {seq} follows frame {last}", last + 1, seq - 1);
+        return (last + 1, detail);
+    }
+    let detail = match reason {
+        VoidReason::BrokenChain | VoidReason::SequenceGap => format!(
+            "frame {last} was changed, or frame {seq} was: {seq} says {} stands before it, but {last} hashes to {}",
+            short(&meta.prev_hash),
+            short(&hash)
+        ),
+        reason => format!("frame {seq} does not count: {reason}"),
+    };
+    (last.max(1), detail)
 }
 
 fn short(hash: &[u8; 32]) -> String {

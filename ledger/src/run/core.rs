@@ -1,0 +1,312 @@
+//! Claiming the stream, booking rated calls into frames, and reading our own frames back.
+
+use accounting::{CurrentCall, FOLD_VERSION, Posted, PricedCall};
+use bus::TopicSpec;
+use bus::stream::{Accepted, FrameParts, StreamError, StreamReader, StreamWriter};
+use facts::CallId;
+use facts::stream::{Input, StreamState};
+use facts::xdr::Position;
+use smallvec::SmallVec;
+use smol_str::SmolStr;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::{Core, Inbox, LedgerOptions, NAP, READ_BACK, wall_micros};
+use crate::error::LedgerError;
+use crate::fold::Fold;
+use crate::frames::{FrameReader, entries_of_call};
+use crate::poster::{Poster, Took};
+use crate::rated;
+use crate::shared::Shared;
+use crate::snapshot::{self, Store};
+use crate::streams::{ledger_source, xdrs_source};
+
+impl<'a> Core<'a> {
+    /// Claims the stream and rebuilds the fold: from the newest snapshot that fits the log, else from its start.
+    pub(super) fn claim(
+        options: &'a LedgerOptions,
+        inbox: &'a Inbox,
+    ) -> Result<(Self, Vec<StreamReader>), LedgerError> {
+        let source = ledger_source(&options.site);
+        let stream = source.stream.clone();
+        let (bus, ids) = (&*options.bus, &options.ids);
+        bus.ensure(&TopicSpec::frames(source.topic.as_str(), 1))?;
+        let store = Store::new(&options.data_dir, &stream);
+        let snapshot = store.newest().filter(|x| snapshot::fits(x, &options.bus, &options.ids, &source));
+        let mut inputs = Vec::new();
+        let (mut fold, resume, mut last) = match snapshot {
+            Some(snapshot) => {
+                inputs = snapshot.inputs;
+                let resume = (snapshot.state, snapshot.next_offset);
+                (snapshot.fold, Some(resume.clone()), resume)
+            }
+            None => (Fold::new(stream.clone()), None, (StreamState::new(stream.clone()), bus.begin(&source.topic, 0)?)),
+        };
+        fold.history.set_max(options.history_max);
+        let writer = StreamWriter::claim(bus, ids, &stream, &options.owner, resume, wall_micros(), &mut |accepted| {
+            fold.frame(accepted.frame, accepted.offset)?;
+            last = (accepted.state.clone(), accepted.offset + 1);
+            Ok::<(), LedgerError>(())
+        })?;
+        let mut own = StreamReader::resume(bus, ids, last.0, last.1)?;
+        // Up to our own fence, so that the epoch is ours.
+        own.catch_up(bus, &mut |_| Ok::<(), LedgerError>(()))?;
+        let mut xdrs = Vec::new();
+        for partition in 0..options.partitions {
+            let source = xdrs_source(&options.site, partition);
+            bus.ensure(&TopicSpec::frames(source.topic.as_str(), 1))?;
+            let known = inputs.iter().find(|(state, _)| state.stream() == &source.stream);
+            let reader = match known {
+                Some((state, offset)) => StreamReader::resume(bus, ids, state.clone(), *offset)?,
+                None => StreamReader::open(bus, ids, &source.topic)?,
+            };
+            xdrs.push(reader);
+        }
+        inbox.shared.replace(fold, own.state().clone());
+        let now = Instant::now();
+        let entries = inbox.shared.fold().book.counts().all_entries();
+        let (bus, ids) = (options.bus.clone(), options.ids.clone());
+        let frames = FrameReader::new(bus, ids, stream.clone(), source.topic, source.partition);
+        let core = Self {
+            options,
+            inbox,
+            stream,
+            epoch: own.state().epoch(),
+            certified: (now, writer.state().seq(), entries),
+            writer,
+            own,
+            poster: Poster::new(),
+            rated: PricedCall::default(),
+            inputs: SmallVec::new(),
+            replies: VecDeque::new(),
+            early: None,
+            frames,
+            posted: Posted::default(),
+            frame_at: now,
+            snapshot_at: now,
+            store,
+            writing: None,
+        };
+        Ok((core, xdrs))
+    }
+
+    pub(super) fn shared(&self) -> &'a Shared {
+        &self.inbox.shared
+    }
+
+    /// Sequence of the frame under construction.
+    pub(super) fn seq(&self) -> u64 {
+        self.writer.state().seq() + 1
+    }
+
+    /// Where a stream goes on, the frame under construction included.
+    pub(super) fn next_of(&self, stream: &str) -> Position {
+        let here = self.inputs.iter().find_map(|input| match input {
+            Input::Stream { stream: name, to, .. } if name == stream => Some(*to),
+            _ => None,
+        });
+        here.unwrap_or_else(|| self.writer.state().next_position(stream))
+    }
+
+    pub(super) fn consumed(&mut self, stream: &SmolStr, until: Position) {
+        for input in &mut self.inputs {
+            if let Input::Stream { stream: name, to, .. } = input
+                && name == stream
+            {
+                *to = until;
+                return;
+            }
+        }
+        let from = self.writer.state().next_position(stream);
+        if from != until {
+            self.inputs.push(Input::Stream { stream: stream.clone(), from, to: until });
+        }
+    }
+
+    /// Books one accepted xdrs frame.
+    pub(super) fn frame(&mut self, accepted: &Accepted<'_>) -> Result<(), LedgerError> {
+        let frame = accepted.frame;
+        let (stream, seq) = (&frame.header.stream, frame.header.seq);
+        let next = self.next_of(stream);
+        if seq < next.seq {
+            return Ok(());
+        }
+        let failed = |error| LedgerError::Frame { stream: stream.clone(), seq, error };
+        frame.expect_items(schemas::xdrs::ITEMS).map_err(failed)?;
+        let first = if seq == next.seq { next.index as usize } else { 0 };
+        let mut call = std::mem::take(&mut self.rated);
+        let mut fold = self.shared().fold();
+        for index in first..frame.len() {
+            let at = Position { seq, index: index as u32 };
+            let read = frame.public(index).and_then(|public| rated::read(public, &mut call));
+            if !read.map_err(|error| LedgerError::Item { stream: stream.clone(), at, error })? {
+                continue;
+            }
+            loop {
+                let mut current = None;
+                if fold.book.knows(call.call_id) {
+                    let frames = fold.book.frames_of(call.call_id);
+                    self.shown();
+                    drop(fold);
+                    current = Some(self.current(call.call_id, &frames)?);
+                    fold = self.shared().fold();
+                }
+                if self.poster.is_empty() {
+                    self.certify(&mut fold)?;
+                }
+                let into = self.seq();
+                match self.poster.call(&mut fold, into, &call, (stream, at), current.as_ref())? {
+                    Took::Taken => break,
+                    Took::Full => {
+                        self.consumed(stream, at);
+                        self.shown();
+                        drop(fold);
+                        self.cut()?;
+                        fold = self.shared().fold();
+                    }
+                }
+            }
+        }
+        self.shown();
+        drop(fold);
+        self.rated = call;
+        self.consumed(stream, Position { seq: seq + 1, index: 0 });
+        if self.poster.is_empty() { Ok(()) } else { self.cut() }
+    }
+
+    /// Whoever reads the fold now sees items of the frame under construction, and has to wait for it.
+    pub(super) fn shown(&self) {
+        if !self.poster.is_empty() {
+            let seq = self.seq();
+            self.shared().progress(|p| p.built = seq);
+        }
+    }
+
+    /// What was posted for a call before, read from our own frames.
+    pub(super) fn current(&mut self, call: CallId, frames: &[u64]) -> Result<CurrentCall, LedgerError> {
+        let building = self.seq();
+        let mut entries = Vec::new();
+        for &seq in frames {
+            if seq == building {
+                self.poster.entries_here(&self.stream, seq, call, &mut entries)?;
+            } else {
+                let offset = self.offset_of(seq)?;
+                let frame = self.frames.frame(seq, offset)?;
+                entries_of_call(&self.stream, &frame, call, |_, entry| entries.push(entry))?;
+            }
+        }
+        CurrentCall::fold(call, &entries).ok_or(LedgerError::Range { what: "the entries of a call" })
+    }
+
+    /// Offset of one of our frames; waits for those on their way.
+    pub(super) fn offset_of(&mut self, seq: u64) -> Result<u64, LedgerError> {
+        let until = Instant::now() + READ_BACK;
+        while seq > self.own.state().seq() && Instant::now() < until {
+            self.writer.settle()?;
+            self.read_back()?;
+        }
+        let offset = self.shared().fold().offset_of(seq);
+        offset.ok_or_else(|| LedgerError::Missing { stream: self.stream.clone(), seq })
+    }
+
+    pub(super) fn certify(&mut self, fold: &mut Fold) -> Result<(), LedgerError> {
+        let (at, seq, entries) = self.certified;
+        let now = fold.book.counts().all_entries();
+        let due = self.seq() - seq > self.options.certificate_frames || at.elapsed() >= self.options.certificate_every;
+        if due && now != entries {
+            let seq = self.seq();
+            self.poster.certify(fold, seq)?;
+            self.certified = (Instant::now(), seq, now);
+        }
+        Ok(())
+    }
+
+    /// Writes the frame under construction.
+    pub(super) fn cut(&mut self) -> Result<(), LedgerError> {
+        let parts = FrameParts {
+            item_schema: schemas::ledger::ITEMS,
+            config_seq: (self.options.config)().seq,
+            fold_version: FOLD_VERSION,
+            inputs: std::mem::take(&mut self.inputs),
+            floor: None,
+            clock: None,
+            wall_micros: wall_micros(),
+        };
+        self.writer.append(self.poster.builder(), parts)?;
+        self.posted.add(self.poster.take_posted());
+        self.frame_at = Instant::now();
+        Ok(())
+    }
+
+    /// Reads our durable frames back as accepted: answers go out, and a taken-over stream is noticed.
+    pub(super) fn read_back(&mut self) -> Result<(), LedgerError> {
+        let (shared, epoch) = (self.shared(), self.epoch);
+        let durable = self.writer.durable();
+        let check = |state: &StreamState| {
+            if state.epoch() == epoch {
+                return Ok(());
+            }
+            let (stream, owner) = (state.stream().clone(), state.owner().clone());
+            Err(LedgerError::Stream(StreamError::Fenced { stream, owner, epoch: state.epoch() }))
+        };
+        while self.own.state().seq() < durable {
+            let folded = self.own.poll(Duration::from_secs(1), &mut |accepted| {
+                check(accepted.state)?;
+                shared.fold().durable(accepted.state.seq(), accepted.offset);
+                shared.progress(|p| p.state.clone_from(accepted.state));
+                Ok::<(), LedgerError>(())
+            })?;
+            check(self.own.state())?;
+            if folded == 0 {
+                if self.own.offset() >= self.options.bus.end(&self.stream, 0)? {
+                    // All of the log has been read and a frame of ours does not count: somebody else writes.
+                    let seq = self.own.state().seq() + 1;
+                    return Err(StreamError::NotAccepted { stream: self.stream.clone(), seq }.into());
+                }
+                // It is on its way to us; the next turn looks again.
+                break;
+            }
+        }
+        let accepted = self.own.state().seq();
+        while self.replies.front().is_some_and(|(seq, ..)| *seq <= accepted) {
+            if let Some((_, reply, receipt)) = self.replies.pop_front() {
+                // Whoever asked may have gone; the order is booked all the same.
+                let _ = reply.try_send(Ok(receipt));
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything durable, read back, answered.
+    pub(super) fn flush(&mut self) -> Result<(), LedgerError> {
+        if !self.poster.is_empty() || !self.inputs.is_empty() {
+            self.cut()?;
+        }
+        self.writer.settle()?;
+        let until = Instant::now() + READ_BACK;
+        while self.own.state().seq() < self.writer.durable() && Instant::now() < until {
+            self.read_back()?;
+        }
+        self.read_back()
+    }
+
+    /// Nothing to do: an empty frame now and then says that the stream is alive, and a look at the log says whether it
+    /// is still ours.
+    pub(super) fn idle(&mut self) -> Result<(), LedgerError> {
+        if self.frame_at.elapsed() >= self.options.idle_frame {
+            let mut fold = self.shared().fold();
+            self.certify(&mut fold)?;
+            self.shown();
+            drop(fold);
+            self.cut()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn nap(&mut self) -> Result<(), LedgerError> {
+        if let Ok(waiting) = self.inbox.orders.recv_timeout(NAP) {
+            self.early = Some(waiting);
+        }
+        Ok(())
+    }
+}
