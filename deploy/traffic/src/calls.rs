@@ -351,7 +351,9 @@ impl Maker {
             q850: 16,
         });
         call.answered_at = Some(answered + later);
-        call.ended_at = (ended + sooner).max(answered + later);
+        // Who hangs up first ends first.
+        let ended = if dice.chance(500_000) { ended + sooner } else { ended - sooner };
+        call.ended_at = ended.max(answered + later);
         (call.sip_code, call.q850) = (200, 16);
     }
 

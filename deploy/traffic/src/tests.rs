@@ -224,34 +224,34 @@ fn a_seed_names_one_day() {
         })
         .collect();
     expect![[r#"
-        Sent { events: 9576, repeated: 27, resent: 1, late: 285 }
-        cust01 sell USD 318 41716 146.012319 0
-        cust02 sell USD 237 30811 160.0062 0
-        cust03 sell USD 175 48862 225.165027 0
+        Sent { events: 9575, repeated: 27, resent: 1, late: 285 }
+        cust01 sell USD 317 41064 145.649404 0
+        cust02 sell USD 237 30809 160.0004 0
+        cust03 sell USD 175 48861 225.164675 0
         cust04 sell EUR 169 25169 118.71174 0
         cust05 sell USD 141 20239 72.979494999997 0
         cust06 sell GBP 118 10671 32.183924 0
         cust07 sell USD 111 16828 32.53 0
         cust08 sell EUR 104 18426 54.941877 0
-        cust09 sell USD 95 16468 36.847331 0
-        cust10 sell USD 80 35681 76.655343333335 104.53825
+        cust09 sell USD 95 16467 36.843041 0
+        cust10 sell USD 80 35680 76.654628333335 104.53825
         cust11 sell USD 80 272 1.951412 0
         cust12 sell EUR 63 14270 37.653 0
-        cust13 sell USD 67 8554 21.066015 0
+        cust13 sell USD 67 8553 21.065818 0
         cust14 sell GBP 47 834 0.48882 0
-        cust15 sell USD 56 8338 105.798131666668 0
-        cust16 sell EUR 35 2883 16.724346 0
+        cust15 sell USD 56 8337 105.795111666668 0
+        cust16 sell EUR 35 2882 16.724079 0
         cust17 sell USD 32 5768 102.4 0
-        cust18 sell USD 23 10438 9.435054 0
-        cust19 sell USD 27 472 0.172742 0
+        cust18 sell USD 23 10437 9.432123 0
+        cust19 sell USD 27 471 0.169505 0
         cust20 sell USD 19 2070 10.120264673333 0
         unidentified sell USD 3 0 0 2.704515
         vend1 buy USD 308 38249 142.814657 0
         vend2 buy USD 232 43471 123.442786 96.461095
-        vend3 buy EUR 277 31143 143.194453333334 0
+        vend3 buy EUR 276 31143 143.194453333334 0
         vend4 buy USD 204 33519 105.2769 0
         vend5 buy USD 423 58223 154.169074 0
-        vend6 buy GBP 303 47799 228.79208974 0
+        vend6 buy GBP 302 47148 228.51094084 0
         vend7 buy USD 229 30605 87.119181 0
         vend8 buy USD 218 35629 116.255871666663 0"#]]
     .assert_eq(&format!("{:?}\n{}", answer.sent.unwrap(), totals.join("\n")));
