@@ -78,7 +78,8 @@ fn revision_text(rated: &RatedCall, at: Position) -> String {
         Revision::Late { .. } => "late truth",
         Revision::Run { .. } => "run",
     };
-    let amounts: Vec<String> = rated.xdrs.iter().map(|x| format!("{} {} {}", x.side.as_str(), x.amount, x.currency)).collect();
+    let amounts: Vec<String> =
+        rated.xdrs.iter().map(|x| format!("{} {} {}", x.side.as_str(), x.amount, x.currency)).collect();
     format!("{why}, frame {} item {}: {}", at.seq, at.index, amounts.join(", "))
 }
 
@@ -107,7 +108,13 @@ fn call_facts(call: &Call, stream: &str, at: Position) -> Vec<Fact> {
         facts.push(Fact::new("Routing number (LRN)", rn.as_str()));
     }
     let inbound = &call.inbound;
-    let named = [("trunk", &inbound.trunk), ("IP", &inbound.ip), ("tech prefix", &inbound.tech_prefix), ("user", &inbound.digest_user), ("account", &inbound.account)];
+    let named = [
+        ("trunk", &inbound.trunk),
+        ("IP", &inbound.ip),
+        ("tech prefix", &inbound.tech_prefix),
+        ("user", &inbound.digest_user),
+        ("account", &inbound.account),
+    ];
     let from: Vec<String> = named.iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| format!("{k} {v}")).collect();
     facts.push(Fact::new("Came in by", from.join(", ")));
     facts.push(Fact::new("Stands in", format!("{stream}, frame {}, item {}", at.seq, at.index)));
@@ -121,7 +128,8 @@ fn result(sip: Option<u16>, q850: Option<u16>) -> String {
 }
 
 fn events(call: &Call) -> Table {
-    let columns = [("node", "Node", Kind::Text), ("boot", "Started at", Kind::Instant), ("sequence", "Sequence", Kind::Count)];
+    let columns =
+        [("node", "Node", Kind::Text), ("boot", "Started at", Kind::Instant), ("sequence", "Sequence", Kind::Count)];
     let rows = call
         .events
         .iter()
@@ -184,7 +192,10 @@ fn xdr_view(xdr: &Xdr, call: &Call) -> XdrView {
     facts.push(Fact::new("Agreement", xdr.agreement.as_str()));
     facts.push(Fact::new("Rated at", xdr.rated_at.to_string()));
     facts.push(Fact::new("Duration", format!("{} s, billed {} s", seconds(xdr.duration), seconds(xdr.billed))));
-    facts.push(Fact::new("Rounding", format!("{} at {} decimals, duration {}", xdr.rounding.as_str(), xdr.decimals, xdr.duration_rounding.as_str())));
+    facts.push(Fact::new(
+        "Rounding",
+        format!("{} at {} decimals, duration {}", xdr.rounding.as_str(), xdr.decimals, xdr.duration_rounding.as_str()),
+    ));
     XdrView {
         title: format!("{side}: {}", xdr.account),
         amount: xdr.amount.to_string(),
@@ -209,7 +220,11 @@ fn call_entries(entries: &[ledger::EntryRow]) -> Table {
         .iter()
         .flat_map(|entry| entry.postings.iter().map(move |posting| (entry, posting)))
         .map(|(entry, posting)| {
-            let whose = if posting.account.is_empty() { format!("{} {}", posting.product, posting.destination) } else { posting.account.to_string() };
+            let whose = if posting.account.is_empty() {
+                format!("{} {}", posting.product, posting.destination)
+            } else {
+                posting.account.to_string()
+            };
             vec![
                 entry.booked_at.clone(),
                 entry.kind.as_str().to_owned(),
@@ -248,7 +263,8 @@ pub fn rate(node: &Node, deck: &str, version: u32, prefix: &str) -> Result<Optio
     let root = config.decks.get(deck).and_then(|versions| versions.iter().find(|root| root.version == version));
     let Some(root) = root else { return Ok(None) };
     let rows = bus::config_log::deck(&config, root).map_err(|e| shown(crate::output::Failure::broken(e)))?.rates;
-    let mut covering: Vec<&Rate> = rows.iter().filter(|rate| rate.prefix == wanted.truncate(rate.prefix.len())).collect();
+    let mut covering: Vec<&Rate> =
+        rows.iter().filter(|rate| rate.prefix == wanted.truncate(rate.prefix.len())).collect();
     covering.sort_by_key(|rate| std::cmp::Reverse(rate.prefix.len()));
     let Some(first) = covering.first().filter(|rate| rate.prefix == wanted) else { return Ok(None) };
     let columns = [

@@ -6,8 +6,8 @@ use crate::ops::{Answer, engine};
 use crate::output::Failure;
 use crate::tables::table_of;
 use console::source::Kind;
-use facts::entry::{EntryKind, Gl, Posting};
 use facts::Amount;
+use facts::entry::{EntryKind, Gl, Posting};
 use ledger::{EntryFilter, LedgerView, Page, Total};
 use reporting::block_on;
 use reporting::reports::{self, Cut};
@@ -46,7 +46,14 @@ pub fn check(node: &Node) -> Result<Answer, Failure> {
             differing += 1;
         }
         let difference = reports.checked_sub(*ledger).ok_or_else(beyond)?;
-        rows.push(vec![side.clone(), account.clone(), currency.clone(), reports.to_string(), ledger.to_string(), difference.to_string()]);
+        rows.push(vec![
+            side.clone(),
+            account.clone(),
+            currency.clone(),
+            reports.to_string(),
+            ledger.to_string(),
+            difference.to_string(),
+        ]);
     }
     let columns = [
         ("side", "Side", Kind::Text),
@@ -57,7 +64,10 @@ pub fn check(node: &Node) -> Result<Answer, Failure> {
         ("difference", "Difference", Kind::Money),
     ];
     let wrong_rollups: u64 = rollups.iter().map(|rollup| rollup.differing).sum();
-    let mut notes: Vec<String> = cuts.iter().map(|c| format!("cut: {} before frame {} item {}", c.stream, c.before.seq, c.before.index)).collect();
+    let mut notes: Vec<String> = cuts
+        .iter()
+        .map(|c| format!("cut: {} before frame {} item {}", c.stream, c.before.seq, c.before.index))
+        .collect();
     notes.push(format!("{} calls, {} attempts, {} sums compared", reported.calls, reported.attempts, sums.len()));
     for rollup in rollups.iter().filter(|rollup| rollup.differing > 0) {
         notes.push(format!("rollup {} differs from its rows in {} places", rollup.table, rollup.differing));
@@ -97,8 +107,12 @@ fn wait_until_loaded(node: &Node, cuts: &[Cut]) -> Result<(), Failure> {
         let behind = cuts.iter().find(|cut| !streams.iter().any(|s| s.stream == cut.stream && s.loaded >= cut.before));
         let Some(behind) = behind else { return Ok(()) };
         if Instant::now() > until {
-            let why = streams.iter().find_map(|s| s.failing.as_ref()).map_or_else(String::new, |(_, why)| format!(": {why}"));
-            return Err(Failure::Broken(format!("{} is not loaded up to frame {}{why}", behind.stream, behind.before.seq)));
+            let why =
+                streams.iter().find_map(|s| s.failing.as_ref()).map_or_else(String::new, |(_, why)| format!(": {why}"));
+            return Err(Failure::Broken(format!(
+                "{} is not loaded up to frame {}{why}",
+                behind.stream, behind.before.seq
+            )));
         }
         std::thread::sleep(Duration::from_millis(50));
     }

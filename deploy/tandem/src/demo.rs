@@ -66,13 +66,17 @@ impl Folder {
         let folder = match &args.keep {
             Some(path) => {
                 if path.join("log").exists() {
-                    return Err(Failure::Usage(format!("{} holds a log already; choose an empty folder", path.display())));
+                    return Err(Failure::Usage(format!(
+                        "{} holds a log already; choose an empty folder",
+                        path.display()
+                    )));
                 }
                 Self::Kept(path.clone())
             }
             None => Self::Temporary(std::env::temp_dir().join(format!("tandem-demo-{}", std::process::id()))),
         };
-        std::fs::create_dir_all(folder.path()).map_err(|e| Failure::Broken(format!("{}: {e}", folder.path().display())))?;
+        std::fs::create_dir_all(folder.path())
+            .map_err(|e| Failure::Broken(format!("{}: {e}", folder.path().display())))?;
         Ok(folder)
     }
 
@@ -93,7 +97,8 @@ impl Drop for Folder {
 }
 
 fn scenario(args: &DemoArgs, partitions: u32) -> Result<Scenario, Failure> {
-    let read = decks::read("sdf_outbound_2010.csv", traffic::GROUND_DECK, &decks::ReadOptions::default()).map_err(Failure::broken)?;
+    let read = decks::read("sdf_outbound_2010.csv", traffic::GROUND_DECK, &decks::ReadOptions::default())
+        .map_err(Failure::broken)?;
     let ground: Vec<_> = read.rates.into_iter().map(|(rate, _)| rate).collect();
     let day = (wall_micros().div_euclid(DAY) - DAYS_BACK) * DAY;
     let options = Options::new(args.seed, args.calls, day, partitions, murmur2_partition);
@@ -106,7 +111,12 @@ fn compute_answer(scenario: &Scenario) -> std::thread::JoinHandle<Answer> {
     std::thread::spawn(move || scenario.answer(View::Events, None))
 }
 
-fn batch(args: &DemoArgs, scenario: &Scenario, running: &Running, answer: std::thread::JoinHandle<Answer>) -> Result<bool, Failure> {
+fn batch(
+    args: &DemoArgs,
+    scenario: &Scenario,
+    running: &Running,
+    answer: std::thread::JoinHandle<Answer>,
+) -> Result<bool, Failure> {
     let node = &running.node;
     apply_scenario(scenario, node)?;
     let began = Instant::now();
@@ -231,16 +241,28 @@ impl<'a> Sender<'a> {
 
 fn summary(node: &Node, answer: &Answer, sent: &SentDay, took: Duration) -> Result<(), Failure> {
     let mut session = ops::engine(node)?.session();
-    let report = block_on(reports::report(&mut session, ReportName::Customer, &reports::Filter::default())).map_err(Failure::broken)?;
+    let report = block_on(reports::report(&mut session, ReportName::Customer, &reports::Filter::default()))
+        .map_err(Failure::broken)?;
     let millis = took.as_millis().max(1) as u64;
     let seen: Vec<rater::Seen> = node.raters.iter().map(|rater| rater.seen()).collect();
     let sum = |pick: fn(&rater::Seen) -> u64| seen.iter().map(pick).sum::<u64>();
     let rows = [
         ("calls generated", answer.calls.to_string()),
-        ("events sent", format!("{} ({} of them twice, {} late)", sent.records, sent.counted.repeated + sent.counted.resent, sent.counted.late)),
+        (
+            "events sent",
+            format!(
+                "{} ({} of them twice, {} late)",
+                sent.records,
+                sent.counted.repeated + sent.counted.resent,
+                sent.counted.late
+            ),
+        ),
         ("calls rated", format!("{} ({} revised by late truth)", sum(|s| s.calls), sum(|s| s.revised))),
         ("in suspense", sum(|s| s.suspended).to_string()),
-        ("through the pipeline in", format!("{}.{} s: {} calls/s", millis / 1000, millis % 1000 / 100, answer.calls * 1000 / millis)),
+        (
+            "through the pipeline in",
+            format!("{}.{} s: {} calls/s", millis / 1000, millis % 1000 / 100, answer.calls * 1000 / millis),
+        ),
     ];
     for (label, text) in rows {
         output::line(&format!("{label:>24}  {text}"))?;

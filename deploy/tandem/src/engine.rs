@@ -57,7 +57,9 @@ fn show_progress() -> impl FnMut(Progress) {
                 note(&format!("npm could not fetch the reporting engine ({why}); trying HTTPS"));
                 return;
             }
-            Progress::Downloading { done, total } => ("fetching the reporting engine over HTTPS (178 MB, once)", *done, *total),
+            Progress::Downloading { done, total } => {
+                ("fetching the reporting engine over HTTPS (178 MB, once)", *done, *total)
+            }
             Progress::Checking { done, total } => ("checking the reporting engine's SHA-256", *done, *total),
             Progress::Unpacking { done, total } => ("unpacking the reporting engine", *done, *total),
         };

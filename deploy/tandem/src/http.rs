@@ -40,7 +40,8 @@ pub fn token(data: &Path) -> Result<String, Failure> {
     }
     fs::create_dir_all(&folder).map_err(wrong)?;
     let token = console::random_hex().map_err(|e| Failure::Broken(format!("random source: {e}")))?;
-    let mut out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&file).map_err(wrong)?;
+    let mut out =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&file).map_err(wrong)?;
     out.write_all(token.as_bytes()).and_then(|()| out.sync_all()).map_err(wrong)?;
     Ok(token)
 }
@@ -51,9 +52,9 @@ pub fn serve(node: &Arc<Node>, listen: SocketAddr, ready: &mut dyn FnMut(SocketA
     let runtime = runtime.map_err(|e| Failure::Broken(format!("threads: {e}")))?;
     let token = token(&node.settings.data)?;
     let result = runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind(listen)
-            .await
-            .map_err(|e| Failure::Broken(format!("cannot listen on {listen}: {e}; choose another address with --listen")))?;
+        let listener = tokio::net::TcpListener::bind(listen).await.map_err(|e| {
+            Failure::Broken(format!("cannot listen on {listen}: {e}; choose another address with --listen"))
+        })?;
         let address = listener.local_addr().map_err(|e| Failure::Broken(e.to_string()))?;
         write_address(&node.settings.data, address)?;
         ready(address);
@@ -99,7 +100,9 @@ fn app(node: &Arc<Node>, token: String) -> Router {
     let ledger = ledger::http::Ledger { view: node.view.clone(), orders: node.orders.clone() };
     let mut app = console::router(Arc::new(Pages(node.clone())), access.clone())
         .merge(ledger::http::router(ledger, |_, router| guard(router)))
-        .merge(guard(Router::new().route("/v1/op", post(op)).layer(DefaultBodyLimit::max(OP_BYTES_MAX)).with_state(node.clone())));
+        .merge(guard(
+            Router::new().route("/v1/op", post(op)).layer(DefaultBodyLimit::max(OP_BYTES_MAX)).with_state(node.clone()),
+        ));
     if let Some(ingest) = &node.ingest {
         let checker = access.clone();
         let allowed: ingest::http::TokenCheck = Arc::new(move |bearer| {

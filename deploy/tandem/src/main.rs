@@ -23,8 +23,8 @@ mod up;
 
 use clap::Parser;
 use cli::{
-    ApplyArgs, CallsCommand, Cli, Command, ConfigCommand, DeckCommand, EngineCommand, LedgerCommand, ReportArgs, ReportFormat,
-    ReportName,
+    ApplyArgs, CallsCommand, Cli, Command, ConfigCommand, DeckCommand, EngineCommand, LedgerCommand, ReportArgs,
+    ReportFormat, ReportName,
 };
 use node::Roles;
 use ops::Op;

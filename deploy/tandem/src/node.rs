@@ -158,8 +158,15 @@ impl Running {
         let config = Arc::new(ConfigHub { follower: Mutex::new(follower), current });
         let stop = Arc::new(AtomicBool::new(false));
         let failures = Arc::new(Mutex::new(Vec::new()));
-        let mut starter =
-            Starter { settings, bus: &bus, ids: &ids, config: &config, stop: &stop, failures: &failures, threads: Vec::new() };
+        let mut starter = Starter {
+            settings,
+            bus: &bus,
+            ids: &ids,
+            config: &config,
+            stop: &stop,
+            failures: &failures,
+            threads: Vec::new(),
+        };
         starter.follow_config();
         let ingest = if roles.ingest { Some(starter.ingest(roles.collect)?) } else { None };
         let raters = match &roles.rater {
@@ -183,7 +190,22 @@ impl Running {
         let threads = starter.threads;
         let sampled = Mutex::new(None);
         let settings = settings.clone();
-        let node = Node { settings, bus, ids, config, ingest, view, orders, raters, engine, loading, records, stop, failures, sampled };
+        let node = Node {
+            settings,
+            bus,
+            ids,
+            config,
+            ingest,
+            view,
+            orders,
+            raters,
+            engine,
+            loading,
+            records,
+            stop,
+            failures,
+            sampled,
+        };
         Ok(Self { node: Arc::new(node), threads })
     }
 
@@ -209,7 +231,8 @@ impl Node {
     pub fn publish(&self, items: &[ConfigItem], by: &str, comment: &str) -> Result<u64, Failure> {
         let mut follower = self.config.follower.lock().unwrap_or_else(PoisonError::into_inner);
         let applied = ConfigItem::Applied { by: by.to_owned(), comment: comment.to_owned(), digest: [0; 32] };
-        let seq = config_log::publish(&*self.bus, &mut follower, items, applied, &owner(), wall_micros()).map_err(Failure::broken)?;
+        let seq = config_log::publish(&*self.bus, &mut follower, items, applied, &owner(), wall_micros())
+            .map_err(Failure::broken)?;
         *self.config.current.write().unwrap_or_else(PoisonError::into_inner) = follower.current();
         Ok(seq)
     }
@@ -321,7 +344,11 @@ struct Starter<'a> {
 
 impl Starter<'_> {
     /// Runs `work` on a thread; its error is kept for the console and ends nothing else.
-    fn spawn(&mut self, name: &str, work: impl FnOnce(&AtomicBool) -> Result<(), String> + Send + 'static) -> Result<(), Failure> {
+    fn spawn(
+        &mut self,
+        name: &str,
+        work: impl FnOnce(&AtomicBool) -> Result<(), String> + Send + 'static,
+    ) -> Result<(), Failure> {
         let (stop, failures, role) = (self.stop.clone(), self.failures.clone(), name.to_owned());
         let body = move || {
             if let Err(why) = work(&stop) {
@@ -356,7 +383,11 @@ impl Starter<'_> {
     }
 
     fn ingest(&mut self, collect: bool) -> Result<Arc<Ingest>, Failure> {
-        let mut writer = WriterOptions::new(&format!("ingest-{}", self.settings.site), self.settings.partitions, &self.settings.data.join("ingest"));
+        let mut writer = WriterOptions::new(
+            &format!("ingest-{}", self.settings.site),
+            self.settings.partitions,
+            &self.settings.data.join("ingest"),
+        );
         writer.ids = self.ids.clone();
         let config = self.config.clone();
         let drop = self.settings.ingest.drop.iter().map(|d| DropFolder::new(&d.switch, &d.folder)).collect();
@@ -366,7 +397,10 @@ impl Starter<'_> {
             raw: self.settings.data.join("raw"),
             drop: if collect { drop } else { Vec::new() },
             switch_events: if collect {
-                topics.iter().map(|t| SwitchTopic { topic: t.topic.clone(), switch: t.switch.as_str().into() }).collect()
+                topics
+                    .iter()
+                    .map(|t| SwitchTopic { topic: t.topic.clone(), switch: t.switch.as_str().into() })
+                    .collect()
             } else {
                 Vec::new()
             },
@@ -382,7 +416,14 @@ impl Starter<'_> {
         let mut all = Vec::new();
         for partition in partitions {
             let stats = Arc::new(RaterStats::default());
-            let options = RaterOptions::new(self.bus.clone(), self.ids.clone(), &self.settings.site, *partition, self.config_now(), owner());
+            let options = RaterOptions::new(
+                self.bus.clone(),
+                self.ids.clone(),
+                &self.settings.site,
+                *partition,
+                self.config_now(),
+                owner(),
+            );
             let shown = stats.clone();
             self.spawn(&format!("rater-{partition}"), move |stop| {
                 rater::run_partition(options, stop, &shown).map_err(|e| e.to_string())

@@ -3,7 +3,7 @@
 
 use crate::apply;
 use crate::check;
-use crate::node::{Node, wall_micros};
+use crate::node::{Node, wall_micros, xdrs_stream};
 use crate::output::Failure;
 use crate::tables::{self, table_of};
 use console::source::{Filter, Kind, ReportName, Table};
@@ -24,19 +24,50 @@ const IMPORT_LIMIT: Duration = Duration::from_secs(3_600);
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Op {
-    Balances { account: Option<String> },
-    Entries { account: String, limit: usize },
+    Balances {
+        account: Option<String>,
+    },
+    Entries {
+        account: String,
+        limit: usize,
+    },
     TrialBalance,
-    Pay { account: String, amount: String, id: String, by: String, reason: String },
+    Pay {
+        account: String,
+        amount: String,
+        id: String,
+        by: String,
+        reason: String,
+    },
     Verify,
-    Report { name: String, filter: Filter },
-    Export { name: String, filter: Filter, format: String },
+    Report {
+        name: String,
+        filter: Filter,
+    },
+    Export {
+        name: String,
+        filter: Filter,
+        format: String,
+    },
     Check,
-    Sql { query: String, format: String },
+    Sql {
+        query: String,
+        format: String,
+    },
     /// `path` is read by the process that carries this out; both are on the same machine.
-    Apply { path: PathBuf, prune: bool, write: bool, by: String, comment: String },
+    Apply {
+        path: PathBuf,
+        prune: bool,
+        write: bool,
+        by: String,
+        comment: String,
+    },
     History,
-    Import { file: PathBuf, switch: String, wait: bool },
+    Import {
+        file: PathBuf,
+        switch: String,
+        wait: bool,
+    },
     Suspense,
 }
 
@@ -89,7 +120,9 @@ pub fn execute(node: &Node, op: &Op) -> Result<Answer, Failure> {
 fn balances(node: &Node, account: Option<&str>) -> Result<Answer, Failure> {
     let rows = node.view.balances(account).map_err(Failure::broken)?;
     match account {
-        Some(account) if rows.is_empty() => Err(Failure::Usage(format!("account {account:?} is not known to this ledger"))),
+        Some(account) if rows.is_empty() => {
+            Err(Failure::Usage(format!("account {account:?} is not known to this ledger")))
+        }
         _ => Ok(Answer::of(tables::balances(&rows))),
     }
 }
@@ -107,10 +140,15 @@ fn entries(node: &Node, account: &str, limit: usize) -> Result<Answer, Failure> 
 
 fn pay(node: &Node, account: &str, amount: &str, id: &str, by: &str, reason: &str) -> Result<Answer, Failure> {
     let Some(orders) = &node.orders else {
-        return Err(Failure::Usage("this process does not run the ledger; send the payment to the one that does".to_owned()));
+        return Err(Failure::Usage(
+            "this process does not run the ledger; send the payment to the one that does".to_owned(),
+        ));
     };
     let config = node.config.current();
-    let terms = config.accounts.get(account).ok_or_else(|| Failure::Usage(format!("account {account:?} is not in the configuration")))?;
+    let terms = config
+        .accounts
+        .get(account)
+        .ok_or_else(|| Failure::Usage(format!("account {account:?} is not in the configuration")))?;
     let payment = Payment {
         id: id.into(),
         kind: EntryKind::Payment,
@@ -130,14 +168,20 @@ fn pay(node: &Node, account: &str, amount: &str, id: &str, by: &str, reason: &st
         other => Failure::broken(other),
     })?;
     let repeated = if receipt.repeated { " (booked before; nothing was booked again)" } else { "" };
-    let note = format!("entry {} at {} frame {} item {}{repeated}", receipt.entry_id, receipt.stream, receipt.seq, receipt.index);
+    let note = format!(
+        "entry {} at {} frame {} item {}{repeated}",
+        receipt.entry_id, receipt.stream, receipt.seq, receipt.index
+    );
     Ok(Answer { json: serde_json::to_value(&receipt).ok(), notes: vec![note], ..Answer::default() })
 }
 
 fn verify(node: &Node) -> Result<Answer, Failure> {
     let report = ledger::verify(&node.bus, &node.ids, &node.settings.site, &mut |_, _| ()).map_err(Failure::broken)?;
     let mut notes = vec![
-        format!("{} {} frames, {} entries, root {}", report.ledger.stream, report.ledger.frames, report.entries, report.root),
+        format!(
+            "{} {} frames, {} entries, root {}",
+            report.ledger.stream, report.ledger.frames, report.entries, report.root
+        ),
         format!(
             "{} calls with {} priced sides compared with their entries, {} of amount zero, {} certificates",
             report.calls, report.xdrs_compared, report.zero, report.certificates
@@ -180,10 +224,14 @@ pub fn instant(field: &str, text: &str) -> Result<Option<i64>, Failure> {
         return Ok(None);
     }
     let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.replace(' ', "T") };
-    let zoned = if whole.ends_with('Z') || whole.get(19..).is_some_and(|rest| rest.contains(['+', '-'])) { whole } else { format!("{whole}Z") };
-    facts::time::parse_rfc3339(&zoned)
-        .map(Some)
-        .ok_or_else(|| Failure::Usage(format!("{field} {text:?} is no day (2026-01-31) and no instant (2026-01-31T10:00:00Z)")))
+    let zoned = if whole.ends_with('Z') || whole.get(19..).is_some_and(|rest| rest.contains(['+', '-'])) {
+        whole
+    } else {
+        format!("{whole}Z")
+    };
+    facts::time::parse_rfc3339(&zoned).map(Some).ok_or_else(|| {
+        Failure::Usage(format!("{field} {text:?} is no day (2026-01-31) and no instant (2026-01-31T10:00:00Z)"))
+    })
 }
 
 pub fn report_table(node: &Node, name: ReportName, filter: &Filter) -> Result<Table, Failure> {
@@ -259,27 +307,44 @@ pub fn import(
         let known: Vec<&str> = config.switches.keys().map(smol_str::SmolStr::as_str).collect();
         Failure::Usage(format!("switch {switch:?} is not in the configuration; it has: {}", known.join(", ")))
     })?;
+    // Counts are told by the raters' folds; a process without raters can only say what it sent.
+    let wait = wait && !node.raters.is_empty();
+    if wait {
+        settle(node)?;
+    }
+    let before = node.records.imports();
     let shared = ingest.shared();
     let sink = ingest::Sink { raw: &shared.raw, writer: &shared.writer, stop: &node.stop };
-    let summary = ingest::import_file(file, switch, sink, &mut |p| progress((p.read, p.total))).map_err(|e| match e {
-        ingest::IngestError::NotAFile { .. } => Failure::usage(e),
-        other => Failure::broken(other),
-    })?;
+    let summary =
+        ingest::import_file(file, switch, sink, &mut |p| progress((p.read, p.total))).map_err(|e| match e {
+            ingest::IngestError::NotAFile { .. } => Failure::usage(e),
+            other if !file.exists() => Failure::usage(other),
+            other => Failure::broken(other),
+        })?;
     let mut notes: Vec<String> = summary
         .rejects
         .iter()
         .map(|r| format!("{}:{}: {} {}; {}", summary.file, r.place.line, r.field, r.reason, r.advice))
         .collect();
     if summary.rejected > summary.rejects.len() as u64 {
-        notes.push(format!("... and {} more rejects; see them in the console under Imports", summary.rejected - summary.rejects.len() as u64));
+        notes.push(format!(
+            "... and {} more rejects; see them in the console under Imports",
+            summary.rejected - summary.rejects.len() as u64
+        ));
     }
     if !wait {
-        notes.push(format!("{} records sent; they are counted by the rater (see the console under Imports)", summary.sent));
+        notes.push(format!(
+            "{} records sent; they are counted by the rater (see the console under Imports)",
+            summary.sent
+        ));
         return Ok(Answer { notes, differs: summary.rejected > 0, ..Answer::default() });
     }
-    let count = wait_for(node, &summary)?;
-    node.drain(IMPORT_LIMIT, &mut |_| ())?;
-    let line = format!("read {}, accepted {}, repeated {}, rejected {}", count.read, count.accepted, count.repeated, count.rejected);
+    settle(node)?;
+    let count = since(&before, node.records.import(summary.import));
+    let line = format!(
+        "read {}, accepted {}, repeated {}, rejected {}",
+        count.read, count.accepted, count.repeated, count.rejected
+    );
     notes.push(line);
     let json = serde_json::json!({ "summary": {
         "import": summary.import, "file": summary.file, "read": count.read, "accepted": count.accepted,
@@ -288,19 +353,33 @@ pub fn import(
     Ok(Answer { notes, json: Some(json), differs: count.rejected > 0, ..Answer::default() })
 }
 
-/// Waits until the raters' folds have counted every record of an import.
-fn wait_for(node: &Node, summary: &ingest::ImportSummary) -> Result<ImportCount, Failure> {
+/// Waits until everything on the bus is rated, booked and loaded, and its counts have been seen here.
+fn settle(node: &Node) -> Result<(), Failure> {
+    node.drain(IMPORT_LIMIT, &mut |_| ())?;
     let until = Instant::now() + IMPORT_LIMIT;
-    loop {
-        if let Some(failure) = node.failures().first() {
-            return Err(Failure::Broken(failure.clone()));
+    for partition in 0..node.settings.partitions as usize {
+        let stream = xdrs_stream(&node.settings.site, partition);
+        let end = node.bus.end(&stream, 0).map_err(Failure::broken)?;
+        while node.records.reached(&stream) < end {
+            if Instant::now() > until {
+                return Err(Failure::Broken(format!("{stream} cannot be followed to its end")));
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
-        match node.records.import(summary.import) {
-            Some(count) if count.complete && count.sent_here >= summary.sent => return Ok(count),
-            _ if summary.sent == 0 => return Ok(ImportCount::default()),
-            _ if Instant::now() > until => return Err(Failure::Broken("the raters do not come to the end of this import".to_owned())),
-            _ => std::thread::sleep(Duration::from_millis(30)),
-        }
+    }
+    Ok(())
+}
+
+/// What an import added: the streams count every time the same file came.
+fn since(before: &[ImportCount], now: Option<ImportCount>) -> ImportCount {
+    let now = now.unwrap_or_default();
+    let then = before.iter().find(|count| count.import == now.import).cloned().unwrap_or_default();
+    ImportCount {
+        read: now.read.saturating_sub(then.read),
+        accepted: now.accepted.saturating_sub(then.accepted),
+        repeated: now.repeated.saturating_sub(then.repeated),
+        rejected: now.rejected.saturating_sub(then.rejected),
+        ..now
     }
 }
 

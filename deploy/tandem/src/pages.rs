@@ -7,7 +7,8 @@ use crate::ops;
 use crate::output::Failure;
 use crate::tables::{self, table_of};
 use console::source::{
-    Answer, CallView, Filter, HealthLine, HealthState, Kind, Live, LivePoint, RateView, ReportName, Source, SourceError, Table,
+    Answer, CallView, Filter, HealthLine, HealthState, Kind, Live, LivePoint, RateView, ReportName, Source,
+    SourceError, Table,
 };
 use facts::CallId;
 use ledger::{EntryFilter, LedgerView, Page};
@@ -27,7 +28,10 @@ pub struct Pages(pub Arc<Node>);
 
 impl Pages {
     /// Runs a blocking question beside the reactor.
-    fn ask<T: Send + 'static>(&self, ask: impl FnOnce(&Node) -> Result<T, SourceError> + Send + 'static) -> Answer<'_, T> {
+    fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Node) -> Result<T, SourceError> + Send + 'static,
+    ) -> Answer<'_, T> {
         let node = self.0.clone();
         Box::pin(async move {
             let asked = tokio::task::spawn_blocking(move || ask(&node)).await;
@@ -42,7 +46,8 @@ pub fn shown(failure: Failure) -> SourceError {
         Failure::Usage(what) => SourceError::Wrong(what),
         Failure::Broken(what) if what.contains("engine") => SourceError::Unavailable {
             what,
-            advice: "Balances, entries and calls by id still work; `tandem engine status` says where the engine is.".to_owned(),
+            advice: "Balances, entries and calls by id still work; `tandem engine status` says where the engine is."
+                .to_owned(),
         },
         Failure::Broken(what) => SourceError::Broken(what),
     }
@@ -128,7 +133,10 @@ fn live(node: &Node) -> Result<Live, SourceError> {
         let count = |n: i64| u64::try_from(n).unwrap_or(0);
         let at = i64::from(minute.minute);
         let margin = minute.margin().to_string();
-        by_minute.insert(at, LivePoint { at, attempts: count(minute.calls), answered: count(minute.answered_calls), margin });
+        by_minute.insert(
+            at,
+            LivePoint { at, attempts: count(minute.calls), answered: count(minute.answered_calls), margin },
+        );
     }
     Ok(Live {
         points: by_minute.into_values().collect(),
@@ -157,8 +165,12 @@ fn health(node: &Node) -> Vec<HealthLine> {
     let line = |part: &str, state, detail: String| HealthLine { part: part.to_owned(), state, detail };
     let mut lines = vec![match node.bus.health() {
         bus::BusHealth::Up => line("Bus", HealthState::Good, format!("{:?}", node.settings.bus.kind).to_lowercase()),
-        bus::BusHealth::Away { since, why } => line("Bus", HealthState::Warned, format!("away since {}: {why}", when(since))),
-        bus::BusHealth::Failed { since, why } => line("Bus", HealthState::Bad, format!("failed at {}: {why}", when(since))),
+        bus::BusHealth::Away { since, why } => {
+            line("Bus", HealthState::Warned, format!("away since {}: {why}", when(since)))
+        }
+        bus::BusHealth::Failed { since, why } => {
+            line("Bus", HealthState::Bad, format!("failed at {}: {why}", when(since)))
+        }
     }];
     if let Some(ingest) = &node.ingest {
         let stats = ingest.shared().writer.stats().clone();
@@ -168,7 +180,11 @@ fn health(node: &Node) -> Vec<HealthLine> {
             line("Ingest", HealthState::Good, format!("{events} events written since the start"))
         } else {
             let spool = stats.spool_bytes.load(Ordering::Relaxed);
-            line("Ingest", HealthState::Warned, format!("the bus is away, {spool} bytes wait in the spool: {}", stats.last_trouble()))
+            line(
+                "Ingest",
+                HealthState::Warned,
+                format!("the bus is away, {spool} bytes wait in the spool: {}", stats.last_trouble()),
+            )
         });
     }
     for (partition, rater) in node.raters.iter().enumerate() {
@@ -178,7 +194,8 @@ fn health(node: &Node) -> Vec<HealthLine> {
             None => {
                 let seen = rater.seen();
                 let (to, frame) = rater.progress();
-                let detail = format!("{} calls rated, {} open, offset {to}, frame {frame}", seen.calls, seen.open_calls);
+                let detail =
+                    format!("{} calls rated, {} open, offset {to}, frame {frame}", seen.calls, seen.open_calls);
                 line(&part, HealthState::Good, detail)
             }
         });
@@ -186,7 +203,9 @@ fn health(node: &Node) -> Vec<HealthLine> {
     let ledger = node.view.progress();
     lines.push(match &ledger.trouble {
         Some(trouble) => line("Ledger", HealthState::Bad, trouble.clone()),
-        None => line("Ledger", HealthState::Good, format!("frame {}, epoch {}", ledger.state.seq(), ledger.state.epoch())),
+        None => {
+            line("Ledger", HealthState::Good, format!("frame {}, epoch {}", ledger.state.seq(), ledger.state.epoch()))
+        }
     });
     lines.push(reports_health(node));
     lines.extend(node.failures().into_iter().map(|failure| line("Role ended", HealthState::Bad, failure)));
@@ -197,11 +216,15 @@ fn reports_health(node: &Node) -> HealthLine {
     let line = |state, detail: String| HealthLine { part: "Reports".to_owned(), state, detail };
     match (&node.engine, &node.loading) {
         (Err(why), _) => line(HealthState::Bad, why.clone()),
-        (Ok(engine), None) => line(HealthState::Warned, format!("{}; nothing is loaded by this process", engine.place())),
+        (Ok(engine), None) => {
+            line(HealthState::Warned, format!("{}; nothing is loaded by this process", engine.place()))
+        }
         (Ok(engine), Some(loading)) => {
             let streams = loading.lock().unwrap_or_else(PoisonError::into_inner).clone();
             match streams.iter().find_map(|s| s.failing.as_ref()) {
-                Some((since, why)) => line(HealthState::Bad, format!("loading has failed since {}: {why}", when(*since))),
+                Some((since, why)) => {
+                    line(HealthState::Bad, format!("loading has failed since {}: {why}", when(*since)))
+                }
                 None => line(HealthState::Good, format!("{}. {}", engine.place(), tables::covers(node))),
             }
         }
@@ -217,7 +240,9 @@ fn calls(node: &Node, filter: &Filter) -> Result<Table, SourceError> {
     let instant = |field, text| ops::instant(field, text).map_err(shown);
     let call_id = match filter.call_id.trim() {
         "" => None,
-        text => Some(CallId::parse(text).ok_or_else(|| SourceError::Wrong("a call id is 32 hexadecimal digits".to_owned()))?),
+        text => Some(
+            CallId::parse(text).ok_or_else(|| SourceError::Wrong("a call id is 32 hexadecimal digits".to_owned()))?,
+        ),
     };
     let search = Search {
         from: instant("from", &filter.from)?,
@@ -308,10 +333,19 @@ fn rejects(node: &Node, offset: usize) -> Table {
         .records
         .rejects(offset, PAGE)
         .into_iter()
-        .map(|r| vec![r.source.to_string(), r.line.to_string(), r.byte.to_string(), r.field.to_string(), r.reason, r.advice])
+        .map(|r| {
+            vec![r.source.to_string(), r.line.to_string(), r.byte.to_string(), r.field.to_string(), r.reason, r.advice]
+        })
         .collect();
     let conflict = |(reason, what): (String, String)| {
-        vec!["conflict".to_owned(), String::new(), String::new(), reason, what, "look at both records; nothing was booked for this one".to_owned()]
+        vec![
+            "conflict".to_owned(),
+            String::new(),
+            String::new(),
+            reason,
+            what,
+            "look at both records; nothing was booked for this one".to_owned(),
+        ]
     };
     if offset == 0 {
         rows.extend(node.records.conflicts().into_iter().take(PAGE).map(conflict));

@@ -50,7 +50,9 @@ fn remote(data: &Path, op: &Op) -> Result<Option<Answer>, Failure> {
         .read_to_string()
         .map_err(|e| Failure::Broken(format!("the process at {address}: {e}")))?;
     match status {
-        200 => serde_json::from_str(&text).map(Some).map_err(|e| Failure::Broken(format!("the process at {address}: {e}"))),
+        200 => {
+            serde_json::from_str(&text).map(Some).map_err(|e| Failure::Broken(format!("the process at {address}: {e}")))
+        }
         400 => Err(Failure::Usage(text)),
         _ => Err(Failure::Broken(text)),
     }

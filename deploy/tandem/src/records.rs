@@ -29,6 +29,8 @@ struct Inner {
     order: VecDeque<ImportId>,
     rejects: VecDeque<Reject>,
     conflicts: VecDeque<(String, String)>,
+    /// Offset up to which each stream has been taken in.
+    reached: BTreeMap<String, u64>,
 }
 
 impl Records {
@@ -48,7 +50,7 @@ impl Records {
                 Ok(())
             });
             match polled {
-                Ok(_) => {}
+                Ok(_) => drop(self.lock().reached.insert(stream.to_owned(), reader.offset())),
                 Err(StreamError::Bus(bus::BusError::Stopped)) => return Ok(()),
                 Err(error) => {
                     tracing::warn!(stream, %error, "imports and rejects cannot be followed, trying again");
@@ -83,7 +85,8 @@ impl Records {
                 inner.rejects.truncate(SHOWN_MAX);
             }
             XdrItem::Conflict(conflict) => {
-                let what = format!("{} {} at {}", conflict.event.switch, conflict.event.call_key, conflict.event.occurred_at);
+                let what =
+                    format!("{} {} at {}", conflict.event.switch, conflict.event.call_key, conflict.event.occurred_at);
                 inner.conflicts.push_front((conflict.reason.to_string(), what));
                 inner.conflicts.truncate(SHOWN_MAX);
             }
@@ -101,6 +104,11 @@ impl Records {
     pub fn import(&self, import: ImportId) -> Option<ImportCount> {
         let inner = self.lock();
         inner.order.contains(&import).then(|| sum(&inner, import))
+    }
+
+    /// Offset up to which a stream has been taken in.
+    pub fn reached(&self, stream: &str) -> u64 {
+        self.lock().reached.get(stream).copied().unwrap_or(0)
     }
 
     /// Newest first.

@@ -33,7 +33,8 @@ pub fn schema_ids(settings: Option<&RegistrySettings>) -> Result<SchemaIds, Stri
 fn register(agent: &ureq::Agent, settings: &RegistrySettings, schema: Schema) -> Result<u32, String> {
     let url = format!("{}/subjects/{}/versions", settings.url.trim_end_matches('/'), schema.name());
     let broken = |why: String| format!("schema registry {url}: {why}; check its address, or leave schema_registry out");
-    let body = serde_json::to_vec(&Registration { schema: schema.text(), schema_type: "AVRO" }).map_err(|e| broken(e.to_string()))?;
+    let body = serde_json::to_vec(&Registration { schema: schema.text(), schema_type: "AVRO" })
+        .map_err(|e| broken(e.to_string()))?;
     let mut request = agent.post(&url).header("Content-Type", "application/vnd.schemaregistry.v1+json");
     if !settings.user.is_empty() {
         request = request.header("Authorization", basic(&settings.user, &settings.password));

@@ -167,7 +167,14 @@ pub struct SettingsFlags {
     pub clickhouse: Option<String>,
     #[arg(long, global = true, env = "TANDEM_CLICKHOUSE_USER", value_name = "USER", hide = true)]
     pub clickhouse_user: Option<String>,
-    #[arg(long, global = true, env = "TANDEM_CLICKHOUSE_PASSWORD", value_name = "PASSWORD", hide = true, hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "TANDEM_CLICKHOUSE_PASSWORD",
+        value_name = "PASSWORD",
+        hide = true,
+        hide_env_values = true
+    )]
     pub clickhouse_password: Option<String>,
     /// Run without a reporting engine
     #[arg(long, global = true)]
@@ -224,7 +231,8 @@ impl Settings {
             self.bus.kafka.insert("bootstrap.servers".to_owned(), servers.clone());
         }
         if let Some(url) = &flags.schema_registry {
-            self.schema_registry = Some(RegistrySettings { url: url.clone(), user: String::new(), password: String::new() });
+            self.schema_registry =
+                Some(RegistrySettings { url: url.clone(), user: String::new(), password: String::new() });
         }
         if let Some(url) = &flags.clickhouse {
             self.engine.kind = EngineKind::Server;
@@ -249,7 +257,8 @@ impl Settings {
 
     fn validate(&self) -> Result<(), SettingsError> {
         let invalid = |setting, reason: &str| Err(SettingsError::Invalid { setting, reason: reason.to_owned() });
-        let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let word =
+            |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if !word(&self.site) {
             return invalid("site", "a site's name is letters, digits, - and _, for it stands in topic names");
         }

@@ -35,7 +35,11 @@ pub fn from_reporting(table: reporting::reports::Table) -> Table {
         .iter()
         .map(|c| Column { key: c.key.to_owned(), title: c.title.to_owned(), kind: kind(c.kind) })
         .collect();
-    Table { columns, rows: table.rows, totals: table.totals, covers: table.covers }
+    let mut totals = table.totals;
+    for key in totals.iter_mut().filter_map(|row| row.first_mut()).filter(|key| key.is_empty()) {
+        "Total".clone_into(key);
+    }
+    Table { columns, rows: table.rows, totals, covers: table.covers }
 }
 
 /// What figures from the engine cover: up to where each stream is loaded, or that loading fails.
@@ -83,7 +87,10 @@ pub fn trial_balance(rows: &[TrialRow]) -> Table {
     let line = |gl: String, currency: String, debit: Amount, credit: Amount, balance: Amount| {
         vec![gl, currency, debit.to_string(), credit.to_string(), balance.to_string()]
     };
-    let cells = rows.iter().map(|r| line(r.gl.as_str().to_owned(), r.currency.to_string(), r.debit, r.credit, r.balance)).collect();
+    let cells = rows
+        .iter()
+        .map(|r| line(r.gl.as_str().to_owned(), r.currency.to_string(), r.debit, r.credit, r.balance))
+        .collect();
     let mut table = table_of(&columns, cells);
     let mut totals: std::collections::BTreeMap<String, [Amount; 3]> = Default::default();
     for row in rows {
@@ -93,7 +100,8 @@ pub fn trial_balance(rows: &[TrialRow]) -> Table {
             *sum = sum.checked_add(part).unwrap_or(*sum);
         }
     }
-    table.totals = totals.into_iter().map(|(currency, [d, c, b])| line("Total".to_owned(), currency, d, c, b)).collect();
+    table.totals =
+        totals.into_iter().map(|(currency, [d, c, b])| line("Total".to_owned(), currency, d, c, b)).collect();
     table
 }
 
@@ -151,7 +159,15 @@ pub fn history(versions: &[Version]) -> Table {
     ];
     let cells = versions
         .iter()
-        .map(|v| vec![v.seq.to_string(), OccurredAt(v.booked_at.0).to_string(), v.by.clone(), v.items.to_string(), v.comment.clone()])
+        .map(|v| {
+            vec![
+                v.seq.to_string(),
+                OccurredAt(v.booked_at.0).to_string(),
+                v.by.clone(),
+                v.items.to_string(),
+                v.comment.clone(),
+            ]
+        })
         .collect();
     table_of(&columns, cells)
 }
@@ -160,7 +176,8 @@ pub fn history(versions: &[Version]) -> Table {
 /// formula gets an apostrophe in front, numbers excepted.
 pub fn csv(table: &Table) -> String {
     let cell = |text: &str| {
-        let formula = text.starts_with(['=', '+', '@', '\t', '\r']) || (text.starts_with('-') && text.parse::<Amount>().is_err());
+        let formula =
+            text.starts_with(['=', '+', '@', '\t', '\r']) || (text.starts_with('-') && text.parse::<Amount>().is_err());
         let text = if formula { format!("'{text}") } else { text.to_owned() };
         if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
     };
@@ -190,7 +207,10 @@ mod tests {
 
     #[test]
     fn a_name_that_begins_like_a_formula_stays_text_in_a_spreadsheet() {
-        let rows = vec![vec!["=HYPERLINK(1)".to_owned(), "-0.5".to_owned()], vec!["Korea, Rep. \"S\"".to_owned(), "1".to_owned()]];
+        let rows = vec![
+            vec!["=HYPERLINK(1)".to_owned(), "-0.5".to_owned()],
+            vec!["Korea, Rep. \"S\"".to_owned(), "1".to_owned()],
+        ];
         let table = table_of(&[("destination", "", Kind::Text), ("amount", "", Kind::Money)], rows);
         assert_eq!(csv(&table), "destination,amount\r\n'=HYPERLINK(1),-0.5\r\n\"Korea, Rep. \"\"S\"\"\",1\r\n");
         assert_eq!(json_lines(&table).lines().next().unwrap(), r#"{"amount":"-0.5","destination":"=HYPERLINK(1)"}"#);

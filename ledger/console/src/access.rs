@@ -50,7 +50,9 @@ impl Access {
             return same(token.as_bytes(), self.token.as_bytes());
         }
         let Some(session) = cookie(headers) else { return false };
-        self.sessions.lock().is_ok_and(|sessions| sessions.iter().any(|known| same(known.as_bytes(), session.as_bytes())))
+        self.sessions
+            .lock()
+            .is_ok_and(|sessions| sessions.iter().any(|known| same(known.as_bytes(), session.as_bytes())))
     }
 }
 
@@ -70,7 +72,10 @@ pub fn random_hex() -> Result<String, getrandom::Error> {
 pub async fn require(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
     if access.allows(request.headers()) {
         // A form of another site must not act with this session: writes need our own origin or a bearer token.
-        if request.method() != axum::http::Method::GET && bearer(request.headers()).is_none() && !same_origin(request.headers()) {
+        if request.method() != axum::http::Method::GET
+            && bearer(request.headers()).is_none()
+            && !same_origin(request.headers())
+        {
             return (StatusCode::FORBIDDEN, "this request came from another site\n").into_response();
         }
         return next.run(request).await;
@@ -85,7 +90,8 @@ pub async fn require(State(access): State<Arc<Access>>, request: Request, next: 
         let next = if path.starts_with("/logout") { "/" } else { path };
         return Redirect::to(&format!("/login?next={}", encode(next))).into_response();
     }
-    (StatusCode::UNAUTHORIZED, "a token is missing or wrong; send `Authorization: Bearer TOKEN` (see `tandem up`)\n").into_response()
+    (StatusCode::UNAUTHORIZED, "a token is missing or wrong; send `Authorization: Bearer TOKEN` (see `tandem up`)\n")
+        .into_response()
 }
 
 fn same_origin(headers: &HeaderMap) -> bool {

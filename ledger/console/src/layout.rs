@@ -171,8 +171,11 @@ pub fn value<'a>(table: &Table, row: &'a [String], key: &str) -> Option<&'a str>
 
 /// A query string from names and values; empty values are left out.
 pub fn query(pairs: &[(&str, &str)]) -> String {
-    let parts: Vec<String> =
-        pairs.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| format!("{name}={}", encode(value))).collect();
+    let parts: Vec<String> = pairs
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| format!("{name}={}", encode(value)))
+        .collect();
     if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) }
 }
 

@@ -1,7 +1,9 @@
 //! Every page of the console: asks the source, prints what it says.
 
 use crate::layout::{Room, bare, data, facts, no_link, page, query, table, trouble, value};
-use crate::source::{CallView, Filter, HealthLine, HealthState, Live, RateView, ReportName, SourceError, Table, XdrView};
+use crate::source::{
+    CallView, Filter, HealthLine, HealthState, Live, RateView, ReportName, SourceError, Table, XdrView,
+};
 use maud::{Markup, html};
 
 /// The login page; `wrong` after a token that was not the right one.
@@ -278,5 +280,10 @@ pub fn ledger_tabs(current: &str) -> Markup {
 }
 
 pub fn not_found(site: &str, what: &str) -> Markup {
-    page(site, Room::Calls, "Not found", html! { section.empty { p { (what) } p { a href="/calls" { "Search calls" } } } })
+    page(
+        site,
+        Room::Calls,
+        "Not found",
+        html! { section.empty { p { (what) } p { a href="/calls" { "Search calls" } } } },
+    )
 }

@@ -112,7 +112,9 @@ struct Login {
 
 async fn login(State(shared): State<Shared>, Form(form): Form<Login>) -> Response {
     match shared.access.login(&form.token) {
-        Some(session) => ([(header::SET_COOKIE, session_cookie(&session))], Redirect::to(inside(&form.next))).into_response(),
+        Some(session) => {
+            ([(header::SET_COOKIE, session_cookie(&session))], Redirect::to(inside(&form.next))).into_response()
+        }
         None => (StatusCode::UNAUTHORIZED, pages::login(inside(&form.next), true)).into_response(),
     }
 }
@@ -174,7 +176,9 @@ async fn call(State(shared): State<Shared>, Path(call_id): Path<String>) -> Resp
     match shared.source.call(id).await {
         Ok(Some(view)) => pages::call(&site, &view).into_response(),
         Ok(None) => missing("No call of that id is known here (yet)."),
-        Err(error) => (status(&error), layout::page(&site, Room::Calls, "Call", layout::trouble(&error))).into_response(),
+        Err(error) => {
+            (status(&error), layout::page(&site, Room::Calls, "Call", layout::trouble(&error))).into_response()
+        }
     }
 }
 
@@ -208,8 +212,12 @@ async fn rate(State(shared): State<Shared>, Path((deck, version, prefix)): Path<
     let site = shared.source.site();
     match shared.source.rate(deck, version, prefix).await {
         Ok(Some(view)) => pages::rate(&site, &view).into_response(),
-        Ok(None) => (StatusCode::NOT_FOUND, pages::not_found(&site, "That deck version has no such code.")).into_response(),
-        Err(error) => (status(&error), layout::page(&site, Room::Decks, "Rate", layout::trouble(&error))).into_response(),
+        Ok(None) => {
+            (StatusCode::NOT_FOUND, pages::not_found(&site, "That deck version has no such code.")).into_response()
+        }
+        Err(error) => {
+            (status(&error), layout::page(&site, Room::Decks, "Rate", layout::trouble(&error))).into_response()
+        }
     }
 }
 
@@ -220,8 +228,15 @@ async fn balances(State(shared): State<Shared>) -> Response {
         (column == 0).then(|| format!("/ledger/accounts/{}", crate::access::encode(account)))
     };
     let empty = html! { p { "No account has moved yet." } };
-    let page =
-        pages::plain(&shared.source.site(), Room::Ledger, "Balances", pages::ledger_tabs("Balances"), &answer, &link, empty);
+    let page = pages::plain(
+        &shared.source.site(),
+        Room::Ledger,
+        "Balances",
+        pages::ledger_tabs("Balances"),
+        &answer,
+        &link,
+        empty,
+    );
     answered(&answer, page)
 }
 

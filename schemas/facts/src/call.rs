@@ -198,9 +198,16 @@ pub enum BusRecord {
     /// One to every partition: all records of this import are on the bus.
     ImportEnd(ImportEnd),
     /// Every second to every partition: the assembler's clock.
-    Tick { node: SmolStr, observed_at: ObservedAt },
+    Tick {
+        node: SmolStr,
+        observed_at: ObservedAt,
+    },
     /// The source has delivered everything that occurred before this instant.
-    SourceMark { switch: SmolStr, occurred_until: OccurredAt, declared: bool },
+    SourceMark {
+        switch: SmolStr,
+        occurred_until: OccurredAt,
+        declared: bool,
+    },
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -221,11 +221,21 @@ pub enum ConfigItem {
     ExchangeRate(ExchangeRate),
     Deck(DeckRoot),
     /// Rows of a deck, content addressed; at most 384 KiB. The bytes are `schemas::deck_rows`.
-    DeckChunk { hash: [u8; 32], rows: Vec<u8> },
+    DeckChunk {
+        hash: [u8; 32],
+        rows: Vec<u8>,
+    },
     /// `kind` is the word of the removed thing's table (`account`, `trunk`, ...).
-    Removed { kind: SmolStr, id: SmolStr },
+    Removed {
+        kind: SmolStr,
+        id: SmolStr,
+    },
     /// Who applied what and why; ends a version.
-    Applied { by: String, comment: String, digest: [u8; 32] },
+    Applied {
+        by: String,
+        comment: String,
+        digest: [u8; 32],
+    },
 }
 
 /// The configuration in force at one `config_seq`.

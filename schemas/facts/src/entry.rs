@@ -165,7 +165,14 @@ pub struct LedgerEntry {
 pub enum LedgerItem {
     Entry(Box<LedgerEntry>),
     /// Something that may not be posted: kept, counted, shown.
-    Refused { origin_id: OriginId, reason: SmolStr, detail: String },
+    Refused {
+        origin_id: OriginId,
+        reason: SmolStr,
+        detail: String,
+    },
     /// State root over all balances after the frame before this item.
-    Certificate { root: [u8; 32], entries: u64 },
+    Certificate {
+        root: [u8; 32],
+        entries: u64,
+    },
 }

@@ -255,7 +255,8 @@ mod tests {
             run   438ddfc76656c1d0b34a793947ac927a
             entry 4c10ff688a71694af485e19c2ea8443d
             dedupe id  febee584ec9b1aae833b64d318a2aaf7
-            dedupe raw fde5e51c4cd1a7ce5675b1a2725be42a"#]].assert_eq(&lines.join("\n"));
+            dedupe raw fde5e51c4cd1a7ce5675b1a2725be42a"#]]
+        .assert_eq(&lines.join("\n"));
     }
 
     #[test]

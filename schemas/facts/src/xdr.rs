@@ -170,9 +170,15 @@ pub struct Position {
 pub enum Revision {
     First,
     /// Late truth: posted as new - current, always.
-    Late { trigger: [u8; 16], based_on: Position },
+    Late {
+        trigger: [u8; 16],
+        based_on: Position,
+    },
     /// A run: posted only where `based_on` is still current.
-    Run { run: [u8; 16], based_on: Position },
+    Run {
+        run: [u8; 16],
+        based_on: Position,
+    },
 }
 
 /// A call with every side priced.

@@ -133,7 +133,8 @@ fn pair<T: PartialEq + Debug>(old: Option<&T>, new: &T) -> Compared {
 fn changed_fields(old: &str, new: &str) -> Vec<String> {
     let before: BTreeSet<&str> = old.lines().map(str::trim).collect();
     let after: BTreeSet<&str> = new.lines().map(str::trim).collect();
-    let mut fields: Vec<String> = before.difference(&after).map(|line| format!("was {}", line.trim_end_matches(','))).collect();
+    let mut fields: Vec<String> =
+        before.difference(&after).map(|line| format!("was {}", line.trim_end_matches(','))).collect();
     fields.extend(after.difference(&before).map(|line| format!("now {}", line.trim_end_matches(','))));
     fields
 }
@@ -176,7 +177,13 @@ pub fn broken_references(config: &Config) -> Vec<String> {
     for account in config.accounts.values() {
         missing("account", &account.id, "carrier", &account.carrier, config.carriers.contains_key(&account.carrier));
         let reseller = &account.reseller;
-        missing("account", &account.id, "reseller", reseller, reseller.is_empty() || config.accounts.contains_key(reseller));
+        missing(
+            "account",
+            &account.id,
+            "reseller",
+            reseller,
+            reseller.is_empty() || config.accounts.contains_key(reseller),
+        );
     }
     for product in config.products.values() {
         let deck = &product.deck;
@@ -219,7 +226,14 @@ mod tests {
     #[test]
     fn a_name_that_leads_nowhere_is_refused() {
         let mut now = Config::default();
-        now.apply(ConfigItem::Product(facts::config::Product { id: "p".into(), name: "P".into(), deck: "nope".into() }));
-        assert_eq!(broken_references(&now), ["product \"p\": deck \"nope\" does not exist; add it or correct the name"]);
+        now.apply(ConfigItem::Product(facts::config::Product {
+            id: "p".into(),
+            name: "P".into(),
+            deck: "nope".into(),
+        }));
+        assert_eq!(
+            broken_references(&now),
+            ["product \"p\": deck \"nope\" does not exist; add it or correct the name"]
+        );
     }
 }

@@ -1,13 +1,14 @@
 //! The TOML that people write for `tandem apply`, turned into facts. One document or a folder of them; names of
 //! tables are singular (`[[account]]`), decimals are strings, times RFC 3339, unknown names are refused.
 
+use facts::Side;
 use facts::config::{
-    Account, Agreement, Carrier, ConfigItem, ExchangeRate, IdentificationRule, Product, RatedAt, SiteSettings, Switch, Trunk,
+    Account, Agreement, Carrier, ConfigItem, ExchangeRate, IdentificationRule, Product, RatedAt, SiteSettings, Switch,
+    Trunk,
 };
 use facts::deck::{BandCrossing, DeckTerms, IntervalRule, Price, Settings};
 use facts::money::{Currency, Rounding, parse_scaled};
 use facts::time::{OccurredAt, parse_rfc3339, parse_seconds};
-use facts::Side;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -239,7 +240,9 @@ impl TrunkText {
         let place = Place { table: "trunk", id: &self.id };
         let rules = self.rule.into_iter().map(|rule| rule.into_fact(&place)).collect::<Result<Vec<_>, _>>()?;
         if rules.is_empty() {
-            return Err(place.fault("rule", "a trunk needs at least one [[trunk.rule]], else no call is ever its".to_owned()));
+            return Err(
+                place.fault("rule", "a trunk needs at least one [[trunk.rule]], else no call is ever its".to_owned())
+            );
         }
         Ok(Trunk {
             account: self.account.into(),

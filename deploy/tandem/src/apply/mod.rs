@@ -93,7 +93,12 @@ fn read_document(file: &Path) -> Result<Desired, Failure> {
 }
 
 /// Reads a deck's file into its root and chunks; the version counts up only when rows or terms differ.
-fn read_deck(deck: &DeckText, folder: &Path, now: &Config, problems: &mut Vec<String>) -> Result<Vec<ConfigItem>, Failure> {
+fn read_deck(
+    deck: &DeckText,
+    folder: &Path,
+    now: &Config,
+    problems: &mut Vec<String>,
+) -> Result<Vec<ConfigItem>, Failure> {
     let file = folder.join(&deck.file);
     let bytes = read_bounded(&file)?;
     let options = decks::ReadOptions {
@@ -104,7 +109,11 @@ fn read_deck(deck: &DeckText, folder: &Path, now: &Config, problems: &mut Vec<St
     let read = decks::read(&file.display().to_string(), &bytes, &options).map_err(Failure::usage)?;
     problems.extend(read.problems.iter().map(|problem| problem_line(&file, problem)));
     let currency = deck.currency.or(read.found.currency).ok_or_else(|| {
-        Failure::Usage(format!("{}: the file does not say its currency; add currency = \"USD\" to deck {:?}", file.display(), deck.id))
+        Failure::Usage(format!(
+            "{}: the file does not say its currency; add currency = \"USD\" to deck {:?}",
+            file.display(),
+            deck.id
+        ))
     })?;
     let rates: Vec<facts::deck::Rate> = read.rates.into_iter().map(|(rate, _)| rate).collect();
     deck_items(&deck.id, deck.terms(currency), rates, &file.display().to_string(), now)
@@ -150,7 +159,10 @@ pub fn read_bounded(file: &Path) -> Result<Vec<u8>, Failure> {
     let wrong = |e: std::io::Error| Failure::Usage(format!("{}: {e}", file.display()));
     let size = fs::metadata(file).map_err(wrong)?.len();
     if size > DECK_FILE_BYTES_MAX {
-        return Err(Failure::Usage(format!("{}: {size} bytes are above the limit of {DECK_FILE_BYTES_MAX}; split the file", file.display())));
+        return Err(Failure::Usage(format!(
+            "{}: {size} bytes are above the limit of {DECK_FILE_BYTES_MAX}; split the file",
+            file.display()
+        )));
     }
     fs::read(file).map_err(wrong)
 }
