@@ -152,14 +152,15 @@ impl<'a> Rater<'a> {
             self.it.writer.collect()?;
             let idle = polled == 0;
             // While frames are on their way the next one gathers more; when nothing is, what is there goes out.
-            let waiting = !self.builder.is_empty() && self.it.writer.in_flight() == 0;
+            let counted = self.it.assembler.imports.changed() > 0;
+            let waiting = (counted || !self.builder.is_empty()) && self.it.writer.in_flight() == 0;
             let quiet = idle && self.builder.is_empty() && self.last_frame.elapsed() >= self.options.idle_frame;
             if waiting || quiet {
                 self.close_frame()?;
             }
             self.look_around()?;
         }
-        if !self.builder.is_empty() {
+        if !self.builder.is_empty() || self.it.assembler.imports.changed() > 0 {
             self.close_frame()?;
         }
         self.it.writer.settle()?;
@@ -207,7 +208,8 @@ impl<'a> Rater<'a> {
             self.durable_to = to;
             self.sent.pop_front();
         }
-        let all = self.sent.is_empty() && self.builder.is_empty();
+        let counted = self.it.assembler.imports.changed() == 0;
+        let all = counted && self.sent.is_empty() && self.builder.is_empty();
         self.stats.set_progress(if all { self.it.to } else { self.durable_to }, durable);
         self.stats.open_calls.store(self.it.assembler.open_calls() as u64, Ordering::Relaxed);
         self.stats.gaps.store(self.it.assembler.nodes.given_up(), Ordering::Relaxed);

@@ -127,10 +127,7 @@ pub fn deck_items(
     source: &str,
     now: &Config,
 ) -> Result<Vec<ConfigItem>, Failure> {
-    rates.sort_by(|a, b| {
-        let key = |r: &facts::deck::Rate| (r.prefix, r.origin.clone(), r.time_band.clone(), r.valid_from);
-        key(a).cmp(&key(b))
-    });
+    decks::sort_and_close(&mut rates);
     let chunks = schemas::deck_rows::split(&rates).map_err(Failure::usage)?;
     let version = now.decks.get(id).and_then(|versions| versions.last()).map_or(1, |last| last.version + 1);
     let root = DeckRoot {

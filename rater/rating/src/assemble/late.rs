@@ -92,8 +92,9 @@ fn unfold(call: &Call) -> Vec<CallEvent> {
             answer.sip_code = attempt.sip_code;
             events.push(answer);
         }
-        // Where the leg's own end was lost it follows the call's, also the corrected one.
-        let lost = call.estimated && answered.is_some() && attempt.ended_at == Some(call.ended_at);
+        // Where the leg's own end was lost it follows the call's, also the corrected one. A leg that ended by itself
+        // says why it did.
+        let lost = answered.is_some() && attempt.ended_at == Some(call.ended_at) && attempt.q850.is_none();
         if let Some(at) = attempt.ended_at.filter(|_| !lost) {
             let mut end = of(EventKind::Ended, at);
             (end.sip_code, end.q850) = (attempt.sip_code, attempt.q850);
