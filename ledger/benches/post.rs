@@ -93,6 +93,10 @@ fn main() {
     report("post, encode, decode, fold (what a follower pays)", cpu_nanos() - began);
 
     whole_thread(&items);
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let currency = facts::Currency::new("EUR").expect("a currency");
+    println!("{:?}", ledger::bench::restart(1_000_000, currency, folder.path()).expect("a restart"));
 }
 
 fn whole_thread(items: &[(Vec<u8>, Vec<u8>)]) {

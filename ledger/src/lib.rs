@@ -3,6 +3,7 @@
 //! reading, writing and waiting.
 
 pub mod api;
+pub mod bench;
 pub mod error;
 pub mod fold;
 pub mod follower;

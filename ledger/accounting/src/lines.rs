@@ -164,8 +164,14 @@ impl Lines {
     fn insert(&mut self, line: Line, hash: u64) -> Result<u32, OutOfRange> {
         let number = u32::try_from(self.lines.len()).map_err(|_| OutOfRange)?;
         let page = &mut self.pages[line.page as usize];
-        let place = page.lines.partition_point(|&n| self.lines[n as usize].order() < line.order());
-        page.lines.insert(place, number);
+        // A snapshot brings the lines of a page in their order.
+        let at_end = page.lines.last().is_none_or(|&last| self.lines[last as usize].order() < line.order());
+        if at_end {
+            page.lines.push(number);
+        } else {
+            let place = page.lines.partition_point(|&n| self.lines[n as usize].order() < line.order());
+            page.lines.insert(place, number);
+        }
         page.dirty = true;
         self.any_dirty = true;
         if !line.account.is_empty() {
@@ -199,6 +205,19 @@ impl Lines {
     /// In the order of their first posting.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Line> {
         self.lines.iter()
+    }
+
+    /// Page by page, in the order inside the page.
+    pub(crate) fn by_page(&self) -> impl Iterator<Item = &Line> {
+        self.pages.iter().flat_map(|page| page.lines.iter().map(|&n| &self.lines[n as usize]))
+    }
+
+    /// Makes room for so many lines.
+    pub(crate) fn reserve(&mut self, lines: usize) {
+        self.lines.reserve(lines);
+        let (all, hasher) = (&self.lines, &self.hasher);
+        self.table.reserve(lines, |&n| hash_of_line(hasher, &all[n as usize]));
+        self.accounts.reserve(lines / 2);
     }
 
     /// The lines of one account.

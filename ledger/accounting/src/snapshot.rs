@@ -29,7 +29,7 @@ impl Book {
             out.extend_from_slice(&count.to_le_bytes());
         }
         out.extend_from_slice(&(self.lines.len() as u64).to_le_bytes());
-        for line in self.lines.iter() {
+        for line in self.lines.by_page() {
             out.push(line.gl as u8);
             for text in [line.account.as_str(), &line.product, &line.destination, line.currency.as_str()] {
                 out.extend_from_slice(&(text.len() as u32).to_le_bytes());
@@ -66,17 +66,21 @@ impl Book {
         }
         book.counts.refused = bytes.u64()?;
         book.counts.certificates = bytes.u64()?;
-        for _ in 0..bytes.u64()? {
+        let lines = bytes.count(1 + 4 * 4 + 2 * 16)?;
+        book.lines.reserve(lines);
+        for _ in 0..lines {
             let at = bytes.at;
             let (posting, debit, credit) = bytes.line()?;
             book.lines.restore(&posting, debit, credit).map_err(|_| LoadError::Damaged(at))?;
         }
-        for _ in 0..bytes.u64()? {
+        let origins = bytes.count(16 + 12 + 16)?;
+        book.origins.reserve(origins);
+        for _ in 0..origins {
             let id = OriginId(bytes.array()?);
             let at = Position { seq: bytes.u64()?, index: bytes.u32()? };
             book.origins.insert(id, Origin { at, content: bytes.array()? });
         }
-        for _ in 0..bytes.u64()? {
+        for _ in 0..bytes.count(12)? {
             let print = bytes.u64()?;
             book.calls.insert_print(print, bytes.u32()?);
         }
@@ -111,6 +115,14 @@ impl<'a> Bytes<'a> {
 
     fn u64(&mut self) -> Result<u64, LoadError> {
         self.array().map(u64::from_le_bytes)
+    }
+
+    /// A number of things that take at least `least` bytes each: never more than the rest can hold.
+    fn count(&mut self, least: usize) -> Result<usize, LoadError> {
+        let at = self.at;
+        let count = usize::try_from(self.u64()?).map_err(|_| LoadError::Damaged(at))?;
+        let rest = self.all.len() - self.at;
+        if count > rest / least { Err(LoadError::Damaged(at)) } else { Ok(count) }
     }
 
     fn text(&mut self) -> Result<SmolStr, LoadError> {
