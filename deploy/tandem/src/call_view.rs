@@ -4,7 +4,7 @@ use crate::frames;
 use crate::node::Node;
 use crate::ops;
 use crate::pages::shown;
-use crate::tables::{self, table_of};
+use crate::tables::table_of;
 use console::source::{CallView, Fact, Kind, RateView, RawView, SourceError, Table, XdrView};
 use facts::call::{Attempt, Call};
 use facts::deck::Rate;

@@ -48,7 +48,7 @@ pub fn run(args: &DemoArgs, settings: &Settings) -> Outcome {
     let failures = running.stop();
     failures.iter().for_each(|failure| note(failure));
     let agree = proved?;
-    note(&format!("batch part: {:.1} s", began.elapsed().as_millis() as u32 as f64 / 1000.0));
+    note(&format!("batch part: {} s", began.elapsed().as_secs()));
     if args.once {
         return Ok(if agree { Ending::Good } else { Ending::Differs });
     }
@@ -172,12 +172,15 @@ pub fn send_day(args: &DemoArgs, scenario: &Scenario, node: &Node) -> Result<Sen
     Ok(SentDay { records, counted })
 }
 
+/// Key, value and timestamp (ms) of a record that waits for its batch.
+type Waiting = (Vec<u8>, Vec<u8>, i64);
+
 /// Puts events on `call-events` as an edge node would: with their own ids, several batches on their way at once.
 pub struct Sender<'a> {
     writer: Box<dyn Writer>,
     ids: &'a SchemaIds,
     partitions: u32,
-    waiting: Vec<Vec<(Vec<u8>, Vec<u8>, i64)>>,
+    waiting: Vec<Vec<Waiting>>,
     tickets: VecDeque<Ticket>,
     pub records: u64,
 }

@@ -5,7 +5,7 @@ use crate::http::run_folder;
 use crate::node::{Roles, Running};
 use crate::ops::{self, Answer, Op};
 use crate::output::{self, Ending, Failure, Outcome, note};
-use crate::settings::{EngineKind, Settings};
+use crate::settings::{BusKind, EngineKind, Settings};
 use crate::tables;
 use std::fs;
 use std::io::Write;
@@ -60,7 +60,14 @@ fn remote(data: &Path, op: &Op) -> Result<Option<Answer>, Failure> {
 
 /// Opens the folder, brings what is there through the pipeline where the answer depends on it, and answers.
 fn here(settings: &Settings, op: &Op) -> Result<Answer, Failure> {
-    let running = Running::start(settings, &roles(settings, op))?;
+    let running = match Running::start(settings, &roles(settings, op)) {
+        Ok(running) => running,
+        // A log that refuses to open is just what verify has to say more about.
+        Err(Failure::Broken(why)) if matches!(op, Op::Verify) && settings.bus.kind == BusKind::Embedded => {
+            return Ok(damaged(settings, why));
+        }
+        Err(failure) => return Err(failure),
+    };
     let drained = match op {
         Op::Apply { .. } | Op::History | Op::Import { .. } | Op::Verify => Ok(()),
         _ => running.node.drain(DRAIN_LIMIT, &mut |_| ()),
@@ -79,6 +86,21 @@ fn here(settings: &Settings, op: &Op) -> Result<Answer, Failure> {
     });
     running.stop();
     answer
+}
+
+/// Where an embedded log is damaged, read without opening it.
+fn damaged(settings: &Settings, why: String) -> Answer {
+    let mut notes = vec![why];
+    let breaks = ledger::verify::inspect_folder(&settings.data.join("log"), &settings.site).unwrap_or_else(|error| {
+        notes.push(error.to_string());
+        Vec::new()
+    });
+    for broken in &breaks {
+        let file = broken.file.as_ref().map_or_else(String::new, |file| format!(" ({file})"));
+        notes.push(format!("broken: {} frame {}{file}: {}", broken.stream, broken.seq, broken.detail));
+    }
+    notes.push("NOT verified".to_owned());
+    Answer { json: serde_json::to_value(&breaks).ok(), notes, differs: true, ..Answer::default() }
 }
 
 fn roles(settings: &Settings, op: &Op) -> Roles {

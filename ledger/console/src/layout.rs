@@ -103,8 +103,11 @@ pub fn trouble(error: &SourceError) -> Markup {
     }
 }
 
+/// Address behind a cell: table, column, row.
+pub type Link<'a> = &'a dyn Fn(&Table, usize, &[String]) -> Option<String>;
+
 /// A table; `link` gives the address behind a cell, `empty` says what to do when there is no row.
-pub fn table(table: &Table, link: &dyn Fn(&Table, usize, &[String]) -> Option<String>, empty: Markup) -> Markup {
+pub fn table(table: &Table, link: Link<'_>, empty: Markup) -> Markup {
     if table.rows.is_empty() {
         return html! { section.empty { (empty) } };
     }

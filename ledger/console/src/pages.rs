@@ -1,6 +1,6 @@
 //! Every page of the console: asks the source, prints what it says.
 
-use crate::layout::{Room, bare, data, facts, no_link, page, query, table, trouble, value};
+use crate::layout::{Link, Room, bare, data, facts, no_link, page, query, table, trouble, value};
 use crate::source::{
     CallView, Filter, HealthLine, HealthState, Live, RateView, ReportName, SourceError, Table, XdrView,
 };
@@ -255,7 +255,7 @@ pub fn plain(
     title: &str,
     before: Markup,
     answer: &Result<Table, SourceError>,
-    link: &dyn Fn(&Table, usize, &[String]) -> Option<String>,
+    link: Link<'_>,
     empty: Markup,
 ) -> Markup {
     let body = html! {

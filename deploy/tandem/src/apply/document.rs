@@ -10,7 +10,6 @@ use facts::deck::{BandCrossing, DeckTerms, IntervalRule, Price, Settings};
 use facts::money::{Currency, Rounding, parse_scaled};
 use facts::time::{OccurredAt, parse_rfc3339, parse_seconds};
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Tables of one file.
@@ -302,13 +301,4 @@ impl DeckText {
             ..DeckTerms::new(currency)
         }
     }
-}
-
-/// Counts of a desired state, for people.
-pub fn counts(items: &[ConfigItem]) -> BTreeMap<&'static str, usize> {
-    let mut counts = BTreeMap::new();
-    for item in items {
-        *counts.entry(super::diff::kind(item)).or_default() += 1;
-    }
-    counts
 }
