@@ -54,6 +54,8 @@ pub enum Command {
     /// The reporting engine
     #[command(subcommand)]
     Engine(EngineCommand),
+    /// Measure, each figure beside its baseline from the same run
+    Bench(BenchArgs),
     /// Print the settings in force, as TOML
     Settings,
 }
@@ -237,4 +239,22 @@ pub enum EngineCommand {
     Fetch,
     /// Where it was found, or why not
     Status,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    pub what: BenchName,
+    /// Calls to push through or to price
+    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    pub calls: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BenchName {
+    /// Events on the embedded bus to rated, booked and durable
+    Pipeline,
+    /// The embedded log
+    Bus,
+    /// Pricing both sides of a call in memory
+    Rate,
 }

@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use traffic::{Answer, Options, Scenario, View};
+use traffic::{Answer, Flaws, Options, Scenario, View};
 
 /// Events handed to the bus at once, per partition.
 const BATCH: usize = 2_000;
@@ -40,7 +40,7 @@ pub fn run(args: &DemoArgs, settings: &Settings) -> Outcome {
     let folder = Folder::of(args)?;
     let settings = Settings { data: folder.path().to_owned(), ..settings.clone() };
     let began = Instant::now();
-    let scenario = scenario(args, settings.partitions)?;
+    let scenario = scenario(args.seed, args.calls, settings.partitions, Flaws::default())?;
     let answer = compute_answer(&scenario);
     // No ingest role yet: its ticks would tell the raters that the generated day is long over.
     let running = Running::start(&settings, &Roles { ingest: false, collect: false, ..Roles::all(&settings) })?;
@@ -96,12 +96,13 @@ impl Drop for Folder {
     }
 }
 
-fn scenario(args: &DemoArgs, partitions: u32) -> Result<Scenario, Failure> {
+/// A generated day that lies far enough back for every call to come to its end.
+pub fn scenario(seed: u64, calls: u64, partitions: u32, flaws: Flaws) -> Result<Scenario, Failure> {
     let read = decks::read("sdf_outbound_2010.csv", traffic::GROUND_DECK, &decks::ReadOptions::default())
         .map_err(Failure::broken)?;
     let ground: Vec<_> = read.rates.into_iter().map(|(rate, _)| rate).collect();
     let day = (wall_micros().div_euclid(DAY) - DAYS_BACK) * DAY;
-    let options = Options::new(args.seed, args.calls, day, partitions, murmur2_partition);
+    let options = Options { flaws, ..Options::new(seed, calls, day, partitions, murmur2_partition) };
     Scenario::new(options, &ground).map_err(Failure::broken)
 }
 
@@ -120,7 +121,7 @@ fn batch(
     let node = &running.node;
     apply_scenario(scenario, node)?;
     let began = Instant::now();
-    let sent = send_day(args, scenario, node)?;
+    let sent = send_day(args.calls, scenario, node)?;
     let bar = output::progress(sent.records, "rating");
     node.drain(DRAIN_LIMIT, &mut |lag| bar.set_position(sent.records.saturating_sub(lag.events)))?;
     bar.finish_and_clear();
@@ -153,9 +154,9 @@ pub struct SentDay {
 }
 
 /// Sends every event of the day, then a tick that closes it.
-pub fn send_day(args: &DemoArgs, scenario: &Scenario, node: &Node) -> Result<SentDay, Failure> {
+pub fn send_day(calls: u64, scenario: &Scenario, node: &Node) -> Result<SentDay, Failure> {
     let mut sender = Sender::new(&*node.bus, &node.ids, node.settings.partitions)?;
-    let bar = output::progress(args.calls, "generating");
+    let bar = output::progress(calls, "generating");
     let mut events = scenario.events();
     for event in events.by_ref() {
         sender.event(event)?;

@@ -1,6 +1,7 @@
 //! `tandem`, the one binary: knows every process crate and nothing of their insides.
 
 mod apply;
+mod bench;
 mod call_view;
 mod calls;
 mod check;
@@ -91,6 +92,7 @@ fn run(cli: &Cli) -> Outcome {
         }
         Command::Engine(EngineCommand::Fetch) => engine::fetch_engine(),
         Command::Engine(EngineCommand::Status) => engine::status(&settings),
+        Command::Bench(args) => bench::run(args, &settings, cli.json),
         Command::Settings => {
             output::line(toml::to_string(&settings).map_err(Failure::usage)?.trim_end())?;
             Ok(Ending::Good)
