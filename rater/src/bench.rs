@@ -125,21 +125,25 @@ pub fn price_both_sides(prefixes: usize, calls: usize) -> Option<Figure> {
 
     let before = cpu(start);
     let mut sum = 0i128;
-    for (number, seconds) in numbers.iter().zip(&asks) {
-        let ask = Ask {
-            rated_at: 1_700_000_000_000_000,
-            duration: seconds * 1_000_000,
-            answered: true,
-            attempted: true,
-            jurisdiction: Jurisdiction::Indeterminate,
-            exchange_rate: SAME_CURRENCY,
-        };
+    const INSTANT: i64 = 1_700_000_000_000_000;
+    let mut asked = Vec::with_capacity(32);
+    for (numbers, seconds) in numbers.chunks(32).zip(asks.chunks(32)) {
+        asked.clear();
+        asked.extend(numbers.iter().map(|number| (*number, 0, INSTANT)));
         for deck in [&ours_sell, &ours_buy] {
-            if let Ok(chosen) = deck.find(number, 0, ask.rated_at)
-                && let Ok(priced) = price(deck, chosen, &terms, &ask, &mut ())
-            {
-                sum += priced.net.0;
-            }
+            deck.find_many(&asked, &mut |at, chosen| {
+                let ask = Ask {
+                    rated_at: INSTANT,
+                    duration: seconds.get(at).copied().unwrap_or(0) * 1_000_000,
+                    answered: true,
+                    attempted: true,
+                    jurisdiction: Jurisdiction::Indeterminate,
+                    exchange_rate: SAME_CURRENCY,
+                };
+                if let Ok(priced) = chosen.and_then(|chosen| price(deck, chosen, &terms, &ask, &mut ())) {
+                    sum += priced.net.0;
+                }
+            });
         }
     }
     let nanos = cpu(start) - before;
@@ -234,26 +238,32 @@ pub fn steps(prefixes: usize, calls: usize) -> Steps {
             }
         }
         let assembled = cpu(start);
-        let rated: Vec<XdrItem> = ready
-            .into_iter()
-            .map(|mut call| {
-                tariffs.normalise(&mut call);
-                let xdrs = tariffs.rate_as(&call, &Cause::First);
-                XdrItem::Call(Box::new(RatedCall { revision: Revision::First, call, xdrs }))
-            })
-            .collect();
-        let priced = cpu(start);
-        for item in &rated {
-            if builder.push(|public, private| schemas::xdrs::encode_item(item, public, private)).is_err() {
-                builder.clear();
+        let count = ready.len() as u64;
+        let (mut rating, mut encoding) = (0, 0);
+        for calls in ready.chunks_mut(50) {
+            let begun = cpu(start);
+            let rated: Vec<RatedCall> = calls
+                .iter_mut()
+                .map(|call| {
+                    tariffs.normalise(call);
+                    let xdrs = tariffs.rate_as(call, &Cause::First);
+                    RatedCall { revision: Revision::First, call: call.clone(), xdrs }
+                })
+                .collect();
+            let priced = cpu(start);
+            for item in rated {
+                let item = XdrItem::Call(Box::new(item));
+                if builder.push(|public, private| schemas::xdrs::encode_item(&item, public, private)).is_err() {
+                    builder.clear();
+                }
             }
+            (rating, encoding) = (rating + (priced - begun), encoding + (cpu(start) - priced));
         }
-        let encoded = cpu(start);
-        out.calls += rated.len() as u64;
+        out.calls += count;
         out.decode_nanos += decoded - begun;
         out.assemble_nanos += assembled - decoded;
-        out.rate_nanos += priced - assembled;
-        out.encode_nanos += encoded - priced;
+        out.rate_nanos += rating;
+        out.encode_nanos += encoding;
     }
     out
 }

@@ -16,10 +16,12 @@ use smol_str::SmolStr;
 
 use crate::bands::Bands;
 use crate::country::Country;
-use crate::intervals::Intervals;
+use crate::intervals::{Intervals, PREFIXES_MAX};
 use crate::origin::{Origins, UNKNOWN_ORIGIN};
 
 const NONE: u32 = u32::MAX;
+/// Look-ups under way at once in [`CompiledDeck::find_many`].
+const MANY: usize = 32;
 
 /// Why a deck cannot be compiled. `tandem apply` refuses such decks, so a rater meets none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,14 +40,15 @@ pub enum CompileError {
     UnknownBand { prefix: Prefix, band: String },
     #[error("row {prefix} names the origin group {origin:?}, which the deck does not define")]
     UnknownOrigin { prefix: Prefix, origin: String },
-    #[error("the deck has more than 4,000,000,000 rows")]
+    #[error("the deck has more than 15,000,000 rows")]
     TooManyRows,
 }
 
-/// One row in 64 bytes; whatever few rows have stands in [`Extra`].
+/// One row in 64 bytes, which is one line of the cache; whatever few rows have stands in [`Extra`].
 #[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
 pub(crate) struct Row {
-    pub connect_fee: Price,
+    prefix: Prefix,
     pub first_rate: Price,
     pub next_rate: Price,
     /// `i64::MIN` = always.
@@ -56,9 +59,13 @@ pub(crate) struct Row {
     pub next_interval: u32,
     destination: u32,
     extra: u32,
-    status: RowStatus,
     group: u32,
+    status: RowStatus,
+    /// The only row of its prefix.
+    alone: bool,
 }
+
+const _: () = assert!(size_of::<Row>() == 64);
 
 impl Row {
     fn live(&self, at: i64) -> bool {
@@ -69,6 +76,7 @@ impl Row {
 /// What most rows do not have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Extra {
+    pub connect_fee: Price,
     pub inter_rate: Option<Price>,
     pub intra_rate: Option<Price>,
     pub indeterminate_rate: Option<Price>,
@@ -82,12 +90,11 @@ pub(crate) struct Extra {
     pub settings: Settings,
 }
 
-/// A prefix: its rows are `first..` up to the next group's `first`.
+/// A prefix: its rows are `first..` up to the next group's `first`. Elsewhere a prefix is named by its first row.
 #[derive(Debug, Clone, Copy)]
 struct Group {
-    prefix: Prefix,
     first: u32,
-    /// The next shorter prefix of the deck that this one begins with; `NONE` at the top.
+    /// First row of the next shorter prefix of the deck that this one begins with; `NONE` at the top.
     parent: u32,
 }
 
@@ -141,7 +148,7 @@ pub struct DeckBuilder {
     terms: DeckTerms,
     bands: Bands,
     origins: Origins,
-    rows: Vec<(Prefix, Row)>,
+    rows: Vec<Row>,
     extras: Vec<Extra>,
     extra_of: HashMap<Extra, u32>,
     destinations: Vec<SmolStr>,
@@ -173,7 +180,7 @@ impl DeckBuilder {
 
     /// Adds one row, in any order.
     pub fn push(&mut self, rate: &Rate) -> Result<(), CompileError> {
-        if self.rows.len() >= 4_000_000_000 {
+        if self.rows.len() >= PREFIXES_MAX {
             return Err(CompileError::TooManyRows);
         }
         let extra = self.extra(rate)?;
@@ -182,7 +189,7 @@ impl DeckBuilder {
             _ => self.destination(&rate.destination),
         };
         let row = Row {
-            connect_fee: rate.connect_fee,
+            prefix: rate.prefix,
             first_rate: rate.first_rate,
             next_rate: rate.next_rate,
             valid_from: rate.valid_from.unwrap_or(i64::MIN),
@@ -191,10 +198,11 @@ impl DeckBuilder {
             next_interval: rate.next_interval.max(1),
             destination,
             extra,
-            status: rate.status,
             group: 0,
+            status: rate.status,
+            alone: false,
         };
-        self.rows.push((rate.prefix, row));
+        self.rows.push(row);
         Ok(())
     }
 
@@ -224,6 +232,7 @@ impl DeckBuilder {
             },
         };
         let extra = Extra {
+            connect_fee: rate.connect_fee,
             inter_rate: rate.inter_rate,
             intra_rate: rate.intra_rate,
             indeterminate_rate: rate.indeterminate_rate,
@@ -248,26 +257,29 @@ impl DeckBuilder {
 
     pub fn finish(mut self) -> CompiledDeck {
         // Stable: rows of one prefix stay in the deck's own order, the later one wins a tie.
-        if !self.rows.is_sorted_by_key(|(prefix, _)| *prefix) {
-            self.rows.sort_by_key(|(prefix, _)| *prefix);
+        if !self.rows.is_sorted_by_key(|row| row.prefix) {
+            self.rows.sort_by_key(|row| row.prefix);
         }
+        let mut rows = self.rows;
         let mut groups: Vec<Group> = Vec::new();
         let mut stack: Vec<u32> = Vec::new();
-        let mut rows = Vec::with_capacity(self.rows.len());
-        for (index, (prefix, mut row)) in self.rows.into_iter().enumerate() {
-            if groups.last().is_none_or(|last| last.prefix != prefix) {
-                while stack.last().is_some_and(|top| !covers(groups[*top as usize].prefix, prefix)) {
+        for index in 0..rows.len() {
+            let prefix = rows[index].prefix;
+            let begins = index == 0 || rows[index - 1].prefix != prefix;
+            if begins {
+                while stack.last().is_some_and(|top| !covers(rows[groups[*top as usize].first as usize].prefix, prefix))
+                {
                     stack.pop();
                 }
-                let parent = stack.last().copied().unwrap_or(NONE);
+                let parent = stack.last().map_or(NONE, |top| groups[*top as usize].first);
                 stack.push(groups.len() as u32);
-                groups.push(Group { prefix, first: index as u32, parent });
+                groups.push(Group { first: index as u32, parent });
             }
-            row.group = groups.len() as u32 - 1;
-            rows.push(row);
+            rows[index].group = groups.len() as u32 - 1;
+            rows[index].alone = begins && rows.get(index + 1).is_none_or(|next| next.prefix != prefix);
         }
-        let intervals = Intervals::new(groups.iter().map(|group| group.prefix));
-        let (dearest, dearest_of_all) = dearest(&rows, &groups, &self.extras);
+        let intervals = Intervals::new(groups.iter().map(|group| (rows[group.first as usize].prefix, group.first)));
+        let (dearest, dearest_of_all) = dearest(&rows, &self.extras);
         CompiledDeck {
             id: self.id,
             version: self.version,
@@ -299,7 +311,7 @@ fn covers(shorter: Prefix, longer: Prefix) -> bool {
 
 /// Rows that may set a provisional price, dearest first: greatest next rate, then first rate, then connect fee, then
 /// the lowest prefix. Rows of which another is never cheaper and always valid are left out.
-fn dearest(rows: &[Row], groups: &[Group], extras: &[Extra]) -> (ByCountry, Box<[u32]>) {
+fn dearest(rows: &[Row], extras: &[Extra]) -> (ByCountry, Box<[u32]>) {
     let mut order: Vec<u32> = (0..rows.len() as u32)
         .filter(|index| {
             let row = &rows[*index as usize];
@@ -308,7 +320,8 @@ fn dearest(rows: &[Row], groups: &[Group], extras: &[Extra]) -> (ByCountry, Box<
         .collect();
     order.sort_by_key(|index| {
         let row = &rows[*index as usize];
-        (std::cmp::Reverse((row.next_rate, row.first_rate, row.connect_fee)), *index)
+        let fee = extras.get(row.extra as usize).map_or(Price(0), |extra| extra.connect_fee);
+        (std::cmp::Reverse((row.next_rate, row.first_rate, fee)), *index)
     });
     let mut by_country: HashMap<Country, (Vec<u32>, bool)> = HashMap::new();
     let (mut all, mut all_done) = (Vec::new(), false);
@@ -316,7 +329,7 @@ fn dearest(rows: &[Row], groups: &[Group], extras: &[Extra]) -> (ByCountry, Box<
         let row = &rows[index as usize];
         // Behind a row that is always valid no other is ever looked at.
         let always = row.valid_from == i64::MIN && row.valid_until == i64::MAX;
-        let (list, done) = by_country.entry(Country::of_prefix(groups[row.group as usize].prefix)).or_default();
+        let (list, done) = by_country.entry(Country::of_prefix(row.prefix)).or_default();
         if !*done {
             list.push(index);
             *done = always;
@@ -367,41 +380,62 @@ impl CompiledDeck {
     /// The row for a number at an instant (design 4.5): rows that take part, then the longest prefix, then the
     /// caller's origin before none, then a band before none. `Blocked` where the chosen row says so.
     pub fn find(&self, number: &E164, origin: u16, at: i64) -> Result<Chosen, Unrated> {
-        let mut group = self.intervals.find(number.key());
+        self.find_from(self.intervals.find(number.key()), number, origin, at)
+    }
+
+    /// [`Self::find`] for many numbers: first all places, then all rows, so that one waits for the memory of several at
+    /// a time. `each` gets the results in order.
+    pub fn find_many(&self, asked: &[(E164, u16, i64)], each: &mut impl FnMut(usize, Result<Chosen, Unrated>)) {
+        let mut firsts = [NONE; MANY];
+        for (run, chunk) in asked.chunks(MANY).enumerate() {
+            for (first, (number, ..)) in firsts.iter_mut().zip(chunk) {
+                *first = self.intervals.find(number.key());
+            }
+            for (at, (first, (number, origin, instant))) in firsts.iter().zip(chunk).enumerate() {
+                each(run * MANY + at, self.find_from(*first, number, *origin, *instant));
+            }
+        }
+    }
+
+    fn find_from(&self, mut first: u32, number: &E164, origin: u16, at: i64) -> Result<Chosen, Unrated> {
         let owned = if self.any_bands { self.bands.owning(at) } else { 0 };
-        while group != NONE {
-            if let Some(row) = self.best(group, origin, at, owned, false) {
+        while first != NONE {
+            if let Some(row) = self.best(first, origin, at, owned, false) {
                 if self.rows[row as usize].status == RowStatus::Blocked {
                     return Err(Unrated::Blocked);
                 }
                 let add = if self.any_adds { self.find_add(number, origin, at, owned) } else { NONE };
                 return Ok(Chosen { row, add });
             }
-            group = self.groups[group as usize].parent;
+            first = self.parent(first);
         }
         Err(Unrated::NoRate)
     }
 
+    /// First row of the next shorter prefix.
+    fn parent(&self, row: u32) -> u32 {
+        self.groups[self.rows[row as usize].group as usize].parent
+    }
+
     /// The row with the longest prefix among those that add a surcharge for the caller's origin.
     fn find_add(&self, number: &E164, origin: u16, at: i64, owned: u64) -> u32 {
-        let mut group = self.intervals.find(number.key());
-        while group != NONE {
-            if let Some(row) = self.best(group, origin, at, owned, true) {
+        let mut first = self.intervals.find(number.key());
+        while first != NONE {
+            if let Some(row) = self.best(first, origin, at, owned, true) {
                 return row;
             }
-            group = self.groups[group as usize].parent;
+            first = self.parent(first);
         }
         NONE
     }
 
-    /// The best row of one prefix, if any takes part.
-    fn best(&self, group: u32, origin: u16, at: i64, owned: u64, add: bool) -> Option<u32> {
-        let range = self.group_rows(group);
-        let first = range.start;
+    /// The best row of one prefix, named by its first, if any takes part.
+    fn best(&self, first: u32, origin: u16, at: i64, owned: u64, add: bool) -> Option<u32> {
         let only = &self.rows[first as usize];
-        if range.len() == 1 && only.extra == NONE {
+        if only.alone && only.extra == NONE {
             return (!add && only.live(at)).then_some(first);
         }
+        let range = self.group_rows(only.group);
         let mut best: Option<(u8, u32)> = None;
         for index in range {
             let row = &self.rows[index as usize];
@@ -461,10 +495,10 @@ impl CompiledDeck {
 
     /// The code's last known rate: the row that was in force last before the instant, longest prefix first.
     pub fn last_known(&self, number: &E164, at: i64) -> Option<Chosen> {
-        let mut group = self.intervals.find(number.key());
-        while group != NONE {
+        let mut first = self.intervals.find(number.key());
+        while first != NONE {
             let last = self
-                .group_rows(group)
+                .group_rows(self.rows[first as usize].group)
                 .filter(|index| {
                     let row = &self.rows[*index as usize];
                     let adds = self.row_extra(*index).is_some_and(|extra| extra.add);
@@ -474,7 +508,7 @@ impl CompiledDeck {
             if let Some(row) = last {
                 return Some(Chosen { row, add: NONE });
             }
-            group = self.groups[group as usize].parent;
+            first = self.parent(first);
         }
         None
     }
@@ -514,9 +548,9 @@ impl CompiledDeck {
         RateUsed {
             deck: self.id.clone(),
             deck_version: self.version,
-            prefix: self.groups[row.group as usize].prefix,
+            prefix: row.prefix,
             destination: self.destinations[row.destination as usize].clone(),
-            connect_fee: row.connect_fee,
+            connect_fee: extra.map_or(Price(0), |extra| extra.connect_fee),
             first_interval: row.first_interval,
             first_rate: row.first_rate,
             next_interval: row.next_interval,

@@ -285,11 +285,9 @@ struct Rates {
 impl Pricing<'_> {
     /// Adds fees and intervals; the result is what was billed, microseconds.
     fn run(&self, duration: i64, amount: &mut Exact, trace: &mut impl Trace) -> Result<i64, Unrated> {
-        add_fee(amount, "connect fee", Some(self.row.connect_fee), trace)?;
-        let added = self.chosen.added();
-        if let Some(add) = added {
-            let row = self.deck.row(add);
-            add_fee(amount, "connect fee of the origin", Some(row.connect_fee), trace)?;
+        add_fee(amount, "connect fee", self.extra.map(|extra| extra.connect_fee), trace)?;
+        if let Some(extra) = self.chosen.added().and_then(|add| self.deck.row_extra(add)) {
+            add_fee(amount, "connect fee of the origin", Some(extra.connect_fee), trace)?;
         }
         if let Some(free) = self.extra.map(|extra| extra.free).filter(|free| *free > 0) {
             trace.note(|| Note::Free { free });

@@ -93,8 +93,10 @@ fn unfold(call: &Call) -> Vec<CallEvent> {
             events.push(answer);
         }
         // Where the leg's own end was lost it follows the call's, also the corrected one. A leg that ended by itself
-        // says why it did.
-        let lost = answered.is_some() && attempt.ended_at == Some(call.ended_at) && attempt.q850.is_none();
+        // says why it did, or how long it was.
+        let own_length = answered.is_some_and(|at| call.ended_at.0.saturating_sub(at.0) != attempt.duration);
+        let told = attempt.q850.is_some() || own_length;
+        let lost = answered.is_some() && attempt.ended_at == Some(call.ended_at) && !told;
         if let Some(at) = attempt.ended_at.filter(|_| !lost) {
             let mut end = of(EventKind::Ended, at);
             (end.sip_code, end.q850) = (attempt.sip_code, attempt.q850);
