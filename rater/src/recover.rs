@@ -170,7 +170,9 @@ impl Recovered {
         stop: &AtomicBool,
     ) -> Result<bool, RaterError> {
         let begin = options.bus.begin(&options.topic, options.partition)?;
-        let from = marks_from.min(floor).max(begin);
+        // Marks of records that were trimmed are of no use any more; events of open calls are: the reader refuses an
+        // offset that is not there by name.
+        let from = marks_from.max(begin).min(floor);
         if from >= self.to {
             return Ok(true);
         }
