@@ -12,6 +12,7 @@ pub mod kafka;
 pub mod ports;
 pub mod process;
 pub mod registry;
+pub mod site;
 pub mod tandem;
 
 pub use browser::{Browser, Element};

@@ -97,12 +97,9 @@ impl Printer {
                 ))
             }
             Decoded::Reject(reject) => {
-                let field = if reject.field.is_empty() { String::new() } else { format!(" {}", reject.field) };
+                let reason = crate::ops::with_field(&reject.field, &reject.reason);
                 let (line, byte) = (reject.place.line, reject.place.byte);
-                output::note(&format!(
-                    "{}:{line}:{field} {} (byte {byte}); {}",
-                    self.file, reject.reason, reject.advice
-                ));
+                output::note(&format!("{}:{line}: {reason} (byte {byte}); {}", self.file, reject.advice));
                 Ok(())
             }
             Decoded::Skip { place, why } => {

@@ -94,7 +94,7 @@ fn run(cli: &Cli) -> Outcome {
         Command::Engine(EngineCommand::Status) => engine::status(&settings),
         Command::Bench(args) => bench::run(args, &settings, cli.json),
         Command::Settings => {
-            output::line(toml::to_string(&settings).map_err(Failure::usage)?.trim_end())?;
+            output::line(toml::to_string(&settings.masked()).map_err(Failure::usage)?.trim_end())?;
             Ok(Ending::Good)
         }
     }

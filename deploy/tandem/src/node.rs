@@ -242,15 +242,17 @@ impl Node {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Every record now on `call-events` is rated, booked and (where there is an engine) loaded.
+    /// Every record now on `call-events` is rated, booked and (where there is an engine) loaded. The target stands
+    /// still: a rater's frame counts from the moment its partition's end was reached, idle frames after it do not.
     pub fn drain(&self, limit: Duration, seen: &mut dyn FnMut(&Lag)) -> Result<(), Failure> {
         let until = Instant::now() + limit;
         let ends = self.call_event_ends()?;
+        let mut frames = vec![None; ends.len()];
         loop {
             if let Some(failure) = self.failures().first() {
                 return Err(Failure::Broken(failure.clone()));
             }
-            let lag = self.lag(&ends)?;
+            let lag = self.lag(&ends, &mut frames);
             seen(&lag);
             if lag.is_zero() {
                 return Ok(());
@@ -258,7 +260,7 @@ impl Node {
             if Instant::now() > until {
                 return Err(Failure::Broken(format!("still behind after {} s: {lag:?}", limit.as_secs())));
             }
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(Duration::from_millis(20));
         }
     }
 
@@ -269,25 +271,26 @@ impl Node {
             .collect()
     }
 
-    /// How far each stage is behind `ends`.
-    pub fn lag(&self, ends: &[u64]) -> Result<Lag, Failure> {
+    /// How far each stage is behind `ends`. `frames` keeps, per partition, the frame at which its end was reached.
+    fn lag(&self, ends: &[u64], frames: &mut [Option<u64>]) -> Lag {
         let mut lag = Lag::default();
         let progress = self.view.progress();
-        let booked_to = progress.state.consumed();
         let loaded = self.loading.as_ref().map(|status| status.lock().unwrap_or_else(PoisonError::into_inner).clone());
         for (partition, (end, rater)) in ends.iter().zip(&self.raters).enumerate() {
             let (rated_to, seq) = rater.progress();
             lag.events += end.saturating_sub(rated_to);
+            if rated_to >= *end && frames[partition].is_none() {
+                frames[partition] = Some(seq);
+            }
+            let target = frames[partition].unwrap_or(seq) + 1;
             let stream = xdrs_stream(&self.settings.site, partition);
-            let booked = consumed(booked_to, &stream);
-            lag.frames += (seq + 1).saturating_sub(booked.seq);
+            lag.frames += target.saturating_sub(consumed(progress.state.consumed(), &stream).seq);
             if let Some(loaded) = &loaded {
                 let at = loaded.iter().find(|s| s.stream == stream).map_or(0, |s| s.loaded.seq.max(1));
-                lag.ranges += booked.seq.saturating_sub(at);
+                lag.ranges += target.saturating_sub(at);
             }
         }
-        lag.frames += progress.built.saturating_sub(progress.state.seq());
-        Ok(lag)
+        lag
     }
 }
 

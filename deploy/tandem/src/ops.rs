@@ -324,7 +324,7 @@ pub fn import(
     let mut notes: Vec<String> = summary
         .rejects
         .iter()
-        .map(|r| format!("{}:{}: {} {}; {}", summary.file, r.place.line, r.field, r.reason, r.advice))
+        .map(|r| format!("{}:{}: {}; {}", summary.file, r.place.line, with_field(&r.field, &r.reason), r.advice))
         .collect();
     if summary.rejected > summary.rejects.len() as u64 {
         notes.push(format!(
@@ -351,6 +351,11 @@ pub fn import(
         "repeated": count.repeated, "rejected": count.rejected,
     }});
     Ok(Answer { notes, json: Some(json), differs: count.rejected > 0, ..Answer::default() })
+}
+
+/// The reason of a reject with its field in front, where the reason does not name it already.
+pub fn with_field(field: &str, reason: &str) -> String {
+    if field.is_empty() || reason.starts_with(field) { reason.to_owned() } else { format!("{field} {reason}") }
 }
 
 /// Waits until everything on the bus is rated, booked and loaded, and its counts have been seen here.

@@ -214,6 +214,22 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The same for people to look at: secrets are stars.
+    pub fn masked(&self) -> Self {
+        const STARS: &str = "********";
+        let mut shown = self.clone();
+        let secret =
+            |name: &str| ["password", "secret", "key.pem", "oauthbearer"].iter().any(|word| name.contains(word));
+        for (_, value) in shown.bus.kafka.iter_mut().filter(|(name, _)| secret(name)) {
+            STARS.clone_into(value);
+        }
+        let registry = shown.schema_registry.iter_mut().map(|registry| &mut registry.password);
+        for password in registry.chain([&mut shown.engine.password]).filter(|password| !password.is_empty()) {
+            STARS.clone_into(password);
+        }
+        shown
+    }
+
     fn read(file: &Path) -> Result<Self, SettingsError> {
         let text = std::fs::read_to_string(file).map_err(|e| SettingsError::Read(file.to_owned(), e))?;
         toml::from_str(&text).map_err(|e| SettingsError::Parse(file.to_owned(), Box::new(e)))

@@ -12,7 +12,10 @@ pub fn show(kind: Kind, value: &str) -> String {
     }
     match kind {
         Kind::Text => value.to_owned(),
-        Kind::Instant => value.replacen('T', " ", 1).trim_end_matches('Z').to_owned(),
+        Kind::Instant if value.as_bytes().get(10) == Some(&b'T') => {
+            value.replacen('T', " ", 1).trim_end_matches('Z').to_owned()
+        }
+        Kind::Instant => value.to_owned(),
         Kind::Count => thousands(value, 0, 0),
         Kind::Share => percent(value),
         Kind::Duration => clock(value),

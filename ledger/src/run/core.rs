@@ -11,6 +11,9 @@ use smol_str::SmolStr;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+/// How long consumed frames that gave nothing to post wait for a frame of ours.
+const SOON: Duration = Duration::from_millis(250);
+
 use super::{Core, Inbox, LedgerOptions, NAP, READ_BACK, wall_micros};
 use crate::error::LedgerError;
 use crate::fold::Fold;
@@ -293,7 +296,9 @@ impl<'a> Core<'a> {
     /// Nothing to do: an empty frame now and then says that the stream is alive, and a look at the log says whether it
     /// is still ours.
     pub(super) fn idle(&mut self) -> Result<(), LedgerError> {
-        if self.frame_at.elapsed() >= self.options.idle_frame {
+        // Frames that gave nothing to post still count as booked soon: whoever waits for that should not wait long.
+        let consumed = !self.inputs.is_empty() && self.frame_at.elapsed() >= SOON;
+        if consumed || self.frame_at.elapsed() >= self.options.idle_frame {
             let mut fold = self.shared().fold();
             self.certify(&mut fold)?;
             self.shown();

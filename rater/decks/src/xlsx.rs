@@ -8,6 +8,7 @@ use calamine::{DataRef, Reader as _, Xlsx, XlsxError};
 use jiff::civil::DateTime;
 use smol_str::SmolStr;
 use std::io::{Cursor, Read as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// An opened workbook.
 pub struct Workbook<'a> {
@@ -19,7 +20,8 @@ pub struct Workbook<'a> {
 impl<'a> Workbook<'a> {
     pub fn open(file: &'a str, bytes: &'a [u8], limits: &'a Limits) -> Result<Self, DeckError> {
         measure(file, bytes, limits)?;
-        let xlsx = Xlsx::new(Cursor::new(bytes)).map_err(|error| damaged(file, "the workbook", &error))?;
+        let xlsx = unbroken(file, "the workbook", || Xlsx::new(Cursor::new(bytes)))?
+            .map_err(|error| damaged(file, "the workbook", &error))?;
         Ok(Self { file, limits, xlsx })
     }
 }
@@ -33,6 +35,16 @@ fn damaged(file: &str, place: &str, error: &XlsxError) -> DeckError {
         };
     }
     DeckError::Damaged { file: file.to_owned(), place: place.to_owned(), reason: error.to_string() }
+}
+
+/// calamine reckons with cell references unchecked: one such as `ABCDEFGH1` overflows, which is a panic where overflow
+/// is checked (see the profiles in the root's Cargo.toml) and would else move the cell to another column.
+fn unbroken<T>(file: &str, place: &str, read: impl FnOnce() -> T) -> Result<T, DeckError> {
+    catch_unwind(AssertUnwindSafe(read)).map_err(|_| DeckError::Damaged {
+        file: file.to_owned(),
+        place: place.to_owned(),
+        reason: "a cell reference is beyond any sheet".to_owned(),
+    })
 }
 
 /// Adds up declared sizes first, then what every part really inflates to: a header can lie.
@@ -75,7 +87,7 @@ impl Rows for Workbook<'_> {
     fn walk(&mut self, sheet: &str, each: &mut Each<'_>) -> Result<(), DeckError> {
         let (file, limits) = (self.file, self.limits);
         let place = |row: u32| format!("sheet {sheet:?} after row {row}");
-        let mut reader = match self.xlsx.worksheet_cells_reader(sheet) {
+        let mut reader = match unbroken(file, &place(0), || self.xlsx.worksheet_cells_reader(sheet))? {
             Ok(reader) => reader,
             // Chart and dialog sheets have no cells; nor has a sheet whose part is missing.
             Err(XlsxError::NotAWorksheet(_)) => return Ok(()),
@@ -84,8 +96,8 @@ impl Rows for Workbook<'_> {
         let mut row = 0u32;
         let mut cells: Vec<Cell<'_>> = Vec::new();
         loop {
-            let cell = reader.next_cell().map_err(|error| damaged(file, &place(row), &error))?;
-            let Some(cell) = cell else { break };
+            let step = unbroken(file, "a cell", || reader.next_cell())?;
+            let Some(cell) = step.map_err(|error| damaged(file, &place(row), &error))? else { break };
             let (at, column) = cell.get_position();
             let at = at.saturating_add(1);
             if at != row {

@@ -1,3 +1,5 @@
+//! Tests of `codec`.
+
 use super::*;
 
 /// Why a body of one value was refused.

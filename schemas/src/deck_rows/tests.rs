@@ -1,3 +1,5 @@
+//! Tests of `deck_rows`.
+
 use super::*;
 use facts::Prefix;
 use std::collections::BTreeSet;

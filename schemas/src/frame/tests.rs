@@ -1,3 +1,5 @@
+//! Tests of `frame`.
+
 use super::*;
 
 fn header() -> FrameHeader {

@@ -1,3 +1,5 @@
+//! Tests of `assemble`.
+
 use super::*;
 use expect_test::{Expect, expect};
 use facts::call::{ImportEnd, Leg};

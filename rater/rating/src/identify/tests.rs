@@ -1,3 +1,5 @@
+//! Tests of `identify`.
+
 use super::*;
 use facts::OccurredAt;
 use facts::config::ConfigItem;

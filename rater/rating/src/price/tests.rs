@@ -1,3 +1,5 @@
+//! Tests of `price`.
+
 use super::*;
 use expect_test::{Expect, expect};
 use facts::deck::{DeckTerms, Rate, RateDeck};

@@ -1,3 +1,5 @@
+//! Tests of `rate`.
+
 use super::*;
 use expect_test::{Expect, expect};
 use facts::call::Endpoint;
