@@ -7,7 +7,8 @@
   const ink = style.getPropertyValue("--ink").trim(), line = style.getPropertyValue("--line").trim();
   const blue = "#0072b2", orange = "#e69f00", green = "#009e73"; // Okabe-Ito
   const axis = { stroke: ink, grid: { stroke: line }, ticks: { stroke: line } };
-  const zero = { range: (u, min, max) => [Math.min(0, min), Math.max(max, 1e-6) * 1.05] };
+  const zero = { range: (u, min, max) => [Math.min(0, min * 1.05), max > 0 ? max * 1.05 : 1] };
+  const clock = Object.assign({ values: (u, times) => times.map(t => new Date(t * 1e3).toISOString().slice(11, 16)) }, axis);
 
   function columns(live) {
     const at = [], attempts = [], answered = [], asr = [], margin = [];
@@ -23,7 +24,7 @@
     const box = document.getElementById(id);
     const chart = new uPlot({
       width: box.clientWidth, height: 170, tzDate: ts => uPlot.tzDate(new Date(ts * 1e3), "Etc/UTC"),
-      scales: { y: y }, axes: [axis, Object.assign({ size: 60 }, axis)],
+      scales: { y: y }, axes: [clock, Object.assign({ size: 60 }, axis)],
       series: [{ value: "{YYYY}-{MM}-{DD} {HH}:{mm}" }].concat(series),
     }, data, box);
     addEventListener("resize", () => chart.setSize({ width: box.clientWidth, height: 170 }));
