@@ -2,9 +2,12 @@
 //!
 //! Run with `tests/run`, or `cargo test -p tests MODULE` once that has fetched the servers.
 
+mod console;
 mod fuzz;
 mod house;
 mod kafka_bus;
+mod kafka_pipeline;
+mod kill;
 mod pipeline;
 mod readers;
 mod servers;
