@@ -132,12 +132,11 @@ impl<'a> Rater<'a> {
         // Calls that became ready in a frame that was lost, or by the clock while nobody owned the stream.
         self.take_ready()?;
         while !stop.load(Ordering::Relaxed) {
-            if self.builder.is_empty() {
-                self.follow_config();
-            }
             let busy = self.it.writer.in_flight() > 0;
             let wait = if busy { Duration::from_millis(1) } else { self.options.poll_wait };
             let polled = reader.poll(&mut batch, self.options.poll_bytes, wait)?;
+            // Looked at after the records came: what was applied before they were written counts for them.
+            self.follow_config()?;
             self.wall = wall_micros();
             for record in batch.iter() {
                 self.record(record.offset, record.value, stop)?;
@@ -169,10 +168,13 @@ impl<'a> Rater<'a> {
     }
 
     /// Takes over a newer configuration; only between frames.
-    fn follow_config(&mut self) {
+    fn follow_config(&mut self) -> Result<(), RaterError> {
         let now = (self.options.config)();
         if Arc::ptr_eq(&now, &self.config) {
-            return;
+            return Ok(());
+        }
+        if !self.builder.is_empty() {
+            self.close_frame()?;
         }
         if self.it.to > self.from && now.seq != self.config.seq {
             // What was consumed so far gave no item, so no figure depends on which version the frame names.
@@ -181,6 +183,7 @@ impl<'a> Rater<'a> {
         self.tariffs = tariffs_of(&now);
         self.it.assembler.set_limits(Limits::from(&now.settings));
         self.config = now;
+        Ok(())
     }
 
     /// Shows progress, watches for another owner, forgets what is too old.
