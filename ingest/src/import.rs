@@ -83,11 +83,13 @@ pub fn import_file(
     // A wrong setting is found before a byte is stored.
     let reader = switch_formats::reader(&switch.format, switch)?;
     let hash = store_file(path, sink, &mut state, progress)?;
+    bus::failpoint::pass("ingest.raw-stored");
     let object = sink.raw.object(&hash)?;
     let file = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let mut feed = Feed::new(sink, switch.id.clone(), Some(import_id(&switch.id, &hash)), hash);
     feed.read_object(&object, reader, &mut state, progress)?;
     feed.end(&file)?;
+    bus::failpoint::pass("ingest.imported");
     Ok(ImportSummary {
         import: import_id(&switch.id, &hash),
         source: switch.id.clone(),

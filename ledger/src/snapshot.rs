@@ -137,6 +137,7 @@ impl Store {
         let mut file = File::create(&new).map_err(failed("cannot write", &new))?;
         file.write_all(bytes).map_err(failed("cannot write", &new))?;
         file.sync_all().map_err(failed("cannot sync", &new))?;
+        bus::failpoint::pass("ledger.snapshot");
         fs::rename(&new, &path).map_err(failed("cannot rename", &new))?;
         let folder = File::open(&self.folder).map_err(failed("cannot open", &self.folder))?;
         folder.sync_all().map_err(failed("cannot sync", &self.folder))?;

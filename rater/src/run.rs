@@ -73,6 +73,7 @@ fn pause(time: Duration, stop: &AtomicBool) {
 
 fn run_once(options: &RaterOptions, stop: &AtomicBool, stats: &RaterStats) -> Result<(), RaterError> {
     let Some(recovered) = recover(options, stop)? else { return Ok(()) };
+    bus::failpoint::pass("rater.claimed");
     let reader = options.bus.reader(&options.topic, options.partition, recovered.to)?;
     let mut rater = Rater::new(options, stats, recovered);
     stats.set_trouble(None);
@@ -210,6 +211,7 @@ impl<'a> Rater<'a> {
         while let Some((_, to)) = self.sent.front().copied().filter(|(seq, _)| *seq <= durable) {
             self.durable_to = to;
             self.sent.pop_front();
+            bus::failpoint::pass("rater.frame-durable");
         }
         let counted = self.it.assembler.imports.changed() == 0;
         let all = counted && self.sent.is_empty() && self.builder.is_empty();
@@ -520,6 +522,7 @@ impl<'a> Rater<'a> {
             || self.last_state.elapsed() >= self.options.state_every;
         if due && self.put_state() {
             (self.frames_since_state, self.last_state) = (0, Instant::now());
+            bus::failpoint::pass("rater.state-put");
         }
         self.write_frame()
     }
@@ -555,7 +558,9 @@ impl<'a> Rater<'a> {
             clock: self.it.assembler.clock(),
             wall_micros: wall_micros(),
         };
+        bus::failpoint::pass("rater.before-frame");
         let seq = self.it.writer.append(&mut self.builder, parts)?;
+        bus::failpoint::pass("rater.frame-sent");
         self.sent.push_back((seq, self.it.to));
         (self.from, self.crc) = (self.it.to, 0);
         self.last_frame = Instant::now();

@@ -9,6 +9,7 @@ pub mod config_log;
 pub mod conformance;
 pub mod embedded;
 pub mod error;
+pub mod failpoint;
 #[cfg(any(test, feature = "conformance"))]
 pub mod faults;
 pub mod incarnation;

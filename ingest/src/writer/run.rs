@@ -191,8 +191,10 @@ impl Loop {
 
     /// Sends a batch on its way.
     fn launch(&mut self, mut flight: Flight) -> Result<(), Fatal> {
+        failpoint(&flight, "ingest.before-send");
         match self.submit(&flight.encoded) {
             Ok(tickets) => {
+                failpoint(&flight, "ingest.sent");
                 flight.tickets = tickets;
                 self.flight_bytes += flight.encoded.bytes.len();
                 self.flights.push_back(flight);
@@ -259,6 +261,7 @@ impl Loop {
             }
             if let Some(mut done) = self.flights.pop_front() {
                 self.flight_bytes -= done.encoded.bytes.len();
+                failpoint(&done, "ingest.durable");
                 answer(&mut done, Ok(()));
             }
         }
@@ -466,6 +469,13 @@ fn answer(flight: &mut Flight, result: Result<(), IngestError>) {
     if let Some(reply) = flight.reply.take() {
         // The asker may have gone; the records are durable all the same.
         let _ = reply.send(result);
+    }
+}
+
+/// Only batches that somebody waits for: the ticks between them would die first, over nothing.
+fn failpoint(flight: &Flight, name: &str) {
+    if flight.reply.is_some() {
+        bus::failpoint::pass(name);
     }
 }
 

@@ -66,6 +66,7 @@ impl<'a> Core<'a> {
             xdrs.push(reader);
         }
         inbox.shared.replace(fold, own.state().clone());
+        bus::failpoint::pass("ledger.claimed");
         let now = Instant::now();
         let entries = inbox.shared.fold().book.counts().all_entries();
         let (bus, ids) = (options.bus.clone(), options.ids.clone());
@@ -235,7 +236,9 @@ impl<'a> Core<'a> {
             clock: None,
             wall_micros: wall_micros(),
         };
+        bus::failpoint::pass("ledger.before-frame");
         self.writer.append(self.poster.builder(), parts)?;
+        bus::failpoint::pass("ledger.frame-sent");
         self.posted.add(self.poster.take_posted());
         self.frame_at = Instant::now();
         Ok(())
@@ -255,6 +258,7 @@ impl<'a> Core<'a> {
         while self.own.state().seq() < durable {
             let folded = self.own.poll(Duration::from_secs(1), &mut |accepted| {
                 check(accepted.state)?;
+                bus::failpoint::pass("ledger.frame-durable");
                 shared.fold().durable(accepted.state.seq(), accepted.offset);
                 shared.progress(|p| p.state.clone_from(accepted.state));
                 Ok::<(), LedgerError>(())

@@ -266,6 +266,7 @@ impl Loader {
         stream.file.note.mark =
             if stream.ahead.is_none() { stream.frames.mark() } else { stream.file.note.mark.take() };
         stream.file.save()?;
+        ::bus::failpoint::pass("loader.loaded");
         Ok(step)
     }
 
@@ -287,6 +288,7 @@ impl Loader {
             return Ok(0);
         }
         if fresh {
+            ::bus::failpoint::pass("loader.before-note");
             stream.file.note.pending = Some(Pending { to, noted_ms: now_ms(), repair: 0 });
             if let Err(error) = stream.file.save() {
                 // Nothing may be sent that is not noted durably.
@@ -304,6 +306,7 @@ impl Loader {
                 stream.file.save()?;
             }
         }
+        ::bus::failpoint::pass("loader.noted");
         let again = stream.file.note.pending.as_ref().map_or(0, |p| p.repair);
         let range = send::Range { site, stream: &name, load: stream.file.note.load, from, to, again };
         self.runtime.block_on(async {
@@ -313,6 +316,7 @@ impl Loader {
                 send::insert(session, &range, &attempts, &levels).await
             }
         })?;
+        ::bus::failpoint::pass("loader.sent");
         Ok((attempts.len() + levels.len()) as u64)
     }
 

@@ -93,6 +93,7 @@ pub async fn insert(
     let client = session.db();
     let done = send::<AttemptRow<'_>>(&exactly_once(&client, &range.token("attempts")), "attempts", attempts).await;
     done.map_err(|e| session.error("loading attempts", &e))?;
+    bus::failpoint::pass("loader.attempts-sent");
     let done = send::<LevelRow<'_>>(&exactly_once(&client, &range.token("levels")), "levels", levels).await;
     done.map_err(|e| session.error("loading reseller levels", &e))
 }
