@@ -2,14 +2,17 @@
 //! length; and the rater's own steps without any bus, so that one sees where its time goes. Measured on the thread's
 //! own CPU time where the kernel tells it, so that neighbours on the machine count for nothing.
 
-use facts::call::{BusRecord, CallEvent, EventKind, Leg};
-use facts::config::{Account, Agreement, Config, ConfigItem, IdentificationRule, RatedAt, Trunk};
-use facts::deck::{DeckTerms, Price, Rate, RateDeck};
-use facts::ids::{Cause, DedupeKey, EventId};
-use facts::money::{Currency, Rounding};
+mod load;
+
+pub use load::{Events, Load};
+
+use facts::call::{BusRecord, CallEvent};
+use facts::deck::{Rate, RateDeck};
+use facts::ids::{Cause, DedupeKey};
+use facts::money::Rounding;
 use facts::number::{E164, PREFIX_DIGITS_MAX, Prefix};
-use facts::time::{ObservedAt, OccurredAt};
-use facts::xdr::{Position, RatedCall, Revision, Side, XdrItem};
+use facts::time::OccurredAt;
+use facts::xdr::{Position, RatedCall, Revision, XdrItem};
 use rating::assemble::{Assembler, DedupeIndex, Known, Limits, Outcome, Pushed};
 use rating::price::{Ask, Jurisdiction, SAME_CURRENCY};
 use rating::{CompiledDeck, Tariffs, Terms, price};
@@ -19,6 +22,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use crate::index::CallPlaces;
+use load::Dice;
 
 /// One figure beside its baseline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,71 +56,11 @@ fn cpu(start: Instant) -> u64 {
         .unwrap_or_else(|| u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX))
 }
 
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 >> 8
-    }
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
-    }
-}
-
-/// A deck with `prefixes` different codes of three to ten digits, increments mixed as in real decks.
-fn deck(id: &str, prefixes: usize, dice: &mut Dice) -> RateDeck {
-    let mut codes = Vec::with_capacity(prefixes + prefixes / 8);
-    while codes.len() < prefixes {
-        for _ in codes.len()..prefixes + prefixes / 64 + 1 {
-            let len = 3 + dice.below(8).max(dice.below(6));
-            let text: String =
-                (0..len).map(|at| char::from(b'0' + (dice.below(9) + usize::from(at == 0)) as u8)).collect();
-            if let Ok(code) = Prefix::new(&text) {
-                codes.push(code);
-            }
-        }
-        codes.sort_unstable();
-        codes.dedup();
-    }
-    codes.truncate(prefixes);
-    let rates = codes
-        .into_iter()
-        .map(|code| {
-            let (first, next) = [(1, 1), (1, 1), (1, 1), (60, 60), (30, 6), (60, 1)][dice.below(6)];
-            Rate::simple(code, "Destination", first, next, Price(1_000_000 + dice.below(9_000_000_000) as i64))
-        })
-        .collect();
-    RateDeck { id: id.into(), version: 1, terms: DeckTerms::new(usd()), rates }
-}
-
-fn usd() -> Currency {
-    facts::config::SiteSettings::default().base_currency
-}
-
-/// Numbers of which 80 % begin with 2 % of the deck's codes.
-fn numbers(deck: &RateDeck, count: usize, dice: &mut Dice) -> Vec<E164> {
-    (0..count)
-        .filter_map(|_| {
-            let all = deck.rates.len();
-            let at = if dice.below(5) < 4 { dice.below(all.div_ceil(50)) * 49 % all } else { dice.below(all) };
-            let mut text = deck.rates.get(at)?.prefix.to_string();
-            while text.len() < 12 {
-                text.push(char::from(b'0' + dice.below(10) as u8));
-            }
-            E164::from_digits(&text).ok()
-        })
-        .collect()
-}
-
 /// Prices `calls` calls on both sides by two decks of `prefixes` codes each; the baseline does the same with one
 /// SipHash map per prefix length and the plain formula in 128 bits. Both must come to the same sum: `None` if not.
 pub fn price_both_sides(prefixes: usize, calls: usize) -> Option<Figure> {
+    let Load { decks: [sell, buy], numbers } = Load::new(prefixes, calls);
     let mut dice = Dice(0x2545_f491_4f6c_dd1d);
-    let (sell, buy) = (deck("sell", prefixes, &mut dice), deck("buy", prefixes, &mut dice));
-    let numbers = numbers(&sell, calls, &mut dice);
     let asks: Vec<i64> = numbers.iter().map(|_| 1 + dice.below(3_600) as i64).collect();
     let (ours_sell, ours_buy) = (CompiledDeck::compile(&sell).ok()?, CompiledDeck::compile(&buy).ok()?);
     let (plain_sell, plain_buy) = (Plain::new(&sell), Plain::new(&buy));
@@ -206,13 +150,11 @@ impl DedupeIndex for NoKeys {
 
 /// Three events a call (started, answered, ended), one sell and one buy side, two decks of `prefixes` codes.
 pub fn steps(prefixes: usize, calls: usize) -> Steps {
-    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
-    let (sell, buy) = (deck("sell", prefixes, &mut dice), deck("buy", prefixes, &mut dice));
-    let numbers = numbers(&sell, calls, &mut dice);
-    let config = two_parties();
-    let tariffs = Tariffs::with_decks(&config, &[&sell, &buy]);
+    let load = Load::new(prefixes, calls);
+    let config = Load::config();
+    let tariffs = Tariffs::with_decks(&config, &[&load.decks[0], &load.decks[1]]);
     let ids = SchemaIds::default();
-    let records = event_records(&numbers, &ids);
+    let records = event_records(&load, &ids);
     let mut assembler = Assembler::new(Limits::from(&config.settings), 0);
     let mut places = CallPlaces::default();
     let mut builder = FrameBuilder::new();
@@ -268,85 +210,12 @@ pub fn steps(prefixes: usize, calls: usize) -> Steps {
     out
 }
 
-/// Encoded events of one call after another.
-pub fn event_records(numbers: &[E164], ids: &SchemaIds) -> Vec<Vec<u8>> {
-    let mut records = Vec::with_capacity(numbers.len() * 3);
-    let mut sequence = 0;
-    for (at, number) in numbers.iter().enumerate() {
-        let key = format!("{at:08x}-call@edge-1");
-        let begin = 1_700_000_000_000_000 + at as i64 * 1_000;
-        for (kind, leg, after) in [
-            (EventKind::Started, Leg::A, 0),
-            (EventKind::Answered, Leg::Both, 7_000_000),
-            (EventKind::Ended, Leg::Both, 7_000_000 + (1 + at as i64 % 3_600) * 1_000_000),
-        ] {
-            let mut event = CallEvent::new(kind, "edge", "edge-1", &key, OccurredAt(begin + after));
-            event.id = EventId { node: "edge-1".into(), boot_epoch: 1, partition: 0, sequence };
-            sequence += 1;
-            event.observed_at = ObservedAt(begin);
-            event.leg = leg;
-            if kind == EventKind::Started {
-                event.caller = "43152345678".into();
-                event.caller_number = E164::normalise("43152345678").ok();
-                event.called = number.as_str().into();
-                event.called_number = Some(*number);
-                event.inbound.ip = "10.0.0.1".into();
-                event.inbound.port = 5060;
-            } else {
-                event.attempt_key = "b".into();
-                event.attempt_number = 1;
-                event.last_attempt = true;
-                event.sip_code = Some(200);
-                event.outbound.trunk = "vendor".into();
-            }
-            let mut bytes = Vec::with_capacity(256);
-            schemas::bus_record::encode_event(&event, ids, &mut bytes);
-            records.push(bytes);
-        }
-    }
-    records
-}
-
-/// One customer known by its address, one vendor known by its trunk.
-fn two_parties() -> Config {
-    let mut config = Config { seq: 1, ..Config::default() };
-    for (id, side, rule) in [
-        ("customer", Side::Sell, IdentificationRule { ip: "10.0.0.1".into(), ..Default::default() }),
-        ("vendor", Side::Buy, IdentificationRule { trunk: "vendor".into(), ..Default::default() }),
-    ] {
-        config.apply(ConfigItem::Account(Account {
-            id: id.into(),
-            carrier: id.into(),
-            currency: usd(),
-            prepaid: false,
-            credit_limit: Price(0),
-            reseller: Default::default(),
-            unidentified: false,
-        }));
-        config.apply(ConfigItem::Agreement(Agreement {
-            id: id.into(),
-            account: id.into(),
-            product: Default::default(),
-            side,
-            deck: if side == Side::Sell { "sell".into() } else { "buy".into() },
-            rated_at: RatedAt::Answer,
-            duration_rounding: Rounding::Up,
-            amount_rounding: Rounding::HalfUp,
-            amount_decimals: 6,
-            tax_percent: 0,
-            charge_gross: false,
-            settings: Default::default(),
-            valid_from: None,
-            valid_until: None,
-        }));
-        config.apply(ConfigItem::Trunk(Trunk {
-            id: id.into(),
-            account: id.into(),
-            product: "standard".into(),
-            side,
-            rules: vec![rule],
-            strip: Vec::new(),
-        }));
-    }
-    config
+/// The events' records of one partition.
+fn event_records(load: &Load, ids: &SchemaIds) -> Vec<Vec<u8>> {
+    let encoded = |event: CallEvent| {
+        let mut bytes = Vec::with_capacity(256);
+        schemas::bus_record::encode_event(&event, ids, &mut bytes);
+        bytes
+    };
+    load.events(1_700_000_000_000_000, 1, |_, _| 0).map(encoded).collect()
 }

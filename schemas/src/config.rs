@@ -4,12 +4,15 @@
 mod to_facts;
 mod to_wire;
 
+use crate::FrameView;
 use crate::error::{DecodeError, Problem};
 use crate::wire;
 use facts::config::ConfigItem;
 
 /// Fingerprint that stands in the header of a frame of these items.
-pub const ITEMS: [u8; 8] = wire::CONFIG_ITEM_V1;
+pub const ITEMS: [u8; 8] = wire::CONFIG_ITEM_V2;
+/// The same for items that were written before taxes by name, `jurisdiction_from` and void orders.
+const ITEMS_V1: [u8; 8] = wire::CONFIG_ITEM_V1;
 
 /// Appends an item; `private` is left alone.
 pub fn encode_item(item: &ConfigItem, public: &mut Vec<u8>, _private: &mut Vec<u8>) {
@@ -22,4 +25,25 @@ pub fn decode_item(public: &[u8], private: &[u8]) -> Result<ConfigItem, DecodeEr
         return Err(DecodeError::new("ConfigItem.item", Problem::Mismatch));
     }
     Ok(to_facts::item(wire::ConfigItem::decode(public)?.item))
+}
+
+/// The items of a frame, oldest first, by whichever schema its header names; another schema is refused by name.
+pub fn items<'a>(
+    frame: &'a FrameView<'a>,
+) -> Result<impl Iterator<Item = Result<ConfigItem, DecodeError>> + 'a, DecodeError> {
+    let old = frame.header.item_schema == ITEMS_V1;
+    if !old {
+        frame.expect_items(ITEMS)?;
+    }
+    Ok((0..frame.len()).map(move |index| {
+        let (public, private) = frame.item(index)?;
+        if old { decode_item_v1(public, private) } else { decode_item(public, private) }
+    }))
+}
+
+fn decode_item_v1(public: &[u8], private: &[u8]) -> Result<ConfigItem, DecodeError> {
+    if !private.is_empty() {
+        return Err(DecodeError::new("ConfigItem.item", Problem::Mismatch));
+    }
+    Ok(to_facts::item(wire::old::decode_config_item_v1(public)?.item))
 }

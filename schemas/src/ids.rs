@@ -40,10 +40,12 @@ schemas! {
     XdrsItem = "xdrs-item.v1", 9;
     XdrsPrivate = "xdrs-private.v1", 10;
     LedgerItem = "ledger-item.v1", 11;
-    ConfigItem = "config-item.v1", 12;
+    ConfigItemV1 = "config-item.v1", 12;
     DeckRows = "deck-rows.v1", 13;
     XdrOut = "xdr-out.v1", 14;
     CallEventV0 = "call-event.v0", 15;
+    ConfigItem = "config-item.v2", 16;
+    RunOrder = "run-order.v1", 17;
 }
 
 impl Schema {

@@ -9,6 +9,7 @@ pub mod error;
 pub mod frame;
 pub mod ids;
 pub mod ledger;
+pub mod run_order;
 pub mod wire;
 pub mod xdr_out;
 pub mod xdrs;

@@ -36,10 +36,12 @@ fn recode_resolved(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError>
         Schema::XdrsItem => same::decode_xdrs_item_v1(bytes)?.encode(&mut out),
         Schema::XdrsPrivate => same::decode_xdrs_private_v1(bytes)?.encode(&mut out),
         Schema::LedgerItem => same::decode_ledger_item_v1(bytes)?.encode(&mut out),
-        Schema::ConfigItem => same::decode_config_item_v1(bytes)?.encode(&mut out),
+        Schema::ConfigItem => same::decode_config_item_v2(bytes)?.encode(&mut out),
+        Schema::ConfigItemV1 => wire::old::decode_config_item_v1(bytes)?.encode(&mut out),
         Schema::DeckRows => same::decode_deck_rows_v1(bytes)?.encode(&mut out),
         Schema::XdrOut => same::decode_xdr_out_v1(bytes)?.encode(&mut out),
         Schema::CallEventV0 => wire::old::decode_call_event_v0(bytes)?.encode(&mut out),
+        Schema::RunOrder => same::decode_run_order_v1(bytes)?.encode(&mut out),
     }
     Ok(out)
 }
@@ -65,14 +67,19 @@ fn recode(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
         Schema::XdrsPrivate => one!(XdrsPrivate),
         Schema::LedgerItem => one!(LedgerItem),
         Schema::ConfigItem => one!(ConfigItem),
+        Schema::ConfigItemV1 => wire::old::decode_config_item_v1(bytes)?.encode(&mut out),
         Schema::DeckRows => one!(DeckRows),
         Schema::XdrOut => one!(XdrOut),
         Schema::CallEventV0 => wire::old::decode_call_event_v0(bytes)?.encode(&mut out),
+        Schema::RunOrder => one!(RunOrder),
     }
     Ok(out)
 }
 
+/// Schemas that are only read.
+const OLD: [Schema; 2] = [Schema::CallEventV0, Schema::ConfigItemV1];
+
 /// Schemas that are written today.
 fn current() -> impl Iterator<Item = Schema> {
-    Schema::ALL.into_iter().filter(|s| *s != Schema::CallEventV0)
+    Schema::ALL.into_iter().filter(|s| !OLD.contains(s))
 }

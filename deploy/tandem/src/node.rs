@@ -230,9 +230,9 @@ impl Node {
     /// Writes a configuration version; `items` come from a plan.
     pub fn publish(&self, items: &[ConfigItem], by: &str, comment: &str) -> Result<u64, Failure> {
         let mut follower = self.config.follower.lock().unwrap_or_else(PoisonError::into_inner);
-        let applied = ConfigItem::Applied { by: by.to_owned(), comment: comment.to_owned(), digest: [0; 32] };
-        let seq = config_log::publish(&*self.bus, &mut follower, items, applied, &owner(), wall_micros())
-            .map_err(Failure::broken)?;
+        let owner = owner();
+        let author = config_log::Author { by, comment, owner: &owner, wall_micros: wall_micros() };
+        let seq = config_log::publish(&*self.bus, &mut follower, items, author).map_err(Failure::broken)?;
         *self.config.current.write().unwrap_or_else(PoisonError::into_inner) = follower.current();
         Ok(seq)
     }

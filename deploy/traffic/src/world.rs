@@ -311,6 +311,7 @@ fn agreement(id: &SmolStr, account: &SmolStr, side: Side, terms: &Terms) -> Agre
         settings: terms.agreement,
         valid_from: None,
         valid_until: None,
+        taxes: Vec::new(),
     }
 }
 

@@ -1,27 +1,29 @@
 //! The `config` log: following it (every role does) and writing a version to it (`tandem apply` does). A version is
 //! the items up to an `Applied`; readers see whole versions only, each under the sequence of the frame that ended it.
 
-use crate::{Batch, Bus, BusError, Reader, Record, TopicSpec};
+use crate::stream::{Accepted, FrameParts, StreamError, StreamReader, StreamWriter};
+use crate::{Bus, BusError, TopicSpec};
 use facts::config::{Config, ConfigItem, DeckRoot};
 use facts::deck::RateDeck;
-use facts::stream::{Fence, StreamState, Verdict};
+use facts::stream::StreamState;
 use facts::time::BookedAt;
-use schemas::frame::{FORMAT, FrameBuilder, FrameFull, FrameHeader, StreamRecord, decode_record, encode_fence};
+use schemas::frame::{FrameBuilder, FrameFull};
 use schemas::{DecodeError, SchemaIds};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Name of the topic and of the stream in it.
 pub const CONFIG: &str = "config";
-/// Bytes asked of the log at once.
-const POLL_BYTES: usize = 4 << 20;
-/// Longest wait for our own fence or frame to come back.
+/// Longest wait for our own frames to come back, and one step of it.
 const READ_BACK: Duration = Duration::from_secs(30);
+const STEP: Duration = Duration::from_millis(200);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error(transparent)]
     Bus(#[from] BusError),
+    #[error(transparent)]
+    Stream(#[from] StreamError),
     #[error("config frame {seq}: {source}; the log is damaged or was written by a newer Tandem")]
     Decode { seq: u64, source: DecodeError },
     #[error("deck {id} version {version}: chunk {chunk} is not in the config log; apply the deck again")]
@@ -30,6 +32,10 @@ pub enum ConfigError {
     Deck { id: String, version: u32, source: DecodeError },
     #[error("another process took over the config log while this version was being written; apply again")]
     Fenced,
+    #[error(
+        "another version was written meanwhile, so this one would be built on what is no longer in force; apply again"
+    )]
+    Meanwhile,
     #[error("config item: {0}")]
     Item(#[from] FrameFull),
 }
@@ -47,16 +53,21 @@ pub struct Version {
 
 /// Follows the log; `current` is the last whole version.
 pub struct ConfigFollower {
-    reader: Box<dyn Reader>,
-    batch: Batch,
+    reader: StreamReader,
     ids: SchemaIds,
-    state: StreamState,
+    fold: Fold,
+}
+
+/// What has been read so far.
+struct Fold {
     /// Items of a version that has not ended yet are in here already.
     next: Config,
     current: Arc<Config>,
     history: Vec<Version>,
     items: usize,
     booked_at: BookedAt,
+    /// Owner whose items `next` holds.
+    epoch: u64,
     /// Versions above this are not folded (a look back).
     until: u64,
 }
@@ -70,73 +81,64 @@ impl ConfigFollower {
     /// The configuration as of version `seq`.
     pub fn open_until(bus: &dyn Bus, ids: &SchemaIds, seq: u64) -> Result<Self, ConfigError> {
         bus.ensure(&TopicSpec::frames(CONFIG, 1))?;
-        let from = bus.begin(CONFIG, 0)?;
-        let mut this = Self {
-            reader: bus.reader(CONFIG, 0, from)?,
-            batch: Batch::new(),
-            ids: ids.clone(),
-            state: StreamState::new(CONFIG),
+        let fold = Fold {
             next: Config::default(),
             current: Arc::new(Config::default()),
             history: Vec::new(),
             items: 0,
             booked_at: BookedAt::default(),
+            epoch: 0,
             until: seq,
         };
-        let end = bus.end(CONFIG, 0)?;
-        while this.reader.position() < end {
-            this.poll(Duration::from_secs(1))?;
-        }
+        let mut this = Self { reader: StreamReader::open(bus, ids, CONFIG)?, ids: ids.clone(), fold };
+        let Self { reader, fold, .. } = &mut this;
+        reader.catch_up(bus, &mut |accepted| fold.frame(&accepted))?;
         Ok(this)
     }
 
     /// The last whole version; `seq` 0 = nothing has been applied yet.
     pub fn current(&self) -> Arc<Config> {
-        self.current.clone()
+        self.fold.current.clone()
     }
 
     /// All versions, oldest first.
     pub fn history(&self) -> &[Version] {
-        &self.history
+        &self.fold.history
     }
 
     /// Folds what is new; true when there is a newer version.
     pub fn poll(&mut self, timeout: Duration) -> Result<bool, ConfigError> {
-        let before = self.current.seq;
-        let mut batch = std::mem::take(&mut self.batch);
-        let polled = self.reader.poll(&mut batch, POLL_BYTES, timeout);
-        let folded =
-            polled.map_err(ConfigError::from).and_then(|_| batch.iter().try_for_each(|record| self.fold(record.value)));
-        self.batch = batch;
-        folded?;
-        Ok(self.current.seq > before)
+        let Self { reader, fold, .. } = self;
+        let before = fold.current.seq;
+        reader.poll(timeout, &mut |accepted| fold.frame(&accepted))?;
+        Ok(fold.current.seq > before)
     }
 
-    fn fold(&mut self, value: &[u8]) -> Result<(), ConfigError> {
-        let ids = self.ids.clone();
-        match decode_record(value, &ids) {
-            Ok(StreamRecord::Fence(fence)) => {
-                // A void fence changes nothing; the rule has counted it.
-                let _ = self.state.fold_fence(&fence);
-                Ok(())
-            }
-            Ok(StreamRecord::Frame(frame)) => {
-                if self.state.fold_frame(&frame.meta()) != Verdict::Accepted || frame.header.seq > self.until {
-                    return Ok(());
-                }
-                let seq = frame.header.seq;
-                self.booked_at = frame.header.booked_at;
-                let decode = |source| ConfigError::Decode { seq, source };
-                frame.expect_items(schemas::config::ITEMS).map_err(decode)?;
-                for index in 0..frame.len() {
-                    let (public, private) = frame.item(index).map_err(decode)?;
-                    self.apply(seq, schemas::config::decode_item(public, private).map_err(decode)?);
-                }
-                Ok(())
-            }
-            // Not a record of ours: void by the stream's rule.
-            Err(_) => Ok(()),
+    /// Head of the stream as folded so far.
+    pub fn stream(&self) -> &StreamState {
+        self.reader.state()
+    }
+}
+
+impl Fold {
+    fn frame(&mut self, accepted: &Accepted<'_>) -> Result<(), ConfigError> {
+        let header = &accepted.frame.header;
+        if header.seq > self.until {
+            return Ok(());
         }
+        let seq = header.seq;
+        self.booked_at = header.booked_at;
+        if header.epoch != self.epoch {
+            // What an owner began and did not end is no version and must not join the next one.
+            self.epoch = header.epoch;
+            self.next = (*self.current).clone();
+            self.items = 0;
+        }
+        let decode = |source| ConfigError::Decode { seq, source };
+        for item in schemas::config::items(accepted.frame).map_err(decode)? {
+            self.apply(seq, item.map_err(decode)?);
+        }
+        Ok(())
     }
 
     fn apply(&mut self, seq: u64, item: ConfigItem) {
@@ -156,11 +158,6 @@ impl ConfigFollower {
             self.items += 1;
         }
         self.next.apply(item);
-    }
-
-    /// Head of the stream as folded so far.
-    pub fn stream(&self) -> &StreamState {
-        &self.state
     }
 }
 
@@ -183,88 +180,95 @@ pub fn deck(config: &Config, root: &DeckRoot) -> Result<RateDeck, ConfigError> {
     Ok(RateDeck { id: root.id.clone(), version: root.version, terms: root.terms.clone(), rates })
 }
 
-/// Writes one version: fences the stream, then frames with the items and a closing `Applied`. Returns its sequence
-/// once it has been read back as accepted. `follower` is at the log's end afterwards.
+/// Who writes a version, and why; both stand in it for ever.
+#[derive(Clone, Copy, Debug)]
+pub struct Author<'a> {
+    pub by: &'a str,
+    pub comment: &'a str,
+    /// The process that claims the stream.
+    pub owner: &'a str,
+    /// Its wall clock, microseconds.
+    pub wall_micros: i64,
+}
+
+/// Writes one version: claims the stream, then frames with the items and a closing `Applied`. Returns its sequence
+/// once it has been read back as accepted. `follower` is at the log's end afterwards. Refused as `Meanwhile` where a
+/// version was written that `follower` has not seen: what these items were made from is no longer what is in force.
 pub fn publish(
     bus: &dyn Bus,
     follower: &mut ConfigFollower,
     items: &[ConfigItem],
-    applied: ConfigItem,
-    owner: &str,
-    wall_micros: i64,
+    author: Author<'_>,
 ) -> Result<u64, ConfigError> {
-    let mut writer = bus.writer(CONFIG)?;
     let ids = follower.ids.clone();
-    let timestamp_ms = wall_micros / 1_000;
-    let mut append =
-        |value: &[u8]| writer.append(0, &[Record { key: CONFIG.as_bytes(), value, timestamp_ms }]).map(|_| ());
-
-    let fence = Fence { stream: CONFIG.into(), epoch: follower.state.epoch() + 1, owner: owner.into() };
-    let mut bytes = Vec::new();
-    encode_fence(&fence, &ids, &mut bytes);
-    append(&bytes)?;
-    follow_until(follower, |f| f.state.epoch() >= fence.epoch)?;
-    if follower.state.epoch() != fence.epoch || follower.state.owner() != &fence.owner {
-        return Err(ConfigError::Fenced);
+    // Strictly rising, also where the machine's clock was set back since the last version.
+    let wall_micros = author.wall_micros.max(follower.fold.booked_at.0.saturating_add(1));
+    let resume = Some((follower.stream().clone(), follower.reader.offset()));
+    let mut newer = false;
+    let claimed = StreamWriter::claim::<ConfigError>(bus, &ids, CONFIG, author.owner, resume, wall_micros, &mut |_| {
+        newer = true;
+        Ok(())
+    });
+    let mut writer = claimed?;
+    if newer {
+        while follower.poll(Duration::from_millis(200))? {}
+        return Err(ConfigError::Meanwhile);
     }
-
-    let (mut seq, mut prev_hash) = (follower.state.seq(), *follower.state.hash());
-    let mut booked_at = follower.booked_at;
+    let applied =
+        ConfigItem::Applied { by: author.by.to_owned(), comment: author.comment.to_owned(), digest: digest(items) };
     let mut builder = FrameBuilder::new();
-    let mut frame = |builder: &mut FrameBuilder| -> Result<(), ConfigError> {
-        seq += 1;
-        booked_at = booked_at.next(wall_micros);
-        let header = FrameHeader {
-            format: FORMAT,
-            item_schema: schemas::config::ITEMS,
-            stream: CONFIG.into(),
-            epoch: fence.epoch,
-            seq,
-            prev_hash,
-            booked_at,
-            config_seq: seq,
-            fold_version: 1,
-            inputs: Default::default(),
-            floor: None,
-            clock: None,
-        };
-        bytes.clear();
-        prev_hash = builder.finish(&header, &ids, &mut bytes);
-        Ok(append(&bytes)?)
-    };
     for item in items.iter().chain([&applied]) {
         match builder.push(|public, private| schemas::config::encode_item(item, public, private)) {
             Ok(()) => {}
             Err(FrameFull::FrameFull) => {
-                frame(&mut builder)?;
+                append(&mut writer, &mut builder, wall_micros)?;
                 builder.push(|public, private| schemas::config::encode_item(item, public, private))?;
             }
             Err(too_large) => return Err(too_large.into()),
         }
     }
-    frame(&mut builder)?;
-    let _ = frame;
-    let written = seq;
-    follow_until(follower, |f| f.state.seq() >= written || f.state.epoch() > fence.epoch)?;
-    if follower.current.seq != written || follower.state.epoch() != fence.epoch {
+    let written = append(&mut writer, &mut builder, wall_micros)?;
+    writer.settle()?;
+    let mut waited = Duration::ZERO;
+    while follower.stream().seq() < written && follower.stream().epoch() <= writer.state().epoch() {
+        follower.poll(STEP)?;
+        waited += STEP;
+        if waited > READ_BACK {
+            let reason = "what was written does not come back".to_owned();
+            return Err(BusError::Away { what: CONFIG.to_owned(), reason }.into());
+        }
+    }
+    if follower.fold.current.seq != written {
         return Err(ConfigError::Fenced);
     }
     Ok(written)
 }
 
-fn follow_until(follower: &mut ConfigFollower, done: impl Fn(&ConfigFollower) -> bool) -> Result<(), ConfigError> {
-    const STEP: Duration = Duration::from_millis(200);
-    let mut waited = Duration::ZERO;
-    while !done(follower) {
-        follower.poll(STEP)?;
-        waited += STEP;
-        if waited > READ_BACK {
-            return Err(BusError::Away {
-                what: CONFIG.to_owned(),
-                reason: "what was written does not come back".to_owned(),
-            }
-            .into());
-        }
-    }
-    Ok(())
+fn append(writer: &mut StreamWriter, builder: &mut FrameBuilder, wall_micros: i64) -> Result<u64, ConfigError> {
+    let parts = FrameParts {
+        item_schema: schemas::config::ITEMS,
+        config_seq: writer.state().seq() + 1,
+        fold_version: 1,
+        inputs: Default::default(),
+        floor: None,
+        clock: None,
+        wall_micros,
+    };
+    Ok(writer.append(builder, parts)?)
 }
+
+/// BLAKE3 over the items in their Avro form: equal for equal changes, whoever applied them.
+fn digest(items: &[ConfigItem]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    let (mut public, mut private) = (Vec::new(), Vec::new());
+    for item in items {
+        public.clear();
+        schemas::config::encode_item(item, &mut public, &mut private);
+        hasher.update(&(public.len() as u64).to_le_bytes());
+        hasher.update(&public);
+    }
+    *hasher.finalize().as_bytes()
+}
+
+#[cfg(test)]
+mod tests;

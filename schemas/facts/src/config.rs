@@ -59,6 +59,28 @@ pub enum RatedAt {
     Setup,
 }
 
+/// A tax by name, rounded by itself (design 13.9).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tax {
+    /// As it stands on documents.
+    pub name: SmolStr,
+    /// Percent in 10^-4.
+    pub percent: i64,
+    #[serde(default)]
+    pub rounding: Rounding,
+}
+
+/// An operator's order (design 6.7): the record at this place of `call-events` is passed over, because its
+/// `observed_at` lies in a future that will not come.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VoidOrder {
+    pub partition: u32,
+    pub offset: u64,
+    pub reason: String,
+}
+
 /// What we and one account agreed for one product and side.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,6 +114,9 @@ pub struct Agreement {
     pub valid_from: Option<OccurredAt>,
     #[serde(default)]
     pub valid_until: Option<OccurredAt>,
+    /// Instead of `tax_percent`: gross = net + each of these, rounded by its own rule.
+    #[serde(default)]
+    pub taxes: Vec<Tax>,
 }
 
 fn up() -> Rounding {
@@ -165,6 +190,13 @@ pub struct ExchangeRate {
     pub source: String,
 }
 
+impl ExchangeRate {
+    /// How people and `Removed` name it: `USD to EUR from 2026-01-01T00:00:00Z`.
+    pub fn id(&self) -> String {
+        format!("{} to {} from {}", self.from, self.to, self.valid_from)
+    }
+}
+
 /// One version of a deck: its terms and the content addresses of its rows.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct DeckRoot {
@@ -234,8 +266,10 @@ pub enum ConfigItem {
     Applied {
         by: String,
         comment: String,
+        /// BLAKE3 over the items of the version, each in its Avro form.
         digest: [u8; 32],
     },
+    VoidOrder(VoidOrder),
 }
 
 /// The configuration in force at one `config_seq`.
@@ -253,6 +287,8 @@ pub struct Config {
     /// Every version of every deck, oldest first; which one a call takes is the effective date of its rows.
     pub decks: BTreeMap<SmolStr, Vec<DeckRoot>>,
     pub chunks: BTreeMap<[u8; 32], std::sync::Arc<[u8]>>,
+    /// Records of `call-events` that raters pass over, by partition and offset, with the reason.
+    pub voids: BTreeMap<(u32, u64), String>,
 }
 
 impl Config {
@@ -280,6 +316,7 @@ impl Config {
             ConfigItem::DeckChunk { hash, rows } => drop(self.chunks.insert(hash, rows.into())),
             ConfigItem::Removed { kind, id } => self.remove(&kind, &id),
             ConfigItem::Applied { .. } => {}
+            ConfigItem::VoidOrder(x) => drop(self.voids.insert((x.partition, x.offset), x.reason)),
         }
     }
 
@@ -291,6 +328,7 @@ impl Config {
             "agreement" => drop(self.agreements.remove(id)),
             "trunk" => drop(self.trunks.remove(id)),
             "switch" => drop(self.switches.remove(id)),
+            "exchange_rate" => self.exchange_rates.retain(|rate| rate.id() != id),
             _ => {}
         }
     }

@@ -192,6 +192,16 @@ pub enum Indeterminate {
     Dearer,
 }
 
+/// Which number tells whether a call stays within a US state, where the event does not say it itself.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JurisdictionFrom {
+    /// The routing number.
+    #[default]
+    Rn,
+    Dialled,
+}
+
 /// A named part of the week in the deck's zone.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct TimeBand {
@@ -230,6 +240,7 @@ pub struct DeckTerms {
     pub time_bands: Vec<TimeBand>,
     pub origin_groups: Vec<OriginGroup>,
     pub settings: Settings,
+    pub jurisdiction_from: JurisdictionFrom,
 }
 
 impl DeckTerms {
@@ -246,6 +257,7 @@ impl DeckTerms {
             time_bands: Vec::new(),
             origin_groups: Vec::new(),
             settings: Settings::default(),
+            jurisdiction_from: JurisdictionFrom::default(),
         }
     }
 }

@@ -131,6 +131,10 @@ id!(
     RevId
 );
 id!(
+    /// A run over past calls: `H("tandem.run.v1", ...)`.
+    RunId
+);
+id!(
     /// One priced side of a call: `H("tandem.xdr.v1", call id, attempt key, side, level)`.
     XdrId
 );

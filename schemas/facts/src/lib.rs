@@ -10,6 +10,7 @@ pub mod entry;
 pub mod ids;
 pub mod money;
 pub mod number;
+pub mod run;
 pub mod stream;
 pub mod time;
 pub mod xdr;

@@ -5,7 +5,7 @@ use crate::wire::{self, ConfigItemItem as Item};
 use facts::OccurredAt;
 use facts::config::{
     Account, Agreement, Carrier, ConfigItem, DeckRoot, ExchangeRate, IdentificationRule, Product, SiteSettings, Switch,
-    Trunk,
+    Tax, Trunk, VoidOrder,
 };
 use facts::deck::{DeckTerms, OriginGroup, Price, TimeBand};
 use smol_str::SmolStr;
@@ -51,6 +51,9 @@ pub(super) fn item(item: Item<'_>) -> ConfigItem {
         Item::Applied(x) => {
             ConfigItem::Applied { by: x.by.to_owned(), comment: x.comment.to_owned(), digest: x.digest }
         }
+        Item::VoidOrder(x) => {
+            ConfigItem::VoidOrder(VoidOrder { partition: x.partition, offset: x.offset, reason: x.reason.to_owned() })
+        }
     }
 }
 
@@ -82,6 +85,7 @@ fn agreement(x: &wire::Agreement<'_>) -> Agreement {
         settings: settings_to_facts(&x.settings),
         valid_from: x.valid_from.map(OccurredAt),
         valid_until: x.valid_until.map(OccurredAt),
+        taxes: x.taxes.iter().map(|t| Tax { name: t.name.into(), percent: t.percent, rounding: t.rounding }).collect(),
     }
 }
 
@@ -148,5 +152,6 @@ fn terms(x: wire::DeckTerms<'_>) -> DeckTerms {
         time_bands: x.time_bands.iter().map(band).collect(),
         origin_groups: x.origin_groups.iter().map(group).collect(),
         settings: settings_to_facts(&x.settings),
+        jurisdiction_from: x.jurisdiction_from,
     }
 }

@@ -43,6 +43,9 @@ pub(super) fn item(item: &ConfigItem) -> Item<'_> {
         ConfigItem::DeckChunk { hash, rows } => Item::DeckChunk(wire::DeckChunk { hash: *hash, rows }),
         ConfigItem::Removed { kind, id } => Item::Removed(wire::Removed { kind, id }),
         ConfigItem::Applied { by, comment, digest } => Item::Applied(wire::Applied { by, comment, digest: *digest }),
+        ConfigItem::VoidOrder(x) => {
+            Item::VoidOrder(wire::VoidOrder { partition: x.partition, offset: x.offset, reason: &x.reason })
+        }
     }
 }
 
@@ -74,6 +77,7 @@ fn agreement(x: &Agreement) -> wire::Agreement<'_> {
         settings: settings_to_wire(&x.settings),
         valid_from: x.valid_from.map(|t| t.0),
         valid_until: x.valid_until.map(|t| t.0),
+        taxes: x.taxes.iter().map(|t| wire::Tax { name: &t.name, percent: t.percent, rounding: t.rounding }).collect(),
     }
 }
 
@@ -144,5 +148,6 @@ fn terms(x: &DeckTerms) -> wire::DeckTerms<'_> {
         time_bands: x.time_bands.iter().map(band).collect(),
         origin_groups: x.origin_groups.iter().map(group).collect(),
         settings: settings_to_wire(&x.settings),
+        jurisdiction_from: x.jurisdiction_from,
     }
 }

@@ -63,7 +63,7 @@ proptest! {
         damage(&mut bytes, &edits);
         read_by_all_doors(&bytes);
         prop_assert_eq!(recode_resolved(schema, &bytes), recode(schema, &bytes), "{}", schema.name());
-        if schema != Schema::CallEventV0 && let Ok(ours) = recode(schema, &bytes) {
+        if !super::OLD.contains(&schema) && let Ok(ours) = recode(schema, &bytes) {
             let theirs = model.read(&bytes);
             prop_assert!(theirs.is_ok(), "{}: we read what apache-avro refuses", schema.name());
             // Through our writer too: numbers and amounts may have been written with more bytes than needed.

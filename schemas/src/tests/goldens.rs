@@ -105,8 +105,18 @@ fn a_frame_of_entries_is_pinned() {
 fn a_frame_of_configuration_is_pinned() {
     let mut header = header("config", config::ITEMS, stream_input("none"));
     header.inputs.clear();
-    let file = expect_file!["../../golden/frame-config.hex"];
+    let file = expect_file!["../../golden/frame-config.v2.hex"];
     pinned(file, &header, &samples::config_items(), config::encode_item, config::decode_item);
+}
+
+/// Written before taxes by name and void orders: it stands in config logs for ever.
+#[test]
+fn a_frame_of_the_first_configuration_schema_is_still_read() {
+    let text = include_str!("../../golden/frame-config.hex");
+    let record = super::older::hex(text.split_once("record\n").unwrap().1);
+    let StreamRecord::Frame(view) = decode_record(&record, &SchemaIds::default()).unwrap() else { panic!("a frame") };
+    let read: Vec<_> = config::items(&view).unwrap().collect::<Result<_, _>>().unwrap();
+    assert_eq!(read, samples::config_items_v1());
 }
 
 #[test]
@@ -215,6 +225,7 @@ fn schemas_are_pinned() {
         config-item.v1 0x5444000c acf7d51a25bf9c87
         deck-rows.v1 0x5444000d c5f496ec960a4362
         xdr-out.v1 0x5444000e 08392d73dfdd4ae2
-        call-event.v0 0x5444000f f726f49202797565"#]]
+        call-event.v0 0x5444000f f726f49202797565
+        config-item.v2 0x54440010 12661f80f0d87a07"#]]
     .assert_eq(&lines.join("\n"));
 }

@@ -1,8 +1,8 @@
 //! One of each thing, made up, with every optional fact given somewhere.
 
 use facts::call::{Attempt, Call, CallEvent, Endpoint, EventKind, Leg, RawRef};
-use facts::config::{Account, ConfigItem};
-use facts::deck::Price;
+use facts::config::{Account, Agreement, ConfigItem, DeckRoot, RatedAt, Tax, VoidOrder};
+use facts::deck::{DeckTerms, JurisdictionFrom, Price, Settings, TimeBand};
 use facts::entry::{EntryKind, Gl, LedgerEntry, LedgerItem, Posting};
 use facts::ids::{Cause, DedupeKey, EventId, ImportId, OriginId};
 use facts::xdr::{Position, ProvisionalSource, RateUsed, RatedCall, Revision, Xdr, XdrItem};
@@ -178,7 +178,8 @@ pub fn ledger_items() -> Vec<LedgerItem> {
     vec![LedgerItem::Entry(Box::new(entry)), LedgerItem::Certificate { root: [0xcd; 32], entries: 1 }]
 }
 
-pub fn config_items() -> Vec<ConfigItem> {
+/// What the first golden frame of configuration holds.
+pub fn config_items_v1() -> Vec<ConfigItem> {
     let account = Account {
         id: "acme-usd".into(),
         carrier: "acme".into(),
@@ -190,4 +191,40 @@ pub fn config_items() -> Vec<ConfigItem> {
     };
     let applied = ConfigItem::Applied { by: "anna".into(), comment: "first".into(), digest: [1; 32] };
     vec![ConfigItem::Account(account), applied]
+}
+
+/// One of what the second schema added, and what the first had.
+pub fn config_items() -> Vec<ConfigItem> {
+    let agreement = Agreement {
+        id: "acme-premium".into(),
+        account: "acme-usd".into(),
+        product: "premium".into(),
+        side: Side::Sell,
+        deck: "az".into(),
+        rated_at: RatedAt::Setup,
+        duration_rounding: Rounding::Up,
+        amount_rounding: Rounding::HalfEven,
+        amount_decimals: 4,
+        tax_percent: 0,
+        charge_gross: true,
+        settings: Settings { attempt_fee: Some(Price(10_000_000)), ..Settings::default() },
+        valid_from: Some(OccurredAt(NOON)),
+        valid_until: None,
+        taxes: vec![Tax { name: "VAT".into(), percent: 230_000, rounding: Rounding::Down }],
+    };
+    let mut terms = DeckTerms::new(usd());
+    terms.time_bands = vec![TimeBand { name: "peak".into(), days: vec!["mon".into()], from: 480, until: 1200 }];
+    terms.jurisdiction_from = JurisdictionFrom::Dialled;
+    let deck = DeckRoot {
+        id: "az".into(),
+        version: 2,
+        terms,
+        chunks: vec![[7; 32]],
+        rows: 18_254,
+        source: "notice.xlsx".into(),
+    };
+    let void = VoidOrder { partition: 3, offset: 812, reason: "the switch's clock ran a year ahead".into() };
+    let mut items = config_items_v1();
+    items.splice(1..1, [ConfigItem::Agreement(agreement), ConfigItem::Deck(deck), ConfigItem::VoidOrder(void)]);
+    items
 }

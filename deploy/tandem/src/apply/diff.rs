@@ -46,6 +46,7 @@ pub fn kind(item: &ConfigItem) -> &'static str {
         ConfigItem::DeckChunk { .. } => "deck_chunk",
         ConfigItem::Removed { .. } => "removed",
         ConfigItem::Applied { .. } => "applied",
+        ConfigItem::VoidOrder(_) => "void_order",
     }
 }
 
@@ -117,6 +118,11 @@ fn compare(now: &Config, item: &ConfigItem) -> Compared {
                 ]),
             }
         }
+        ConfigItem::VoidOrder(new) => match now.voids.get(&(new.partition, new.offset)) {
+            None => Compared::New,
+            Some(old) if *old == new.reason => Compared::Same,
+            Some(old) => Compared::Changed(vec![format!("was {old:?}"), format!("now {:?}", new.reason)]),
+        },
         ConfigItem::DeckChunk { .. } | ConfigItem::Removed { .. } | ConfigItem::Applied { .. } => Compared::New,
     }
 }
@@ -148,11 +154,12 @@ fn id(item: &ConfigItem) -> String {
         ConfigItem::Agreement(x) => x.id.to_string(),
         ConfigItem::Trunk(x) => x.id.to_string(),
         ConfigItem::Switch(x) => x.id.to_string(),
-        ConfigItem::ExchangeRate(x) => format!("{} to {} from {}", x.from, x.to, x.valid_from),
+        ConfigItem::ExchangeRate(x) => x.id(),
         ConfigItem::Deck(x) => x.id.to_string(),
         ConfigItem::DeckChunk { hash, .. } => hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
         ConfigItem::Removed { id, .. } => id.to_string(),
         ConfigItem::Applied { by, .. } => by.clone(),
+        ConfigItem::VoidOrder(x) => format!("call-events/{} offset {}", x.partition, x.offset),
     }
 }
 

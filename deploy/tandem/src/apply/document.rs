@@ -229,6 +229,7 @@ impl AgreementText {
             },
             valid_from: place.instant("valid_from", self.valid_from.as_ref())?,
             valid_until: place.instant("valid_until", self.valid_until.as_ref())?,
+            taxes: Vec::new(),
             id: self.id.into(),
         })
     }

@@ -43,6 +43,7 @@ fn agreement(account: &str, side: Side, deck: &str) -> Agreement {
         settings: Default::default(),
         valid_from: None,
         valid_until: None,
+        taxes: Vec::new(),
     }
 }
 
