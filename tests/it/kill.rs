@@ -1,150 +1,183 @@
-//! Sudden death of the one process, and of its reporting engine, while records flow in: afterwards every figure is
-//! that of an undisturbed run.
+//! Sudden death of the one process at every failpoint of every role and at any moment, and of its reporting engine,
+//! while 100,000 records flow in, most of them again and again: afterwards every figure is that of a quiet run.
 //!
-//! Moments are random; the seed is printed and `TANDEM_KILL_SEED` takes it back. Records come by HTTP and by a drop
-//! folder, many of them again and again.
+//! Records come by HTTP and by a drop folder. Order and counts of the deaths are random (`tests::deaths::Dice`).
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use bus::failpoint::{INGEST, LEDGER, LOADER, RATER};
 use serde_json::Value;
-use tests::site::{self, BUY, SELL, SWITCH, cell, row_of};
-use tests::{Tandem, eventually, http, night};
+use tests::deaths::{Dice, arm, by_signal, died, rounds};
+use tests::site::{self, SWITCH};
+use tests::tandem::address_in;
+use tests::{Figures, Tandem, eventually, http};
 
-/// Copies of the 250 records.
-const COPIES: u64 = 12;
-/// Records handed in at once.
-const PIECE: usize = 100;
-const PATIENCE: Duration = Duration::from_secs(60);
+const UP: [&str; 3] = ["up", "--listen", "127.0.0.1:0"];
+/// Records handed in at least, repeats and all.
+const RECORDS: u64 = 100_000;
+const PATIENCE: Duration = Duration::from_secs(90);
 
 #[test]
 fn figures_after_kills_are_those_of_a_quiet_run() {
-    let lines = site::many(COPIES);
-    let quiet = quiet_run(&lines);
-    let seed = std::env::var("TANDEM_KILL_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| u64::from(since.subsec_nanos()))
-    });
-    let kills = if night() { 100 } else { 5 };
-    println!("TANDEM_KILL_SEED={seed}, {kills} kills");
-    let killed = killed_run(&lines, kills, seed);
-    assert_eq!(killed, quiet, "TANDEM_KILL_SEED={seed}");
+    let mut dice = Dice::new();
+    let begun = Instant::now();
+    let (copies, killed) = killed_run(&mut dice);
+    println!("killed run: {copies} copies, {:?}", begun.elapsed());
+    assert_eq!(killed, site::quiet_run(copies), "the killed run came to other figures");
 }
 
-/// All that must not depend on how often the process died.
-#[derive(Debug, PartialEq)]
-struct Figures {
-    balances: Vec<Value>,
-    trial_balance: Vec<Value>,
-    reports: Vec<Vec<Value>>,
-    /// Entries, calls, merkle root over all balances.
-    proof: [Value; 3],
+/// How the process, or its engine, dies.
+#[derive(Clone, Copy, Debug)]
+enum Death {
+    At(&'static str),
+    BySignal,
+    Engine,
 }
 
-impl Figures {
-    fn of(tandem: &Tandem) -> Figures {
-        // An engine that was killed is started again by itself; until then the check says so and exits with 3.
-        let checked = eventually("reports are there again", PATIENCE, || {
-            Some(tandem.run(&["report", "check"])).filter(|checked| checked.code != Some(3))
-        });
-        assert!(checked.stderr.contains("reports and ledger agree to the last digit"), "{checked:?}");
-        let proof = tandem.run(&["ledger", "verify", "--json"]).json_lines().remove(0);
-        assert_eq!((&proof["ok"], &proof["not_booked_yet"]), (&Value::from(true), &Value::from(0)), "{proof}");
-        let report = |name| tandem.run(&["report", name, "--format", "json"]).json_lines();
-        Figures {
-            balances: tandem.run(&["ledger", "balance", "--json"]).json_lines(),
-            trial_balance: tandem.run(&["ledger", "trial-balance", "--json"]).json_lines(),
-            reports: ["customer", "vendor", "destination", "hour"].map(report).to_vec(),
-            proof: ["entries", "calls", "root"].map(|key| proof[key].clone()),
-        }
-    }
+fn deaths(dice: &mut Dice) -> Vec<Death> {
+    let points = [INGEST, RATER, LEDGER, LOADER].into_iter().flatten().map(Death::At);
+    let mut all: Vec<Death> = (0..rounds()).flat_map(|_| points.clone()).collect();
+    all.extend((0..by_signal()).flat_map(|_| [Death::BySignal, Death::Engine]));
+    dice.shuffle(&mut all);
+    all
 }
 
-fn quiet_run(lines: &[String]) -> Figures {
-    let mut tandem = Tandem::new();
-    tandem.start_listening(&["up", "--listen", "127.0.0.1:0"]);
-    site::apply(&tandem);
-    let summary = import_all(&tandem, lines);
-    assert_eq!((&summary["accepted"], &summary["repeated"]), (&Value::from(lines.len()), &Value::from(0)));
-    let figures = Figures::of(&tandem);
-    let (sell, buy) = site::sums();
-    let copies = i128::from(COPIES);
-    assert_eq!(cell(row_of(&figures.balances, "account", SELL), "owed"), sell * copies);
-    assert_eq!(cell(row_of(&figures.balances, "account", BUY), "owed"), -buy * copies);
-    tandem.stop();
-    figures
-}
-
-fn killed_run(lines: &[String], kills: u32, seed: u64) -> Figures {
+/// Copies handed in, and what they came to.
+fn killed_run(dice: &mut Dice) -> (u64, Figures) {
     let mut tandem = Tandem::new();
     let drop = tandem.home().join("drop");
     fs::create_dir_all(&drop).expect("a drop folder");
     fs::create_dir_all(tandem.data()).expect("a data folder");
     let settings = format!("[[ingest.drop]]\nswitch = \"{SWITCH}\"\nfolder = \"{}\"\n", drop.display());
     fs::write(tandem.data().join("tandem.toml"), settings).expect("the settings can be written");
-    let address = tandem.start_listening(&["up", "--listen", "127.0.0.1:0"]);
+    let address = tandem.start_listening(&UP);
     site::apply(&tandem);
     let token = fs::read_to_string(tandem.data().join("run/token")).expect("a token").trim().to_string();
-    let feeder = Feeder {
-        pieces: lines.chunks(PIECE).map(|piece| piece.join("\n") + "\n").collect(),
-        address: Mutex::new(address),
-        token,
-        next: AtomicUsize::new(0),
-        enough: AtomicBool::new(false),
-    };
-    let mut dice = seed;
+    let feeder = Feeder::new(address, token);
+    let deaths = deaths(dice);
+    println!("{} deaths: {deaths:?}", deaths.len());
     std::thread::scope(|scope| {
         let feeding = scope.spawn(|| feeder.run(&drop));
-        for kill in 0..kills {
-            std::thread::sleep(Duration::from_millis(below(&mut dice, 900)));
-            if kill % 5 == 4 {
-                kill_engine(tandem.server().id());
-                std::thread::sleep(Duration::from_millis(below(&mut dice, 300)));
-            }
-            tandem.kill();
-            let address = tandem.start_listening(&["up", "--listen", "127.0.0.1:0"]);
-            *feeder.address.lock().unwrap_or_else(PoisonError::into_inner) = address;
+        for (number, death) in deaths.iter().enumerate() {
+            feeder.grant(RECORDS * (number as u64 + 1) / deaths.len() as u64);
+            let begun = Instant::now();
+            die(&mut tandem, *death, &feeder, dice);
+            println!("{death:?} after {:?}", begun.elapsed());
         }
+        feeder.follow(&tandem.start_listening(&UP));
         feeder.enough.store(true, Ordering::SeqCst);
         feeding.join().expect("the feeder does not fail");
     });
-    let handed_in = feeder.next.load(Ordering::SeqCst);
-    println!("{handed_in} pieces of {PIECE} handed in, {} of them new", feeder.pieces.len());
+    let (copies, handed_in) = (feeder.allowed.load(Ordering::SeqCst), feeder.handed_in.load(Ordering::SeqCst));
+    println!("{handed_in} records handed in, {copies} copies of {} of them new", feeder.size);
+    assert!(handed_in >= RECORDS, "only {handed_in} records were handed in");
     eventually("the drop folder is empty", PATIENCE, || left_in(&drop).is_empty().then_some(()));
     assert!(left_in(&drop.join("failed")).is_empty(), "good files were put aside as bad");
-    let summary = import_all(&tandem, lines);
-    assert_eq!((&summary["accepted"], &summary["repeated"]), (&Value::from(0), &Value::from(lines.len())));
+    let records = copies * feeder.size;
+    assert_eq!(site::import(&tandem, copies), [records, 0, records, 0], "read, accepted, repeated, rejected");
     kill_engine(tandem.server().id());
-    let figures = Figures::of(&tandem);
+    let figures = Figures::of(&tandem, &tandem);
     tandem.stop();
-    figures
+    (copies, figures)
 }
 
-/// Hands pieces in, over and over, until there were kills enough and every piece was taken at least once.
+/// One death, with the process running before it and dead (or its engine dead) after it.
+fn die(tandem: &mut Tandem, death: Death, feeder: &Feeder, dice: &mut Dice) {
+    match death {
+        Death::At(name) => {
+            arm(tandem, &UP, name, 1 + dice.below(2));
+            eventually(&format!("the process dies at {name}"), PATIENCE, || {
+                if let Some(address) = address_in(&tandem.server().log()) {
+                    feeder.follow(&address);
+                }
+                let dead = died(tandem, name);
+                std::thread::sleep(Duration::from_millis(200));
+                if !dead {
+                    // Whoever has booked and loaded everything comes by no failpoint any more.
+                    feeder.allow_one_more();
+                }
+                dead.then_some(())
+            });
+        }
+        Death::BySignal => {
+            feeder.follow(&tandem.start_listening(&UP));
+            std::thread::sleep(Duration::from_millis(dice.below(900)));
+            tandem.kill();
+        }
+        Death::Engine => {
+            feeder.follow(&tandem.start_listening(&UP));
+            std::thread::sleep(Duration::from_millis(dice.below(600)));
+            kill_engine(tandem.server().id());
+            std::thread::sleep(Duration::from_millis(dice.below(600)));
+        }
+    }
+}
+
+/// Hands records in without a pause: new copies as far as they are allowed, else old ones again.
 struct Feeder {
-    pieces: Vec<String>,
-    address: Mutex<String>,
+    size: u64,
     token: String,
-    next: AtomicUsize,
+    address: Mutex<String>,
+    /// Copies that may be handed in, and those that were.
+    allowed: AtomicU64,
+    fresh: AtomicU64,
+    /// Records that are to be handed in by now, and those that were.
+    wanted: AtomicU64,
+    handed_in: AtomicU64,
     enough: AtomicBool,
 }
 
 impl Feeder {
+    fn new(address: String, token: String) -> Feeder {
+        let zero = || AtomicU64::new(0);
+        let (allowed, fresh, wanted, handed_in) = (zero(), zero(), zero(), zero());
+        let (address, enough) = (Mutex::new(address), AtomicBool::new(false));
+        let size = site::lines().len() as u64;
+        Feeder { size, token, address, allowed, fresh, wanted, handed_in, enough }
+    }
+
+    fn follow(&self, address: &str) {
+        *self.address.lock().unwrap_or_else(PoisonError::into_inner) = address.to_string();
+    }
+
+    /// One more new copy, and so many records in all.
+    fn grant(&self, records: u64) {
+        self.allowed.fetch_add(1, Ordering::SeqCst);
+        self.wanted.fetch_max(records, Ordering::SeqCst);
+    }
+
+    /// One more new copy if all others have been handed in.
+    fn allow_one_more(&self) {
+        let fresh = self.fresh.load(Ordering::SeqCst);
+        let _ = self.allowed.compare_exchange(fresh, fresh + 1, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
     fn run(&self, drop: &Path) {
-        loop {
-            let number = self.next.load(Ordering::SeqCst);
-            if number >= self.pieces.len() && self.enough.load(Ordering::SeqCst) {
+        for number in 0_u64.. {
+            let (fresh, allowed) = (self.fresh.load(Ordering::SeqCst), self.allowed.load(Ordering::SeqCst));
+            let behind = self.handed_in.load(Ordering::SeqCst) < self.wanted.load(Ordering::SeqCst);
+            let copy = if fresh < allowed {
+                fresh
+            } else if self.enough.load(Ordering::SeqCst) && !behind {
                 return;
-            }
-            let piece = &self.pieces[number % self.pieces.len()];
-            if number % 3 == 2 {
-                hand_over(drop, number, piece);
+            } else if behind && fresh > 0 {
+                number % fresh
             } else {
-                eventually("a piece is taken", PATIENCE, || self.post(piece));
+                std::thread::sleep(Duration::from_millis(20));
+                continue;
+            };
+            let piece = site::copy(copy).join("\n") + "\n";
+            if number % 3 == 2 {
+                hand_over(drop, number, &piece);
+            } else {
+                eventually("a piece is taken", PATIENCE, || self.post(&piece));
             }
-            self.next.store(number + 1, Ordering::SeqCst);
+            self.handed_in.fetch_add(self.size, Ordering::SeqCst);
+            self.fresh.fetch_max(copy + 1, Ordering::SeqCst);
         }
     }
 
@@ -165,7 +198,7 @@ impl Feeder {
 }
 
 /// As a switch's file transfer does it: written aside, renamed, marked as complete.
-fn hand_over(drop: &Path, number: usize, piece: &str) {
+fn hand_over(drop: &Path, number: u64, piece: &str) {
     let (hidden, file) = (drop.join(format!("{number}.jsonl.part")), drop.join(format!("{number}.jsonl")));
     let written = fs::write(&hidden, piece).and_then(|()| fs::rename(&hidden, &file));
     written
@@ -182,34 +215,21 @@ fn left_in(folder: &Path) -> Vec<String> {
 
 /// `kill -9` of the embedded engine only: a child of the process.
 fn kill_engine(parent: u32) {
-    let children = fs::read_dir("/proc").expect("/proc").filter_map(Result::ok).filter_map(|entry| {
-        let id: u32 = entry.file_name().to_str()?.parse().ok()?;
-        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-        let parent_id: u32 = stat.rsplit(") ").next()?.split(' ').nth(1)?.parse().ok()?;
-        let command = fs::read(entry.path().join("cmdline")).ok()?;
-        let door = String::from_utf8_lossy(&command).contains("engine-door");
-        (parent_id == parent && door).then_some(id)
-    });
-    let engines: Vec<u32> = children.collect();
+    let children = || {
+        let children = fs::read_dir("/proc").expect("/proc").filter_map(Result::ok).filter_map(|entry| {
+            let id: u32 = entry.file_name().to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            let parent_id: u32 = stat.rsplit(") ").next()?.split(' ').nth(1)?.parse().ok()?;
+            let command = fs::read(entry.path().join("cmdline")).ok()?;
+            let door = String::from_utf8_lossy(&command).contains("engine-door");
+            (parent_id == parent && door).then_some(id)
+        });
+        children.collect::<Vec<u32>>()
+    };
+    // One that was killed a moment ago may still be on its way back.
+    let engines = eventually("the engine is there", PATIENCE, || Some(children()).filter(|found| !found.is_empty()));
     assert_eq!(engines.len(), 1, "the engine is one child of {parent}");
     let script = format!("kill -s KILL {}", engines[0]);
     let status = std::process::Command::new("sh").args(["-c", &script]).status().expect("sh runs");
     assert!(status.success(), "the engine cannot be killed");
-}
-
-/// The summary of an import of everything.
-fn import_all(tandem: &Tandem, lines: &[String]) -> Value {
-    let file = tandem.home().join("all.jsonl");
-    fs::write(&file, lines.join("\n") + "\n").expect("the home can be written");
-    let file = file.display().to_string();
-    tandem.run(&["calls", "import", &file, "--switch", SWITCH, "--wait", "--json"]).json_lines()[0]["summary"].clone()
-}
-
-/// A number below `limit` (splitmix64).
-fn below(state: &mut u64, limit: u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (mixed ^ (mixed >> 31)) % limit
 }

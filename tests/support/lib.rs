@@ -6,7 +6,9 @@
 
 pub mod browser;
 pub mod cache;
+pub mod deaths;
 pub mod disk;
+pub mod figures;
 pub mod http;
 pub mod kafka;
 pub mod ports;
@@ -17,6 +19,7 @@ pub mod tandem;
 
 pub use browser::{Browser, Element};
 pub use disk::SmallDisk;
+pub use figures::Figures;
 pub use kafka::Kafka;
 pub use process::Server;
 pub use registry::SchemaRegistry;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::Tandem;
+use crate::{Figures, Tandem};
 
 /// Customer and vendor of the site.
 pub const SELL: &str = "alba-usd";
@@ -55,14 +55,45 @@ pub fn records() -> Vec<Record> {
 
 /// The same calls `copies` times over, each with an id and tags of its own.
 pub fn many(copies: u64) -> Vec<String> {
-    let copy = |line: &String, copy: u64| {
+    (0..copies).flat_map(copy).collect()
+}
+
+/// The calls of one such copy.
+pub fn copy(number: u64) -> Vec<String> {
+    let copy = |line: &String| {
         let (id, tag) = (field(line, "id"), field(line, "local_tag").trim_matches('"'));
-        let other: u64 = id.parse::<u64>().expect("an id is a number") + copy * 1_000_000;
+        let other: u64 = id.parse::<u64>().expect("an id is a number") + number * 1_000_000;
         line.replacen(&format!("\"id\": {id},"), &format!("\"id\": {other},"), 1)
-            .replace(&format!("{tag}\""), &format!("{tag}-{copy}\""))
+            .replace(&format!("{tag}\""), &format!("{tag}-{number}\""))
     };
-    let lines = lines();
-    (0..copies).flat_map(|number| lines.iter().map(move |line| (line, number))).map(|(l, n)| copy(l, n)).collect()
+    lines().iter().map(copy).collect()
+}
+
+/// Imports the first `copies` copies as one file and waits until they are booked; the summary's read, accepted,
+/// repeated, rejected.
+pub fn import(tandem: &Tandem, copies: u64) -> [u64; 4] {
+    let file = tandem.home().join("all.jsonl");
+    std::fs::write(&file, many(copies).join("\n") + "\n").expect("the home can be written");
+    let file = file.display().to_string();
+    let rows = tandem.run(&["calls", "import", &file, "--switch", SWITCH, "--wait", "--json"]).json_lines();
+    let summary = &rows[0]["summary"];
+    ["read", "accepted", "repeated", "rejected"].map(|key| summary[key].as_u64().expect("a count"))
+}
+
+/// What so many copies come to where nothing dies and nothing is repeated, by one process on the embedded log.
+pub fn quiet_run(copies: u64) -> Figures {
+    let mut tandem = Tandem::new();
+    tandem.start_listening(&["up", "--listen", "127.0.0.1:0"]);
+    apply(&tandem);
+    let records = copies * lines().len() as u64;
+    assert_eq!(import(&tandem, copies), [records, records, 0, 0], "read, accepted, repeated, rejected");
+    let figures = Figures::of(&tandem, &tandem);
+    let (sell, buy) = sums();
+    let copies = i128::from(copies);
+    assert_eq!(cell(row_of(&figures.balances, "account", SELL), "owed"), sell * copies);
+    assert_eq!(cell(row_of(&figures.balances, "account", BUY), "owed"), -buy * copies);
+    tandem.stop();
+    figures
 }
 
 /// Sums of what all records must come to: sell, buy, with the tie as the exact price rounds.

@@ -174,7 +174,7 @@ pub fn run_command(command: &mut Command) -> Ran {
 }
 
 /// The first loopback address in an output, up to the end of the word.
-fn address_in(log: &str) -> Option<String> {
+pub fn address_in(log: &str) -> Option<String> {
     let start = log.find("http://127.0.0.1:")?;
     let rest = &log[start..];
     let end = rest.find(char::is_whitespace)?; // no end yet: the line is still being written
