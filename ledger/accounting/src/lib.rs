@@ -3,6 +3,7 @@
 
 pub mod book;
 pub mod call_table;
+pub mod credit;
 pub mod current;
 pub mod history;
 pub mod invariants;
