@@ -250,6 +250,7 @@ pub struct NodeMark {
     pub node: SmolStr,
     pub boot_epoch: i64,
     pub next: u64,
-    /// Sequences at or above `next` that were seen out of order, rising.
+    /// Sequences at or above `next` that were seen out of order, rising; a number followed by a smaller one is the last
+    /// of a run that begins with the smaller one.
     pub sparse: Vec<u64>,
 }

@@ -8,6 +8,9 @@ use hashbrown::HashMap;
 
 use super::Pushed;
 
+/// Most counts of unfinished imports in one `RaterState`.
+pub const INCOMPLETE_MAX: usize = 64;
+
 /// Counts of every import seen on one partition.
 #[derive(Debug)]
 pub struct Imports {
@@ -81,11 +84,12 @@ impl Imports {
         self.counts.insert(count.import, count);
     }
 
-    /// Imports whose end has not come or whose records have not all come.
+    /// Imports whose end has not come or whose records have not all come, for a `RaterState`: [`INCOMPLETE_MAX`] of them
+    /// at most, so that the state stays far below what an item may take. Every count stands in the stream by itself.
     pub fn incomplete(&self) -> Vec<ImportCount> {
-        let mut counts: Vec<_> = self.counts.values().filter(|count| !count.complete).cloned().collect();
+        let mut counts: Vec<_> = self.counts.values().filter(|count| !count.complete).collect();
         counts.sort_by_key(|count| count.import);
-        counts
+        counts.into_iter().take(INCOMPLETE_MAX).cloned().collect()
     }
 
     pub fn get(&self, import: ImportId) -> Option<&ImportCount> {

@@ -1,20 +1,61 @@
-//! Which events of our own nodes were seen: a watermark and the sequences seen beyond it, per node and boot epoch
-//! (design 6.4). Memory grows with nodes and gaps, not with events.
+//! Which events of our own nodes were seen: a watermark and the runs of sequences seen beyond it, per node and boot epoch
+//! (design 6.4). Memory grows with nodes and gaps, not with events, however long a gap stays open.
 
 use facts::xdr::NodeMark;
 use smol_str::SmolStr;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-/// Most sequences remembered beyond a gap. Past it the oldest gap is given up and counted: an event of it that comes
-/// after all counts as redelivered.
-pub const SPARSE_MAX: usize = 16_384;
+/// Most gaps remembered, over all nodes that write to one partition: with sequences of any size their runs take 80 KiB
+/// of a `RaterState`, less than the room that every frame keeps for it. Past it the oldest gap of the node with the most
+/// is given up and counted: an event of it that comes after all counts as redelivered.
+pub const GAPS_MAX: usize = 4_096;
 
 #[derive(Debug, Default)]
 struct Mark {
     node: SmolStr,
     boot_epoch: i64,
     next: u64,
-    sparse: BTreeSet<u64>,
+    /// Runs seen beyond `next`, first to last; between two of them, and before the first, is a gap.
+    runs: BTreeMap<u64, u64>,
+}
+
+impl Mark {
+    /// Moves the watermark behind the run that begins at it.
+    fn close(&mut self) {
+        if let Some((first, last)) = self.runs.first_key_value().map(|(first, last)| (*first, *last))
+            && first == self.next
+        {
+            self.runs.pop_first();
+            self.next = last.saturating_add(1);
+        }
+    }
+
+    /// False where the sequence was seen before.
+    fn see(&mut self, sequence: u64) -> bool {
+        if sequence == self.next {
+            self.next = self.next.saturating_add(1);
+            self.close();
+            return true;
+        }
+        let before = self.runs.range(..=sequence).next_back().map(|(first, last)| (*first, *last));
+        if sequence < self.next || before.is_some_and(|(_, last)| sequence <= last) {
+            return false;
+        }
+        let first =
+            before.filter(|(_, last)| last.checked_add(1) == Some(sequence)).map_or(sequence, |(first, _)| first);
+        let joined = sequence.checked_add(1).and_then(|after| self.runs.remove(&after));
+        self.runs.insert(first, joined.unwrap_or(sequence));
+        true
+    }
+
+    /// Takes the oldest gap for lost; returns how many sequences that were.
+    fn give_up_oldest(&mut self) -> u64 {
+        let Some(first) = self.runs.keys().next().copied() else { return 0 };
+        let gap = first - self.next;
+        self.next = first;
+        self.close();
+        gap
+    }
 }
 
 /// Marks of all nodes that write to one partition.
@@ -23,6 +64,8 @@ pub struct Nodes {
     marks: Vec<Mark>,
     /// Place of the mark found last: events come in runs.
     last: usize,
+    /// Gaps of all marks.
+    gaps: usize,
     given_up: u64,
 }
 
@@ -30,29 +73,17 @@ impl Nodes {
     /// True where this sequence of the node was not seen before; it is then.
     pub fn first_time(&mut self, node: &str, boot_epoch: i64, sequence: u64) -> bool {
         let mark = self.mark(node, boot_epoch);
-        if sequence == mark.next {
-            mark.next += 1;
-            while mark.sparse.first() == Some(&mark.next) {
-                mark.sparse.pop_first();
-                mark.next += 1;
-            }
-            return true;
-        }
-        if sequence < mark.next || !mark.sparse.insert(sequence) {
-            return false;
-        }
-        if mark.sparse.len() > SPARSE_MAX
-            && let Some(first) = mark.sparse.first().copied()
+        let before = mark.runs.len();
+        let first_time = mark.see(sequence);
+        let after = mark.runs.len();
+        self.gaps = self.gaps + after - before;
+        if self.gaps > GAPS_MAX
+            && let Some(most) = self.marks.iter_mut().max_by_key(|mark| mark.runs.len())
         {
-            let gap = first - mark.next;
-            mark.next = first;
-            while mark.sparse.first() == Some(&mark.next) {
-                mark.sparse.pop_first();
-                mark.next += 1;
-            }
-            self.given_up += gap;
+            self.given_up = self.given_up.saturating_add(most.give_up_oldest());
+            self.gaps -= 1;
         }
-        true
+        first_time
     }
 
     /// Sequences that never came and are no longer waited for; an alarm where it is not 0.
@@ -71,7 +102,8 @@ impl Nodes {
         &mut self.marks[self.last]
     }
 
-    /// For a `RaterState` item.
+    /// For a `RaterState` item. A run of several sequences stands as its last and then its first one, which no list of
+    /// rising sequences has: lists that were written before runs read as they always did.
     pub fn to_state(&self) -> Vec<NodeMark> {
         let mut marks: Vec<NodeMark> = self
             .marks
@@ -80,7 +112,11 @@ impl Nodes {
                 node: mark.node.clone(),
                 boot_epoch: mark.boot_epoch,
                 next: mark.next,
-                sparse: mark.sparse.iter().copied().collect(),
+                sparse: mark
+                    .runs
+                    .iter()
+                    .flat_map(|(first, last)| std::iter::once(*last).chain((first < last).then_some(*first)))
+                    .collect(),
             })
             .collect();
         marks.sort_by(|a, b| (&a.node, a.boot_epoch).cmp(&(&b.node, b.boot_epoch)));
@@ -88,22 +124,31 @@ impl Nodes {
     }
 
     pub fn from_state(marks: &[NodeMark]) -> Self {
-        let marks = marks
-            .iter()
-            .map(|mark| Mark {
-                node: mark.node.clone(),
-                boot_epoch: mark.boot_epoch,
-                next: mark.next,
-                sparse: mark.sparse.iter().copied().collect(),
-            })
-            .collect();
-        Self { marks, last: 0, given_up: 0 }
+        let marks: Vec<Mark> = marks.iter().map(mark_of).collect();
+        let gaps = marks.iter().map(|mark| mark.runs.len()).sum();
+        Self { marks, last: 0, gaps, given_up: 0 }
     }
+}
+
+fn mark_of(state: &NodeMark) -> Mark {
+    let mut runs: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut add = |first: u64, last: u64| match runs.last_entry() {
+        // Neighbours of a list written before runs.
+        Some(mut before) if before.get().checked_add(1) == Some(first) => *before.get_mut() = last,
+        _ => drop(runs.insert(first, last)),
+    };
+    let mut sequences = state.sparse.iter().copied().peekable();
+    while let Some(last) = sequences.next() {
+        let first = sequences.next_if(|first| *first < last).unwrap_or(last);
+        add(first, last);
+    }
+    Mark { node: state.node.clone(), boot_epoch: state.boot_epoch, next: state.next, runs }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn each_sequence_counts_once_in_any_order() {
@@ -120,12 +165,68 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_that_never_closes_is_given_up_and_counted() {
-        let mut nodes = Nodes::default();
-        for sequence in 3..3 + SPARSE_MAX as u64 + 1 {
-            assert!(nodes.first_time("n", 0, sequence));
+    fn any_order_repetition_and_restart_counts_as_a_plain_set_does() {
+        let mut dice = 0x9e37_79b9_7f4a_7c15u64;
+        let mut below = |n: u64| {
+            dice ^= dice << 13;
+            dice ^= dice >> 7;
+            dice ^= dice << 17;
+            dice % n
+        };
+        for _ in 0..200 {
+            let (mut nodes, mut plain) = (Nodes::default(), BTreeSet::new());
+            let reach = 1 + below(300);
+            for _ in 0..400 {
+                let sequence = below(reach);
+                assert_eq!(nodes.first_time("n", 1, sequence), plain.insert(sequence), "{sequence} of {reach}");
+                if below(20) == 0 {
+                    nodes = Nodes::from_state(&nodes.to_state());
+                }
+            }
+            let gaps = plain.iter().filter(|n| **n > 0 && !plain.contains(&(**n - 1))).count();
+            assert_eq!((nodes.gaps, nodes.given_up()), (gaps, 0));
         }
-        assert_eq!(nodes.given_up(), 3);
-        assert!(nodes.to_state()[0].sparse.is_empty());
+    }
+
+    #[test]
+    fn one_lost_event_costs_nothing_however_many_follow() {
+        let mut nodes = Nodes::default();
+        assert!((1..1_000_000).all(|sequence| nodes.first_time("n", 0, sequence)));
+        assert_eq!(nodes.to_state()[0].sparse, [999_999, 1]);
+        let mut again = Nodes::from_state(&nodes.to_state());
+        assert!(!again.first_time("n", 0, 500_000));
+        assert!(again.first_time("n", 0, 0) && again.given_up() == 0);
+        assert_eq!((again.to_state()[0].next, again.gaps), (1_000_000, 0));
+    }
+
+    #[test]
+    fn a_list_written_before_runs_reads_the_same() {
+        let old = NodeMark { node: "n".into(), boot_epoch: 3, next: 2, sparse: vec![4, 5, 6, 9, 11, 12] };
+        let mut nodes = Nodes::from_state(&[old]);
+        assert_eq!(nodes.to_state()[0].sparse, [6, 4, 9, 12, 11]);
+        assert_eq!(Nodes::from_state(&nodes.to_state()).to_state(), nodes.to_state());
+        let fresh: Vec<u64> = (0..14).filter(|sequence| nodes.first_time("n", 3, *sequence)).collect();
+        assert_eq!(fresh, [2, 3, 7, 8, 10, 13]);
+    }
+
+    #[test]
+    fn at_the_bound_the_oldest_gap_is_given_up_and_counted() {
+        let mut nodes = Nodes::default();
+        // The largest sequences there are: what the state may take at most.
+        let begin = u64::MAX - 4 * GAPS_MAX as u64;
+        let far = |n: usize| begin + 3 * n as u64;
+        nodes.first_time("few", 0, 5);
+        for n in 0..GAPS_MAX - 1 {
+            assert!(nodes.first_time("many", 0, far(n)) && nodes.first_time("many", 0, far(n) + 1));
+        }
+        assert_eq!((nodes.gaps, nodes.given_up()), (GAPS_MAX, 0));
+        assert!(nodes.first_time("many", 0, far(GAPS_MAX)));
+        assert_eq!((nodes.gaps, nodes.given_up()), (GAPS_MAX, begin));
+        let state = nodes.to_state();
+        let numbers: usize = state.iter().map(|mark| mark.sparse.len()).sum();
+        // A number takes ten bytes of Avro at most.
+        assert!(numbers * 10 < 96 * 1024, "{numbers} numbers");
+        assert_eq!((&*state[0].node, state[0].sparse.as_slice()), ("few", [5].as_slice()), "others keep their gaps");
+        assert!(!nodes.first_time("many", 0, 7), "what was given up counts as redelivered");
     }
 }
