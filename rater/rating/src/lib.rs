@@ -13,6 +13,7 @@ mod intervals;
 mod origin;
 pub mod price;
 mod provisional;
+pub mod quote;
 pub mod rate;
 pub mod tariffs;
 

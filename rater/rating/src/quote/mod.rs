@@ -1,0 +1,275 @@
+//! `tandem quote` (design 13): one JSON object with a call, an agreement and a deck in, its price with every step out.
+//! The same look-up and the same price as the rater's; text in, text out, so that whoever reads lines may ask.
+//!
+//! Never reads a file, never keeps more than the last few decks, never gives a price where a field is not understood.
+
+mod answer;
+mod call;
+mod deck;
+mod node;
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use facts::config::RatedAt;
+use facts::deck::RatedNumber;
+use facts::number::E164;
+use facts::time::rfc3339;
+use facts::xdr::{Side, Unrated};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use self::call::{AgreementPart, CallPart};
+use self::deck::DeckPart;
+pub use self::node::Fault;
+use self::node::{Key, Node, Place};
+use crate::deck::Chosen;
+use crate::explain::Note;
+use crate::price::{Ask, Priced, SAME_CURRENCY, price};
+
+/// Decks kept compiled: lines of both sides of a call may alternate.
+const DECKS_KEPT: usize = 4;
+
+/// What a line came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came {
+    Priced,
+    /// The call has no price, for a reason of the closed set.
+    Unrated,
+    /// The line was not understood.
+    Refused,
+}
+
+/// The answer to one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quoted {
+    pub came: Came,
+    /// One JSON object, without the line's end.
+    pub line: String,
+}
+
+/// Answers line after line; a deck that comes again within a few lines is compiled once.
+#[derive(Default)]
+pub struct Quoter {
+    /// Text of a deck, and what it is; the last used first.
+    decks: VecDeque<(Box<str>, Arc<DeckPart>)>,
+}
+
+/// Parts of a line, each still text.
+#[derive(Default)]
+struct Line<'a> {
+    id: Option<Cow<'a, str>>,
+    call: Option<&'a RawValue>,
+    agreement: Option<&'a RawValue>,
+    deck: Option<&'a RawValue>,
+    /// The first field that the contract does not know.
+    unknown: Option<Cow<'a, str>>,
+}
+
+/// A line understood.
+struct Request {
+    call: CallPart,
+    agreement: AgreementPart,
+    deck: Arc<DeckPart>,
+}
+
+impl Request {
+    fn only(&self, found: &Found) -> Result<(), Fault> {
+        self.deck.only(&self.deck.compiled.rate_used(found.chosen), found.rated_at)
+    }
+}
+
+/// A priced call with what it came from.
+struct Found {
+    number: E164,
+    rated_at: i64,
+    chosen: Chosen,
+    priced: Priced,
+    notes: Vec<Note>,
+}
+
+impl Quoter {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Answers one line; `number` counts from 1 and stands in the answer where the line is refused.
+    pub fn answer(&mut self, number: u64, line: &str) -> Quoted {
+        let parsed: Result<Line<'_>, _> = serde_json::from_str(line);
+        let (id, request) = match parsed {
+            Ok(mut parsed) => (parsed.id.take(), self.request(&parsed)),
+            Err(error) => {
+                let reason = error.to_string();
+                let advice = "write one JSON object a line".to_owned();
+                (None, Err(Fault { field: String::new(), reason, advice }))
+            }
+        };
+        let request = match (&id, request) {
+            (None, Ok(_)) => Err(Place::root("id").fault("the field \"id\" is missing", "name each line")),
+            (_, request) => request,
+        };
+        let id = id.as_deref();
+        match request {
+            Err(fault) => Quoted { came: Came::Refused, line: answer::refused(id, number, &fault) },
+            Ok(request) => match quote(&request) {
+                Ok(found) => match (request.only(&found), answer::priced(id, &request, &found)) {
+                    (Err(fault), _) => Quoted { came: Came::Refused, line: answer::refused(id, number, &fault) },
+                    (Ok(()), Some(line)) => Quoted { came: Came::Priced, line },
+                    (Ok(()), None) => {
+                        let message = "the exact amount is beyond the range of 128 bits";
+                        Quoted { came: Came::Unrated, line: answer::unrated(id, Unrated::AmountRange, message) }
+                    }
+                },
+                Err((reason, message)) => Quoted { came: Came::Unrated, line: answer::unrated(id, reason, &message) },
+            },
+        }
+    }
+
+    fn request(&mut self, line: &Line<'_>) -> Result<Request, Fault> {
+        let root = |name| Place::root(name);
+        if let Some(name) = &line.unknown {
+            let advice = "correct its name, or begin it with x_ to have it passed over";
+            return Err(root(name).fault(format!("unknown field {name:?}"), advice));
+        }
+        let missing = |name| root(name).fault(format!("the field {name:?} is missing"), "add it: it has no default");
+        let at = root("call");
+        let call = CallPart::read(&at, &node::parse(&at, line.call.ok_or_else(|| missing("call"))?.get())?)?;
+        let at = root("agreement");
+        let agreement = match line.agreement.map(|raw| node::parse(&at, raw.get())).transpose()? {
+            None | Some(Node::Null) => AgreementPart::default(),
+            Some(node) => AgreementPart::read(&at, &node)?,
+        };
+        let deck = self.deck(line.deck.ok_or_else(|| missing("deck"))?.get())?;
+        Ok(Request { call, agreement, deck })
+    }
+
+    fn deck(&mut self, text: &str) -> Result<Arc<DeckPart>, Fault> {
+        if let Some(place) = self.decks.iter().position(|(known, _)| **known == *text)
+            && let Some(found) = self.decks.remove(place)
+        {
+            let deck = found.1.clone();
+            self.decks.push_front(found);
+            return Ok(deck);
+        }
+        let at = Place::root("deck");
+        let deck = Arc::new(DeckPart::read(&at, &node::parse(&at, text)?)?);
+        self.decks.truncate(DECKS_KEPT - 1);
+        self.decks.push_front((text.into(), deck.clone()));
+        Ok(deck)
+    }
+}
+
+/// Prices the call of a line, or says why not.
+fn quote(request: &Request) -> Result<Found, (Unrated, String)> {
+    let Request { call, agreement, deck } = request;
+    let deck = &deck.compiled;
+    let asked = match (deck.rated_number, call.rn.as_deref()) {
+        (RatedNumber::Lrn, Some(rn)) if !rn.is_empty() => rn,
+        _ => &call.called,
+    };
+    let number = match E164::normalise(asked) {
+        Ok(number) if !number.is_empty() => number,
+        Ok(_) => return Err((Unrated::BadNumber, "the called number is empty".to_owned())),
+        Err(error) => return Err((Unrated::BadNumber, error.to_string())),
+    };
+    if call.duration < 0 {
+        return Err((Unrated::BadTime, "the duration is below zero".to_owned()));
+    }
+    let rated_at = match agreement.rated_at {
+        RatedAt::Answer => call.answered_at.unwrap_or(call.started_at),
+        RatedAt::Setup => call.started_at,
+    };
+    let caller = call.caller.as_deref().and_then(|caller| E164::normalise(caller).ok());
+    let origin = deck.origin_of(caller.as_ref());
+    let chosen = deck.find(&number, origin, rated_at).map_err(|reason| {
+        let message = match reason {
+            Unrated::Blocked => format!("{number} is blocked at {}", rfc3339(rated_at)),
+            _ => format!("no rate for {number} valid at {}", rfc3339(rated_at)),
+        };
+        (reason, message)
+    })?;
+    let Some(exchange_rate) = agreement.exchange_rate else {
+        return Err((Unrated::NoExchangeRate, "the agreement has no exchange rate".to_owned()));
+    };
+    let ask = Ask {
+        rated_at,
+        duration: call.duration,
+        answered: call.answered_at.is_some(),
+        attempted: call.attempted && (agreement.side == Side::Buy || call.last_attempt),
+        jurisdiction: call.jurisdiction,
+        exchange_rate,
+    };
+    let mut notes = Vec::new();
+    match price(deck, chosen, &agreement.terms, &ask, &mut notes) {
+        Ok(priced) => Ok(Found { number, rated_at, chosen, priced, notes }),
+        Err(reason) => Err((reason, refusal(reason, &number, deck, chosen))),
+    }
+}
+
+/// Why a call whose first second has a row has no price all the same.
+fn refusal(reason: Unrated, number: &E164, deck: &crate::CompiledDeck, chosen: Chosen) -> String {
+    let prefix = deck.rate_used(chosen).prefix;
+    match reason {
+        Unrated::NoRate => format!("the call to {number} runs into a time band for which {prefix} has no rate"),
+        Unrated::Blocked => format!("the call to {number} runs into a time band in which {prefix} is blocked"),
+        _ => "the exact amount is beyond the range of 128 bits".to_owned(),
+    }
+}
+
+impl<'de> Deserialize<'de> for Line<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(LineVisitor)
+    }
+}
+
+struct LineVisitor;
+
+impl<'de> Visitor<'de> for LineVisitor {
+    type Value = Line<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with id, call, agreement and deck")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Line<'de>, A::Error> {
+        let mut line = Line::default();
+        while let Some(Key(key)) = map.next_key()? {
+            let raw: &'de RawValue;
+            let again = match &*key {
+                "id" => {
+                    let Key(id) = map.next_value().map_err(|error| A::Error::custom(format!("id: {error}")))?;
+                    line.id.replace(id).is_some()
+                }
+                "call" => {
+                    raw = map.next_value()?;
+                    line.call.replace(raw).is_some()
+                }
+                "agreement" => {
+                    raw = map.next_value()?;
+                    line.agreement.replace(raw).is_some()
+                }
+                "deck" => {
+                    raw = map.next_value()?;
+                    line.deck.replace(raw).is_some()
+                }
+                _ => {
+                    raw = map.next_value()?;
+                    let _ = raw;
+                    if !key.starts_with("x_") {
+                        line.unknown.get_or_insert_with(|| key.clone());
+                    }
+                    false
+                }
+            };
+            if again {
+                return Err(A::Error::custom(format!("the field {key:?} is given twice")));
+            }
+        }
+        Ok(line)
+    }
+}
+
+#[cfg(test)]
+mod tests;
