@@ -7,6 +7,7 @@ mod csv;
 mod date;
 mod header;
 pub mod json;
+pub mod life;
 mod notice;
 mod options;
 mod price;

@@ -1,0 +1,16 @@
+//! The life of a deck after its file has been read: versions merged from amendments, compared, and weighed by traffic.
+//! Never reads a clock or a file: instants and traffic come as arguments.
+
+pub mod charge;
+pub mod diff;
+pub mod effect;
+pub mod merge;
+pub mod rows;
+#[cfg(test)]
+mod tests;
+
+pub use charge::{Charge, Sum, charge};
+pub use diff::{Change, Class, Covered, Diff, diff};
+pub use effect::{Effect, Line, effect};
+pub use merge::{Backdated, Kind, Merged, Missing, Plan, backdated, merge};
+pub use rows::{Row, RowRef, Rows};

@@ -1,0 +1,142 @@
+//! What a carrier would fear of its decks' versions.
+
+use super::rows::{ALWAYS, OPEN};
+use super::*;
+use facts::deck::{IntervalRule, Price, Rate, RowStatus};
+use facts::{Amount, Prefix};
+
+const DAY: i64 = 86_400_000_000;
+const RULE: IntervalRule = IntervalRule::Anchored;
+
+fn rate(code: &str, price: &str, from_day: i64) -> Rate {
+    let price: Price = price.parse().unwrap();
+    Rate { valid_from: Some(from_day * DAY), ..Rate::simple(Prefix::new(code).unwrap(), "Somewhere", 1, 1, price) }
+}
+
+fn plan(kind: Kind, effective_day: i64, notice_day: Option<i64>) -> Plan {
+    let notice = notice_day.map(|day| day * DAY);
+    Plan { kind, missing: Missing::Discontinued, effective: effective_day * DAY, notice, rule: RULE }
+}
+
+/// Code, price per minute, first and last day, as text.
+fn shown(rows: &Rows) -> Vec<String> {
+    let day = |at: i64| if at == OPEN || at == ALWAYS { "-".to_owned() } else { (at / DAY).to_string() };
+    let line = |row: RowRef<'_>| {
+        let (from, until) = (day(row.row.from), day(row.row.until));
+        let state = if row.status() == RowStatus::Blocked { " blocked" } else { "" };
+        format!("{} {} {from}..{until}{state}", row.prefix(), row.row.next_rate)
+    };
+    rows.iter().map(line).collect()
+}
+
+fn merged(old: &Rows, file: Vec<Rate>, plan: Plan) -> Merged {
+    merge(old, &Rows::new(), &Rows::of(file), &plan)
+}
+
+#[test]
+fn what_an_az_file_leaves_out_ends_and_what_a_partial_one_leaves_out_stays() {
+    let old = Rows::of([rate("49", "0.01", 0), rate("4930", "0.02", 0)]);
+    let file = vec![rate("49", "0.01", 0)];
+    let az = merged(&old, file.clone(), plan(Kind::Az, 100, None));
+    assert_eq!(shown(&az.rows), ["49 0.01 0..-", "4930 0.02 0..100"]);
+    let partial = merged(&old, file.clone(), plan(Kind::Partial, 100, None));
+    assert_eq!(shown(&partial.rows), shown(&old));
+    let blocking = Plan { missing: Missing::Blocked, ..plan(Kind::Az, 100, None) };
+    assert_eq!(
+        shown(&merged(&old, file, blocking).rows),
+        ["49 0.01 0..-", "4930 0.02 0..100", "4930 0.02 100..- blocked"]
+    );
+}
+
+#[test]
+fn a_call_of_then_keeps_its_price_after_an_amendment() {
+    let old = Rows::of([rate("49", "0.01", 0)]);
+    let new = merged(&old, vec![rate("49", "0.008", 200)], plan(Kind::Partial, 100, None)).rows;
+    assert_eq!(shown(&new), ["49 0.01 0..200", "49 0.008 200..-"]);
+    let at = |day: i64| new.covering(Prefix::new("4930123").unwrap(), day * DAY).unwrap().row.next_rate.to_string();
+    assert_eq!([at(199), at(200)], ["0.01", "0.008"]);
+}
+
+#[test]
+fn an_increase_on_short_notice_counts_by_the_contract_and_his_date_is_kept_as_a_claim() {
+    let old = Rows::of([rate("49", "0.01", 0), rate("44", "0.01", 0), rate("33", "0.01", 0)]);
+    let file = vec![rate("49", "0.02", 102), rate("44", "0.005", 102), rate("3317", "0.09", 102)];
+    let new = merged(&old, file.clone(), plan(Kind::Partial, 100, Some(107)));
+    assert_eq!(
+        shown(&new.rows),
+        ["33 0.01 0..-", "3317 0.09 107..-", "44 0.01 0..102", "44 0.005 102..-", "49 0.01 0..107", "49 0.02 107..-"]
+    );
+    assert_eq!(shown(&new.claims), ["3317 0.09 102..107", "49 0.02 102..107"]);
+
+    // The same notice again a day later puts nothing off and claims nothing twice beyond what it did.
+    let again = merged(&new.rows, file, plan(Kind::Partial, 101, Some(108)));
+    assert_eq!(shown(&again.rows), shown(&new.rows));
+}
+
+#[test]
+fn a_price_said_again_with_its_old_date_changes_nothing_but_a_pending_increase_left_out_is_withdrawn() {
+    let old = Rows::of([rate("49", "0.01", 0), rate("49", "0.02", 300)]);
+    let same = merged(&old, vec![rate("49", "0.01", 0), rate("49", "0.02", 300)], plan(Kind::Az, 100, None));
+    assert_eq!(shown(&same.rows), shown(&old));
+    let withdrawn = merged(&old, vec![rate("49", "0.01", 0)], plan(Kind::Az, 100, None));
+    assert_eq!(shown(&withdrawn.rows), ["49 0.01 0..-"]);
+}
+
+#[test]
+fn every_change_has_its_class_and_a_closed_code_shows_the_price_it_falls_to() {
+    let old = [rate("1", "0.01", 0), rate("2", "0.01", 0), rate("3", "0.01", 0), rate("31", "0.03", 0)];
+    let old = Rows::of(old.into_iter().chain([rate("4", "0.01", 0), rate("5", "0.01", 0), rate("6", "0.01", 0)]));
+    let minute = Rate { first_interval: 60, next_interval: 60, ..rate("4", "0.01", 0) };
+    let renamed = Rate { destination: "Elsewhere".into(), ..rate("5", "0.01", 0) };
+    let blocked = Rate { status: RowStatus::Blocked, ..rate("6", "0", 0) };
+    let new = [rate("1", "0.02", 0), rate("2", "0.005", 0), rate("3", "0.01", 0), rate("7", "0.01", 0)];
+    let new = Rows::of(new.into_iter().chain([minute, renamed, blocked]));
+    let diff = diff(&old, &new, ALWAYS, RULE);
+    let found: Vec<String> = diff.changes.iter().map(|c| format!("{} {}", c.prefix, c.class.as_str())).collect();
+    assert_eq!(
+        found,
+        ["1 increase", "2 decrease", "31 closed", "4 increments changed", "5 code change", "6 blocked", "7 new"]
+    );
+    assert_eq!(diff.unchanged, 1);
+    let covered = diff.changes[2].covered.as_ref().unwrap();
+    assert_eq!((covered.prefix.to_string(), covered.rate.to_string(), covered.far), ("3".into(), "0.01".into(), true));
+    assert!(diff.destinations["Elsewhere"].added.contains(&Prefix::new("5").unwrap()));
+}
+
+#[test]
+fn the_money_effect_counts_increments_and_belongs_to_the_code_that_prices() {
+    let old = Rows::of([rate("49", "0.06", 0)]);
+    let minute = Rate { first_interval: 60, next_interval: 60, ..rate("4930", "0.06", 0) };
+    let new = Rows::of([rate("49", "0.06", 0), minute]);
+    let line = |digits: &str, seconds, calls| Line {
+        digits: Prefix::new(digits).unwrap(),
+        seconds,
+        calls,
+        customer: "c".into(),
+        vendor: "v".into(),
+    };
+    let lines = [line("49301", 10, 3), line("4940", 60, 5), line("77", 60, 9)];
+    let effect = effect(&old, &new, &lines, 0, RULE).unwrap();
+    let amount = |text: &str| text.parse::<Amount>().unwrap();
+    // 3 calls of 10 s: 0.01 each by the second, 0.06 each by the minute.
+    assert_eq!((effect.old, effect.new), (amount("0.33"), amount("0.48")));
+    assert_eq!(effect.codes[&Prefix::new("4930").unwrap()].money, amount("0.15"));
+    assert_eq!(effect.codes[&Prefix::new("49").unwrap()].money, amount("0"));
+    assert_eq!((effect.calls, effect.lost, effect.gained), (17, (0, 0), (0, 0)));
+}
+
+#[test]
+fn a_backdated_row_lists_the_time_whose_calls_have_another_price() {
+    let old = Rows::of([rate("49", "0.01", 0)]);
+    let new = merged(&old, vec![rate("49", "0.009", 50)], plan(Kind::Partial, 100, None)).rows;
+    let list = backdated(&diff(&old, &new, ALWAYS, RULE).changes, 100 * DAY);
+    assert_eq!(list.len(), 1);
+    assert_eq!((list[0].from, list[0].until), (50 * DAY, 100 * DAY));
+}
+
+#[test]
+fn versions_share_what_their_rows_have_in_common() {
+    let rows = Rows::of((0..10_000).map(|n| rate(&format!("4{n:04}"), &format!("0.0{n:04}"), 0)));
+    assert!(rows.bytes() < 10_000 * 100, "{} bytes for 10,000 rows", rows.bytes());
+    assert_eq!(Rows::of(rows.rates()).rates(), rows.rates());
+}
