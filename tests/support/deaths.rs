@@ -3,15 +3,22 @@
 //!
 //! Never guesses whether a process died as it was asked to: the failpoint's own words must stand in its log.
 
+use std::fs;
+use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::{Tandem, night};
+use crate::{Tandem, eventually, night};
 
 /// The environment variable that arms a failpoint.
 pub const FAILPOINT: &str = "TANDEM_FAILPOINT";
 
 /// Failpoints that only an orderly end comes by.
 const AT_THE_END: [&str; 1] = ["ledger.snapshot"];
+/// Failpoints that a process comes by once.
+const ONCE: [&str; 2] = ["ledger.claimed", "ledger.snapshot"];
+
+/// How long an engine that was killed may be away.
+const ENGINE: Duration = Duration::from_secs(90);
 
 /// Rounds over a role's five failpoints: five deaths of each role, a hundred in the night.
 pub fn rounds() -> usize {
@@ -23,9 +30,10 @@ pub fn by_signal() -> usize {
     5 * rounds()
 }
 
-/// Lets the next start die at the `count`-th pass of a failpoint. The process is started without waiting for it: it
+/// Lets the next start die at the `count`-th pass of a failpoint (the first, of those passed once). The process is started without waiting for it: it
 /// may die before it is ready.
 pub fn arm(tandem: &mut Tandem, arguments: &[&str], name: &str, count: u64) {
+    let count = if ONCE.contains(&name) { 1 } else { count };
     tandem.set_env(FAILPOINT, &format!("{name}:{count}"));
     tandem.start(arguments, |_| Some(()));
     tandem.set_env(FAILPOINT, "");
@@ -43,6 +51,27 @@ pub fn died(tandem: &mut Tandem, name: &str) -> bool {
     let words = format!("failpoint {name} reached");
     assert!(server.log().contains(&words), "ended ({status}), but not at {name}\n{}", server.log_tail());
     true
+}
+
+/// `kill -9` of the embedded engine only: a child of the process.
+pub fn kill_engine(parent: u32) {
+    let children = || {
+        let children = fs::read_dir("/proc").expect("/proc").filter_map(Result::ok).filter_map(|entry| {
+            let id: u32 = entry.file_name().to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            let parent_id: u32 = stat.rsplit(") ").next()?.split(' ').nth(1)?.parse().ok()?;
+            let command = fs::read(entry.path().join("cmdline")).ok()?;
+            let door = String::from_utf8_lossy(&command).contains("engine-door");
+            (parent_id == parent && door).then_some(id)
+        });
+        children.collect::<Vec<u32>>()
+    };
+    // One that was killed a moment ago may still be on its way back.
+    let engines = eventually("the engine is there", ENGINE, || Some(children()).filter(|found| !found.is_empty()));
+    assert_eq!(engines.len(), 1, "the engine is one child of {parent}");
+    let script = format!("kill -s KILL {}", engines[0]);
+    let status = Command::new("sh").args(["-c", &script]).status().expect("sh runs");
+    assert!(status.success(), "the engine cannot be killed");
 }
 
 /// Dice whose seed is printed; `TANDEM_KILL_SEED` takes it back.
