@@ -3,10 +3,12 @@
 
 use accounting::{PricedCall, PricedSide};
 use facts::ids::RevId;
+use facts::stream::Input;
 use facts::xdr::{Position, Revision};
 use facts::{Amount, CallId, OccurredAt, XdrId};
 use schemas::DecodeError;
 use schemas::wire::{RatedCallRevision, Xdr, XdrsItem, XdrsItemItem};
+use smol_str::SmolStr;
 
 /// Reads the public part of an item of an xdrs frame into `into`; false when it is no rated call.
 pub fn read(public: &[u8], into: &mut PricedCall) -> Result<bool, DecodeError> {
@@ -23,9 +25,19 @@ pub fn read(public: &[u8], into: &mut PricedCall) -> Result<bool, DecodeError> {
             Revision::Run { run: x.run, based_on: position(x.based_on_seq, x.based_on_index) }
         }
     };
+    into.base = SmolStr::default();
     into.sides.clear();
     into.sides.extend(call.xdrs.iter().map(side));
     Ok(true)
+}
+
+/// The stream that the items of this frame are based on: that of its one input, in a run; empty in a rater's frame,
+/// which is made from events.
+pub fn base_of(inputs: &[Input]) -> SmolStr {
+    match inputs {
+        [Input::Stream { stream, .. }] => stream.clone(),
+        _ => SmolStr::default(),
+    }
 }
 
 fn side(x: &Xdr<'_>) -> PricedSide {

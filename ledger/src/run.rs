@@ -154,6 +154,7 @@ fn work(mut core: Core<'_>, mut xdrs: Vec<StreamReader>, stop: &AtomicBool) -> R
     loop {
         let stopping = stop.load(Ordering::Relaxed);
         let mut busy = core.orders()?;
+        core.look_for_runs(&mut xdrs)?;
         for reader in &mut xdrs {
             busy |= reader.poll(Duration::ZERO, &mut |accepted| core.frame(&accepted))? > 0;
         }
@@ -200,6 +201,8 @@ struct Core<'a> {
     frame_at: Instant,
     certified: (Instant, u64, u64),
     snapshot_at: Instant,
+    /// When streams of runs were last looked for.
+    looked_at: Option<Instant>,
     store: Store,
     writing: Option<JoinHandle<()>>,
 }

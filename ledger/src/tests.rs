@@ -3,5 +3,6 @@
 mod kill;
 mod orders;
 mod proof;
+mod runs;
 mod view;
 mod world;

@@ -17,6 +17,8 @@ pub struct PricedCall {
     pub call_id: CallId,
     pub started_at: OccurredAt,
     pub revision: Revision,
+    /// A run's: the stream in which its `based_on` stands; empty for others.
+    pub base: SmolStr,
     pub sides: SmallVec<[PricedSide; 2]>,
 }
 
@@ -41,7 +43,8 @@ pub struct PricedSide {
 impl Default for PricedCall {
     fn default() -> Self {
         let (call_id, started_at) = Default::default();
-        Self { call_id, started_at, revision: Revision::First, sides: SmallVec::new() }
+        let base = SmolStr::default();
+        Self { call_id, started_at, revision: Revision::First, base, sides: SmallVec::new() }
     }
 }
 
@@ -51,6 +54,7 @@ impl From<&RatedCall> for PricedCall {
             call_id: rated.call.call_id,
             started_at: rated.call.started_at,
             revision: rated.revision,
+            base: SmolStr::default(),
             sides: rated.xdrs.iter().map(PricedSide::from).collect(),
         }
     }
@@ -185,7 +189,10 @@ fn revise(
         Revision::First => return first_after_others(rated, source, current, out),
         Revision::Late { trigger, .. } => Cause::Late(trigger),
         Revision::Run { run, based_on } => {
-            if let Some((stream, at)) = current.source.as_ref().filter(|(_, at)| *at != based_on) {
+            // Positions of two streams may be equal: what a run was made from is a place in one of them.
+            let other = |stream: &SmolStr| !rated.base.is_empty() && *stream != rated.base;
+            let newer = current.source.as_ref().filter(|(stream, at)| *at != based_on || other(stream));
+            if let Some((stream, at)) = newer {
                 for xdr in &rated.sides {
                     let detail =
                         format!("made from {} of its stream, but {stream} {} is current", place(based_on), place(*at));

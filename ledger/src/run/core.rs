@@ -4,6 +4,7 @@ use accounting::{CurrentCall, FOLD_VERSION, Posted, PricedCall};
 use bus::TopicSpec;
 use bus::stream::{Accepted, FrameParts, StreamError, StreamReader, StreamWriter};
 use facts::CallId;
+use facts::run::run_stream_prefix;
 use facts::stream::{Input, StreamState};
 use facts::xdr::Position;
 use smallvec::SmallVec;
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// How long consumed frames that gave nothing to post wait for a frame of ours.
 const SOON: Duration = Duration::from_millis(250);
+/// Between two looks for streams of new runs.
+const LOOK: Duration = Duration::from_millis(500);
 
 use super::{Core, Inbox, LedgerOptions, NAP, READ_BACK, wall_micros};
 use crate::error::LedgerError;
@@ -88,10 +91,29 @@ impl<'a> Core<'a> {
             posted: Posted::default(),
             frame_at: now,
             snapshot_at: now,
+            looked_at: None,
             store,
             writing: None,
         };
         Ok((core, xdrs))
+    }
+
+    /// Adds readers of runs' streams that have come since the last look, at most once in [`LOOK`].
+    pub(super) fn look_for_runs(&mut self, xdrs: &mut Vec<StreamReader>) -> Result<(), LedgerError> {
+        if self.looked_at.is_some_and(|at| at.elapsed() < LOOK) {
+            return Ok(());
+        }
+        self.looked_at = Some(Instant::now());
+        let (bus, ids) = (&*self.options.bus, &self.options.ids);
+        let prefix = run_stream_prefix(&self.options.site);
+        for topic in bus.topics()? {
+            let known = xdrs.iter().any(|reader| reader.state().stream().as_str() == topic);
+            if topic.starts_with(prefix.as_str()) && !known {
+                tracing::info!(topic, "the ledger books a run");
+                xdrs.push(StreamReader::open(bus, ids, &topic)?);
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn shared(&self) -> &'a Shared {
@@ -138,6 +160,7 @@ impl<'a> Core<'a> {
         let failed = |error| LedgerError::Frame { stream: stream.clone(), seq, error };
         frame.expect_items(schemas::xdrs::ITEMS).map_err(failed)?;
         let first = if seq == next.seq { next.index as usize } else { 0 };
+        let base = rated::base_of(&frame.header.inputs);
         let mut call = std::mem::take(&mut self.rated);
         let mut fold = self.shared().fold();
         for index in first..frame.len() {
@@ -146,6 +169,7 @@ impl<'a> Core<'a> {
             if !read.map_err(|error| LedgerError::Item { stream: stream.clone(), at, error })? {
                 continue;
             }
+            call.base.clone_from(&base);
             loop {
                 let mut current = None;
                 if fold.book.knows(call.call_id) {

@@ -287,11 +287,15 @@ impl Side {
                 Step::Broken(found) => report.add(found),
                 Step::Frame(frame) => {
                     *read = frame.header.seq;
+                    let base = rated::base_of(&frame.header.inputs);
                     for index in 0..frame.len() {
                         let at = Position { seq: frame.header.seq, index: index as u32 };
                         let mut call = PricedCall::default();
                         match frame.public(index).and_then(|public| rated::read(public, &mut call)) {
-                            Ok(true) => calls.push_back((at, call)),
+                            Ok(true) => {
+                                call.base.clone_from(&base);
+                                calls.push_back((at, call));
+                            }
                             Ok(false) => {}
                             Err(error) => report.add(Break {
                                 kind: BreakKind::Unreadable,
