@@ -1,81 +1,75 @@
 //! The same site over a real Kafka broker and a real Schema Registry, each role a process of its own with a data
-//! folder of its own, each killed once in the middle of the work: the same figures and the same state root as in one
-//! process on the embedded log. And a stranger with a plain consumer and a plain Avro library reads the topics.
+//! folder of its own, each dying at each of its failpoints and the engine five times, while records come: the same
+//! figures and the same state root as in one process on the embedded log. And a stranger with a plain consumer and a
+//! plain Avro library reads the topics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Avro;
+use bus::failpoint::{INGEST, LEDGER, LOADER, RATER};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use serde_json::Value;
-use tests::site::{self, BUY, SELL, SWITCH, amount, cell};
-use tests::{Kafka, SchemaRegistry, Tandem, eventually, http};
+use tests::deaths::{Dice, arm, by_signal, died, kill_engine, rounds};
+use tests::site::{self, BUY, SELL, SWITCH, amount};
+use tests::{Figures, Kafka, SchemaRegistry, Tandem, eventually, http};
 
-const COPIES: u64 = 4;
-const PIECES: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
-fn roles_on_kafka_each_killed_once_come_to_the_embedded_figures() {
-    let lines = site::many(COPIES);
+fn roles_on_kafka_dying_at_every_failpoint_come_to_the_embedded_figures() {
+    let mut dice = Dice::new();
     let (kafka, registry) = (Kafka::start(), SchemaRegistry::start());
     let mut roles = Roles::start(&kafka, &registry);
     site::apply(&roles.ingest.tandem);
     for role in roles.all() {
         role.await_configuration();
     }
-    for (number, piece) in lines.chunks(lines.len().div_ceil(PIECES)).enumerate() {
-        roles.hand_in(number, piece);
+    let mut copies = 0;
+    let mut engines = by_signal();
+    for role in roles.all_mut() {
+        role.die_next(&mut dice);
     }
+    let begun = Instant::now();
+    while roles.all().iter().any(|role| !role.deaths.is_empty()) || engines > 0 {
+        roles.hand_in(copies, &mut dice);
+        copies += 1;
+        roles.revive(&mut dice);
+        if engines > 0 && roles.loader.is_listening() {
+            kill_engine(roles.loader.tandem.server().id());
+            engines -= 1;
+        }
+        assert!(
+            begun.elapsed() < PATIENCE * (5 * rounds() as u32),
+            "after {copies} copies alive: {:?}",
+            roles.all().map(Role::next)
+        );
+    }
+    println!("{copies} copies, {:?}", begun.elapsed());
+    let figures = Figures::of(&roles.ledger.tandem, &roles.loader.tandem);
+    assert_eq!(figures, site::quiet_run(copies), "the killed roles on Kafka came to other figures");
     let (sell, buy) = site::sums();
-    let (sell, buy) = (sell * i128::from(COPIES), buy * i128::from(COPIES));
-    eventually("everything is booked", PATIENCE, || {
-        let balances = roles.ledger.tandem.run(&["ledger", "balance", "--json"]).json_lines();
-        let owed = |account| balances.iter().find(|row| row["account"] == account).map(|row| cell(row, "owed"));
-        (owed(SELL) == Some(sell) && owed(BUY) == Some(-buy)).then_some(())
-    });
-    let proof = roles.ledger.tandem.run(&["ledger", "verify", "--json"]).json_lines().remove(0);
-    assert_eq!(proof["ok"], true, "{proof}");
-    let figures = ["entries", "calls", "root"].map(|key| proof[key].clone());
-    let trial = roles.ledger.tandem.run(&["ledger", "trial-balance", "--json"]).json_lines();
-    let loader = &roles.loader.tandem;
-    let checked = loader.run(&["report", "check"]);
-    assert!(checked.stderr.contains("reports and ledger agree to the last digit"), "{checked:?}");
-    let report = |name| loader.run(&["report", name, "--format", "json"]).json_lines();
-    let reports = ["customer", "vendor", "destination", "hour"].map(report);
-
-    let embedded = Tandem::new();
-    site::apply(&embedded);
-    let file = embedded.home().join("all.jsonl");
-    fs::write(&file, whole(&lines)).expect("the home can be written");
-    embedded.run(&["calls", "import", &file.display().to_string(), "--switch", SWITCH]).ok();
-    let expected = embedded.run(&["ledger", "verify", "--json"]).json_lines().remove(0);
-    assert_eq!(figures, ["entries", "calls", "root"].map(|key| expected[key].clone()), "entries, calls, state root");
-    assert_eq!(trial, embedded.run(&["ledger", "trial-balance", "--json"]).json_lines());
-    let report = |name| embedded.run(&["report", name, "--format", "json"]).json_lines();
-    assert_eq!(reports, ["customer", "vendor", "destination", "hour"].map(report));
-
-    a_stranger_reads_the_topics(&kafka, &registry, &lines, sell, buy);
-}
-
-fn whole(lines: &[String]) -> String {
-    lines.join("\n") + "\n"
+    let (sell, buy) = (sell * i128::from(copies), buy * i128::from(copies));
+    a_stranger_reads_the_topics(&kafka, &registry, copies, sell, buy);
 }
 
 /// One role in one process.
 struct Role {
     name: &'static str,
     tandem: Tandem,
+    /// Failpoints at which it has still to die, the next one last.
+    deaths: Vec<&'static str>,
 }
 
 impl Role {
-    fn start(name: &'static str, kafka: &Kafka, registry: &SchemaRegistry) -> Role {
+    fn start(name: &'static str, points: &[&'static str], kafka: &Kafka, registry: &SchemaRegistry) -> Role {
         let tandem = Tandem::new().env("TANDEM_KAFKA", &kafka.bootstrap());
-        let mut role = Role { name, tandem: tandem.env("TANDEM_SCHEMA_REGISTRY", &registry.url()) };
+        let deaths = (0..rounds()).flat_map(|_| points.iter().rev().copied()).collect();
+        let mut role = Role { name, tandem: tandem.env("TANDEM_SCHEMA_REGISTRY", &registry.url()), deaths };
         role.restart();
         role
     }
@@ -84,11 +78,36 @@ impl Role {
         self.tandem.start_listening(&[self.name, "--listen", "127.0.0.1:0"]);
     }
 
-    /// `kill -9`, and back.
-    fn kill(&mut self) {
-        assert!(self.tandem.server().try_wait().is_none(), "{} has ended by itself", self.name);
-        self.tandem.kill();
-        self.restart();
+    fn next(&self) -> Option<&&'static str> {
+        self.deaths.last()
+    }
+
+    /// Starts it anew, so that it dies at the next of its failpoints; with none left it lives on.
+    fn die_next(&mut self, dice: &mut Dice) {
+        match self.deaths.last() {
+            Some(point) => {
+                arm(&mut self.tandem, &[self.name, "--listen", "127.0.0.1:0"], point, 1 + dice.below(2));
+            }
+            None => self.restart(),
+        }
+    }
+
+    fn revive(&mut self, dice: &mut Dice) {
+        match self.deaths.last() {
+            Some(point) if died(&mut self.tandem, point) => {
+                self.deaths.pop();
+                self.die_next(dice);
+            }
+            Some(_) => {}
+            None => {
+                assert!(self.tandem.server().try_wait().is_none(), "{} has ended by itself", self.name);
+            }
+        }
+    }
+
+    fn is_listening(&mut self) -> bool {
+        let server = self.tandem.server();
+        server.try_wait().is_none() && server.log().contains("http://")
     }
 
     /// Records that come before the rules are judged without them; so wait until each role has them.
@@ -109,46 +128,52 @@ struct Roles {
 
 impl Roles {
     fn start(kafka: &Kafka, registry: &SchemaRegistry) -> Roles {
-        let role = |name| Role::start(name, kafka, registry);
-        Roles { ingest: role("ingest"), rater: role("rater"), ledger: role("ledger"), loader: role("loader") }
+        let role = |name, points: &[&'static str; 5]| Role::start(name, points, kafka, registry);
+        Roles {
+            ingest: role("ingest", &INGEST),
+            rater: role("rater", &RATER),
+            ledger: role("ledger", &LEDGER),
+            loader: role("loader", &LOADER),
+        }
     }
 
     fn all(&self) -> [&Role; 4] {
         [&self.ingest, &self.rater, &self.ledger, &self.loader]
     }
 
-    /// Hands a file in; one role dies over every other file. The one that ingest dies over is handed in again.
-    fn hand_in(&mut self, number: usize, lines: &[String]) {
-        let file = self.ingest.tandem.home().join(format!("{number}.jsonl"));
-        fs::write(&file, whole(lines)).expect("the home can be written");
+    fn all_mut(&mut self) -> [&mut Role; 4] {
+        [&mut self.ingest, &mut self.rater, &mut self.ledger, &mut self.loader]
+    }
+
+    /// Whoever has died comes back, to die at its next failpoint.
+    fn revive(&mut self, dice: &mut Dice) {
+        for role in self.all_mut() {
+            role.revive(dice);
+        }
+    }
+
+    /// Hands a copy in. A file that ingest dies over is handed in again, until a command says that all is well; the
+    /// other roles die and come back meanwhile.
+    fn hand_in(&mut self, copy: u64, dice: &mut Dice) {
+        let file = self.ingest.tandem.home().join(format!("{copy}.jsonl"));
+        fs::write(&file, site::copy(copy).join("\n") + "\n").expect("the home can be written");
         let file = file.display().to_string();
-        let arguments = ["calls", "import", &file, "--switch", SWITCH];
-        match number {
-            0 => {
-                let mut dying = self.ingest.tandem.command(&arguments).spawn().expect("the binary starts");
-                std::thread::sleep(Duration::from_millis(30));
-                self.ingest.tandem.kill();
-                // the command may have ended well, or found nobody; both are right, and so is a repeat
-                let _ = dying.kill();
-                let _ = dying.wait();
-                self.ingest.restart();
-                self.ingest.tandem.run(&arguments).ok();
+        eventually("the copy is taken", PATIENCE, || {
+            self.revive(dice);
+            if !self.ingest.is_listening() {
+                return None;
             }
-            _ => {
-                self.ingest.tandem.run(&arguments).ok();
-            }
-        }
-        match number {
-            2 => self.rater.kill(),
-            4 => self.ledger.kill(),
-            6 => self.loader.kill(),
-            _ => {}
-        }
+            let ran = self.ingest.tandem.run(&["calls", "import", &file, "--switch", SWITCH]);
+            // Ingest that died, before the command or under it, is the only reason why it may fail.
+            let (code, dead) = (ran.code, self.ingest.tandem.server().try_wait().is_some());
+            assert!(code == Some(0) || dead, "{ran:?}");
+            (code == Some(0)).then_some(())
+        });
     }
 }
 
 /// Only librdkafka, the registry's HTTP API and apache-avro: nothing of Tandem's.
-fn a_stranger_reads_the_topics(kafka: &Kafka, registry: &SchemaRegistry, lines: &[String], sell: i128, buy: i128) {
+fn a_stranger_reads_the_topics(kafka: &Kafka, registry: &SchemaRegistry, copies: u64, sell: i128, buy: i128) {
     let stranger = Stranger::new(kafka, registry);
     let (mut kinds, mut keys) = (BTreeMap::new(), BTreeSet::new());
     for (key, name, value) in stranger.read("call-events") {
@@ -159,7 +184,7 @@ fn a_stranger_reads_the_topics(kafka: &Kafka, registry: &SchemaRegistry, lines: 
             keys.insert(key);
         }
     }
-    assert_eq!(keys.len(), lines.len(), "calls on call-events: {kinds:?}");
+    assert_eq!(keys.len() as u64, copies * site::lines().len() as u64, "calls on call-events: {kinds:?}");
     assert_eq!(kinds["tandem.Incarnation"], 2, "one in each partition: {kinds:?}");
 
     let item = stranger.latest("ledger-item.v1");
@@ -183,7 +208,7 @@ fn a_stranger_reads_the_topics(kafka: &Kafka, registry: &SchemaRegistry, lines: 
     assert_eq!(accounts[&("payable_unbilled".to_string(), BUY.to_string())], -buy);
     assert_eq!(accounts.values().sum::<i128>(), 0, "{accounts:?}");
     let charges = site::records().iter().map(|r| u64::from(r.sell != 0) + u64::from(r.buy != 0)).sum::<u64>();
-    assert_eq!(entries, charges * COPIES);
+    assert_eq!(entries, charges * copies);
 }
 
 /// Adds the postings of a frame's entries; gives the number of entries.

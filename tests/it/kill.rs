@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bus::failpoint::{INGEST, LEDGER, LOADER, RATER};
 use serde_json::Value;
-use tests::deaths::{Dice, arm, by_signal, died, rounds};
+use tests::deaths::{Dice, arm, by_signal, died, kill_engine, rounds};
 use tests::site::{self, SWITCH};
 use tests::tandem::address_in;
 use tests::{Figures, Tandem, eventually, http};
@@ -211,25 +211,4 @@ fn left_in(folder: &Path) -> Vec<String> {
     let files = entries.filter(|entry| entry.path().is_file());
     let names = files.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| name.ends_with(".jsonl")).collect()
-}
-
-/// `kill -9` of the embedded engine only: a child of the process.
-fn kill_engine(parent: u32) {
-    let children = || {
-        let children = fs::read_dir("/proc").expect("/proc").filter_map(Result::ok).filter_map(|entry| {
-            let id: u32 = entry.file_name().to_str()?.parse().ok()?;
-            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-            let parent_id: u32 = stat.rsplit(") ").next()?.split(' ').nth(1)?.parse().ok()?;
-            let command = fs::read(entry.path().join("cmdline")).ok()?;
-            let door = String::from_utf8_lossy(&command).contains("engine-door");
-            (parent_id == parent && door).then_some(id)
-        });
-        children.collect::<Vec<u32>>()
-    };
-    // One that was killed a moment ago may still be on its way back.
-    let engines = eventually("the engine is there", PATIENCE, || Some(children()).filter(|found| !found.is_empty()));
-    assert_eq!(engines.len(), 1, "the engine is one child of {parent}");
-    let script = format!("kill -s KILL {}", engines[0]);
-    let status = std::process::Command::new("sh").args(["-c", &script]).status().expect("sh runs");
-    assert!(status.success(), "the engine cannot be killed");
 }
