@@ -1,5 +1,5 @@
 //! What a rater remembers of calls that have left it: where each stands in its own stream, and which foreign records
-//! were seen. Both are folds of that stream, bounded by the late-call limit, and built anew at every start.
+//! were seen. Both are folds of that stream, in memory, bounded by the late-call limit, and built anew at every start.
 
 use facts::OccurredAt;
 use facts::ids::{CallId, DedupeKey};
@@ -13,18 +13,13 @@ const SUSPENDED: u64 = 1 << 63;
 /// Items of a frame fit 12 bits (4,000); 13 leave room.
 const INDEX_BITS: u32 = 13;
 
-/// Where calls stand: 24 bytes each. A key is the first half of the call id, so that a hit is checked against the
-/// item itself, which is read anyway.
+/// Where calls stand. A call is known by its whole id: at half of it two calls in a billion would be taken for one, and
+/// one of them for late truth about the other.
 #[derive(Debug, Default)]
 pub struct CallPlaces {
-    places: HashMap<u64, (u64, i64)>,
-    /// Keys by the day on which the call began, to forget them by.
-    days: BTreeMap<i64, Vec<u64>>,
-}
-
-fn key(call: CallId) -> u64 {
-    let b = call.0;
-    u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]])
+    places: HashMap<[u8; 16], (u64, i64)>,
+    /// Ids by the day on which the call began, to forget them by.
+    days: BTreeMap<i64, Vec<[u8; 16]>>,
 }
 
 impl CallPlaces {
@@ -33,8 +28,8 @@ impl CallPlaces {
         let place = known.at.seq << INDEX_BITS | u64::from(known.at.index);
         let flag = if known.suspended { SUSPENDED } else { 0 };
         let started = known.started_at.micros();
-        if self.places.insert(key(call), (place | flag, started)).is_none() {
-            self.days.entry(started.div_euclid(DAY)).or_default().push(key(call));
+        if self.places.insert(call.0, (place | flag, started)).is_none() {
+            self.days.entry(started.div_euclid(DAY)).or_default().push(call.0);
         }
     }
 
@@ -46,11 +41,16 @@ impl CallPlaces {
         self.places.is_empty()
     }
 
+    /// Bytes held: 53 to 107 a call, by how full the table is, and while it grows half as much again.
+    pub fn memory(&self) -> usize {
+        self.places.allocation_size() + self.days.values().map(|ids| ids.capacity() * 16).sum::<usize>()
+    }
+
     /// Forgets calls that began before the instant (to the day).
     pub fn forget_before(&mut self, instant: i64) {
         while let Some(day) = self.days.first_entry().filter(|day| *day.key() < instant.div_euclid(DAY)) {
-            for key in day.remove() {
-                self.places.remove(&key);
+            for id in day.remove() {
+                self.places.remove(&id);
             }
         }
     }
@@ -58,7 +58,7 @@ impl CallPlaces {
 
 impl CallIndex for CallPlaces {
     fn find(&self, call: CallId) -> Option<Known> {
-        let (place, started) = *self.places.get(&key(call))?;
+        let (place, started) = *self.places.get(&call.0)?;
         let at = place & !SUSPENDED;
         let index = (at & ((1 << INDEX_BITS) - 1)) as u32;
         Some(Known {
@@ -82,6 +82,11 @@ impl Keys {
 
     pub fn is_empty(&self) -> bool {
         self.days.is_empty()
+    }
+
+    /// Bytes held: 19 to 39 a key, by how full each day's table is.
+    pub fn memory(&self) -> usize {
+        self.days.values().map(HashSet::allocation_size).sum()
     }
 
     /// Forgets keys of records that occurred before the instant (to the day).
@@ -138,5 +143,33 @@ mod tests {
         assert!(keys.insert(DedupeKey([2; 16]), OccurredAt(DAY + 1)));
         keys.forget_before(DAY);
         assert!(keys.insert(DedupeKey([1; 16]), OccurredAt(DAY + 1)));
+    }
+
+    #[test]
+    fn calls_whose_ids_begin_alike_are_two_calls() {
+        let mut places = CallPlaces::default();
+        let call = |last: u8| CallId([7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, last]);
+        let known = Known { at: Position { seq: 5, index: 1 }, suspended: false, started_at: OccurredAt(DAY) };
+        places.insert(call(1), known);
+        assert_eq!(places.find(call(2)), None, "its records would be taken for late truth about another call");
+        places.insert(call(2), Known { at: Position { seq: 6, index: 0 }, ..known });
+        assert_eq!(places.find(call(1)), Some(known));
+    }
+
+    #[test]
+    fn a_million_calls_take_the_memory_that_is_documented() {
+        let (mut places, mut keys) = (CallPlaces::default(), Keys::default());
+        for n in 1..=1_000_000u64 {
+            let id = facts::ids::hash("tandem.test.v1", &[&n.to_le_bytes()]);
+            let started_at = OccurredAt((n as i64 % 3) * DAY);
+            places.insert(CallId(id), Known { at: Position { seq: n, index: 0 }, suspended: false, started_at });
+            assert!(keys.insert(DedupeKey(id), started_at));
+            // Each table doubles when it is seven eighths full: the documented bounds hold at every size above some.
+            if n >= 10_000 && n.is_power_of_two() || n == 1_000_000 {
+                let (call, key) = (places.memory() as u64 / n, keys.memory() as u64 / n);
+                assert!((53..=107).contains(&call), "{call} bytes a call at {n}");
+                assert!((19..=39).contains(&key), "{key} bytes a key at {n}");
+            }
+        }
     }
 }
