@@ -15,6 +15,7 @@ pub mod price;
 mod provisional;
 pub mod quote;
 pub mod rate;
+pub mod rerate;
 pub mod tariffs;
 
 pub use assemble::{Assembler, CallIndex, DedupeIndex, Known, Limits, Outcome, Pushed, Ready, apply_late};
