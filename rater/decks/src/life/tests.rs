@@ -140,3 +140,42 @@ fn versions_share_what_their_rows_have_in_common() {
     assert!(rows.bytes() < 10_000 * 100, "{} bytes for 10,000 rows", rows.bytes());
     assert_eq!(Rows::of(rows.rates()).rates(), rows.rates());
 }
+
+/// Rows of distinct codes out of few digits, so that codes cover one another.
+fn some_deck(days: std::ops::Range<i64>) -> impl proptest::strategy::Strategy<Value = Vec<Rate>> {
+    use proptest::strategy::Strategy;
+    let row = ("[12]{1,4}", 1..5i64, days);
+    proptest::collection::vec(row, 0..12).prop_map(|rows| {
+        let rows = rows.into_iter().map(|(code, price, day)| (code.clone(), rate(&code, &format!("0.0{price}"), day)));
+        rows.collect::<std::collections::BTreeMap<_, _>>().into_values().collect()
+    })
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2_000))]
+
+    /// Whatever came before: after its dates an A-Z file prices every number as if it were alone, before them
+    /// nothing has moved, and what the difference of the versions names is all that differs.
+    #[test]
+    fn an_az_file_is_the_whole_truth_from_its_dates_on_and_nothing_before(
+        old in some_deck(0..50), file in some_deck(100..150), number in "[12]{4}",
+    ) {
+        proptest::prop_assume!(!old.is_empty());
+        let (old, file) = (Rows::of(old), Rows::of(file));
+        let new = merge(&old, &Rows::new(), &file, &plan(Kind::Az, 100, None)).rows;
+        let number = Prefix::new(&number).unwrap();
+        let price = |rows: &Rows, day: i64| {
+            rows.covering(number, day * DAY).map(|row| (row.prefix(), row.row.next_rate))
+        };
+        proptest::prop_assert_eq!(price(&new, 200), price(&file, 200));
+        proptest::prop_assert_eq!(price(&new, 99), price(&old, 99));
+        let found = diff(&old, &new, ALWAYS, RULE);
+        let hits = |day: i64| found.changes.iter().any(|change| {
+            let covers = number.truncate(change.prefix.len()) == change.prefix;
+            covers && change.from <= day * DAY && day * DAY < change.until
+        });
+        for day in [99, 125, 200] {
+            proptest::prop_assert!(price(&old, day) == price(&new, day) || hits(day), "day {} differs unsaid", day);
+        }
+    }
+}
