@@ -3,6 +3,7 @@
 //! Run with `tests/run`, or `cargo test -p tests MODULE` once that has fetched the servers.
 
 mod console;
+mod full_disk;
 mod fuzz;
 mod house;
 mod kafka_bus;
