@@ -4,21 +4,25 @@
 mod cell;
 mod code;
 mod csv;
+mod currency;
 mod date;
+mod field;
 mod header;
 pub mod json;
+mod lexicon;
 pub mod life;
 mod notice;
 mod options;
+mod pattern;
 mod price;
 mod row;
 #[cfg(test)]
 mod tests;
 mod xlsx;
 
-pub use header::Field;
+pub use field::Field;
 pub use notice::Notice;
-pub use options::{DateOrder, DecimalMark, Hyphen, Limits, ReadOptions};
+pub use options::{DateOrder, DecimalMark, Hyphen, Limits, ReadOptions, Space};
 
 use cell::Cell;
 use facts::Currency;
@@ -125,9 +129,14 @@ pub enum DeckError {
          columns in the template"
     )]
     NoHeader { file: String, looked: u32, seen: String },
-    #[error("{file}: {field} could be any of the columns {columns}; name one in the template")]
+    #[error("{file}: {field} could be any of the columns {columns}; name one: --column {field}=HEADER")]
     Ambiguous { file: String, field: Field, columns: String },
-    #[error("{file}: the sheets {sheets} all hold rates; name one in the template")]
+    #[error(
+        "{file}: the prices of column {column:?} are in cents or not for a minute; write them in the currency for a \
+         minute, or ask for such a deck"
+    )]
+    Unit { file: String, column: String },
+    #[error("{file}: the sheets {sheets} all hold rates; name one: --sheet NAME")]
     SeveralSheets { file: String, sheets: String },
     #[error("{file} has no sheet {sheet:?}; it has {sheets}")]
     NoSheet { file: String, sheet: String, sheets: String },

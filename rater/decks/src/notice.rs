@@ -1,7 +1,7 @@
 //! The letterhead above a deck's header: product, currency, dates of validity. Never decides a price.
 
 use crate::cell::Cell;
-use crate::header::currency_in;
+use crate::lexicon::currency_in;
 use crate::options::ReadOptions;
 use crate::{DateOrder, date};
 use facts::Currency;

@@ -1,17 +1,17 @@
 //! What a template declares about a carrier's files, and the bounds of what is read at all.
 
-use crate::header::Field;
+use crate::field::Field;
 use facts::Currency;
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
 
-/// How `3/4/2023` is meant where nothing in the date itself says so.
+/// How `3/4/23` is meant where nothing in the column itself says so.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum DateOrder {
     /// 3 April; also where nothing is declared, then named among the assumptions.
     #[default]
     DayFirst,
-    /// March 4.
+    /// 4 March 2023.
     MonthFirst,
 }
 
@@ -21,12 +21,21 @@ pub enum DecimalMark {
     Comma,
 }
 
-/// What a hyphen inside a code means. Without a declaration such a row is a problem.
+/// What a hyphen between two numbers of a code cell means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hyphen {
     /// `3370-3379` is ten codes.
     Range,
     /// `93-76` is the code 9376.
+    Separator,
+}
+
+/// What a blank between two numbers of a code cell means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Space {
+    /// `4470 4471` is two codes.
+    List,
+    /// `52 33,39` is the codes 5233 and 5239: the first number stands before each of the others.
     Separator,
 }
 
@@ -63,9 +72,10 @@ impl Default for Limits {
     }
 }
 
-/// A template: whatever is `None` is found out from the file.
+/// A template: whatever is `None` or empty is found out from the file, or asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReadOptions {
+    /// The sheet with rates, where several have them.
     pub sheet: Option<SmolStr>,
     pub currency: Option<Currency>,
     pub separator: Option<char>,
@@ -74,10 +84,13 @@ pub struct ReadOptions {
     pub date_order: Option<DateOrder>,
     pub decimal_mark: Option<DecimalMark>,
     pub hyphen: Option<Hyphen>,
+    pub space: Option<Space>,
     /// IANA zone in which dates without an offset begin.
     pub effective_zone: SmolStr,
     /// Where rows name no increment: first and next interval, seconds.
     pub increment: (u32, u32),
+    /// A price of 0 is a price; without it such a row is a problem.
+    pub zero_is_free: bool,
     /// Where neither row nor notice names a date; microseconds since the epoch.
     pub valid_from: Option<i64>,
     /// What `ASAP` means in a date column; without it the notice's date of issue.
@@ -99,8 +112,10 @@ impl Default for ReadOptions {
             date_order: None,
             decimal_mark: None,
             hyphen: None,
+            space: None,
             effective_zone: SmolStr::new_static("UTC"),
             increment: (1, 1),
+            zero_is_free: false,
             valid_from: None,
             issued_at: None,
             flat_time_types: Vec::new(),

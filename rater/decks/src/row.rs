@@ -3,8 +3,10 @@
 
 use crate::cell::Cell;
 use crate::code;
+use crate::currency;
 use crate::date::{self, Moment};
-use crate::header::{Field, Layout, currency_in};
+use crate::field::Field;
+use crate::header::Layout;
 use crate::options::{DateOrder, ReadOptions};
 use crate::price;
 use crate::{DeckError, Item, Problem, Source, Totals};
@@ -207,8 +209,12 @@ impl<'a> Reader<'a> {
     fn codes(&self, cells: &[Cell<'_>]) -> Result<Vec<Prefix>, Fault> {
         let field = self.code_field();
         let country = (field == Field::AreaCode).then(|| self.cell(cells, Field::CountryCode));
-        code::codes(self.cell(cells, field), country, self.template)
-            .map_err(|(reason, advice)| Fault::new(field, reason, advice))
+        let template = self.template;
+        let signs = code::Signs { hyphen: template.hyphen, space: template.space, most: template.limits.codes_a_row };
+        let mut codes = Vec::with_capacity(1);
+        code::codes(self.cell(cells, field), country, signs, &mut codes)
+            .map_err(|(reason, advice)| Fault::new(field, reason, advice))?;
+        Ok(codes)
     }
 
     fn pair(&mut self, rate: &Rate) -> u32 {
@@ -225,7 +231,7 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let text = cell.to_string();
-        let named = currency_in(&text).or_else(|| Currency::new(&text).ok());
+        let named = currency::of_cell(&text);
         let fault = |reason: String, advice| Err(Fault::new(Field::Currency, reason, advice));
         match (named, self.currency) {
             (None, _) => fault(format!("{text:?} is no currency"), "write its three letters (ISO 4217)"),
@@ -299,15 +305,25 @@ impl<'a> Reader<'a> {
         let first = self.price(cells, Field::FirstRate)?.or(base);
         let next = self.price(cells, Field::NextRate)?.or(base);
         let jurisdictional = rate.inter_rate.max(rate.intra_rate);
+        let free = |price: Option<Price>| price == Some(Price(0));
+        if !closed
+            && !self.template.zero_is_free
+            && free(first.or(next).or(jurisdictional))
+            && free(next.or(first).or(jurisdictional))
+        {
+            let field = self.price_field();
+            return Err(Fault::new(
+                field,
+                "the price is 0",
+                "ask the carrier for the price; where it is meant to be free, say so: --zero-is-free",
+            ));
+        }
         match (first.or(next), next.or(first), jurisdictional) {
             (Some(first), Some(next), _) => (rate.first_rate, rate.next_rate) = (first, next),
             (_, _, Some(dearer)) => (rate.first_rate, rate.next_rate) = (dearer, dearer),
             _ if closed => {}
             _ => {
-                let field = [Field::Rate, Field::NextRate, Field::FirstRate, Field::InterRate]
-                    .into_iter()
-                    .find(|field| self.columns.contains_key(field))
-                    .unwrap_or(Field::Rate);
+                let field = self.price_field();
                 return Err(Fault::new(
                     field,
                     "the price is empty",
@@ -316,6 +332,14 @@ impl<'a> Reader<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The column that is named where a row has no price.
+    fn price_field(&self) -> Field {
+        [Field::Rate, Field::NextRate, Field::FirstRate, Field::InterRate]
+            .into_iter()
+            .find(|field| self.columns.contains_key(field))
+            .unwrap_or(Field::Rate)
     }
 
     fn price(&self, cells: &[Cell<'_>], field: Field) -> Result<Option<Price>, Fault> {

@@ -51,6 +51,10 @@ fn plain() -> ReadOptions {
 #[test]
 fn the_sdf_deck_has_27_514_prices_and_nine_rows_without_one() {
     let file = read("sdf.csv", SDF, &plain()).unwrap();
+    assert_eq!((file.totals.rows, file.totals.rates, file.totals.problems), (27_523, 27_509, 14));
+    let free: Vec<_> = file.problems.iter().filter(|p| p.reason == "the price is 0").map(|p| p.source.row).collect();
+    assert_eq!(free.len(), 5, "toll-free codes without a price: {free:?}");
+    let file = read("sdf.csv", SDF, &ReadOptions { zero_is_free: true, ..plain() }).unwrap();
     assert_eq!((file.totals.rows, file.totals.rates, file.totals.problems), (27_523, 27_514, 9));
     let problems: Vec<_> = file.problems.iter().map(|p| (p.source.row, p.column.as_str(), &*p.reason)).collect();
     let rows = [583, 7151, 24073, 24127, 24128, 24129, 24130, 24131, 27393];
@@ -153,6 +157,56 @@ fn other_carriers_columns_are_understood() {
 }
 
 #[test]
+fn headers_in_other_languages_and_codes_in_other_forms_are_read() {
+    check(
+        "Zielname;Vorwahl;Preis (EUR/Min.);Taktung;Gültig ab\nAfghanistan;0093;0,2875;60/1;16.05.2023\n\
+         Afghanistan mobil;^937[05-6].*;0,3;1/1;16.05.2023\n",
+        &plain(),
+        expect![[r#"
+            2 93 Afghanistan 60/1 0.2875 2023-05-16T00:00:00Z.. Open
+            3 9370 Afghanistan mobil 1/1 0.3 2023-05-16T00:00:00Z.. Open
+            3 9375 Afghanistan mobil 1/1 0.3 2023-05-16T00:00:00Z.. Open
+            3 9376 Afghanistan mobil 1/1 0.3 2023-05-16T00:00:00Z.. Open
+        "#]],
+    );
+    let template = ReadOptions { space: Some(crate::Space::Separator), ..plain() };
+    check(
+        "Направление,Код,Цена за мин\nМексика,\"52 33,39\",0.1\n",
+        &template,
+        expect![[r#"
+        2 5233 Мексика 1/1 0.1 .. Open
+        2 5239 Мексика 1/1 0.1 .. Open
+        assumed: rows without a date are valid always
+        assumed: rows without an increment were given the template's
+    "#]],
+    );
+    check(
+        "Destination,Code,Rate (USD cents/min)\nUK,44,1.5\n",
+        &plain(),
+        expect![[
+            r#"deck: the prices of column "Rate (USD cents/min)" are in cents or not for a minute; write them in the currency for a minute, or ask for such a deck"#
+        ]],
+    );
+    check(
+        "Destination,Code,Peak Rate,Off-Peak Rate\nUK,44,1.5,1\n",
+        &plain(),
+        expect![[
+            r#"deck: rate could be any of the columns "Peak Rate" and "Off-Peak Rate"; name one: --column rate=HEADER"#
+        ]],
+    );
+    check(
+        "Destination,Code,Old Rate,Rate\nUK,44,0.1,0\nUK mobile,447,0.1,0.2\n",
+        &plain(),
+        expect![[r#"
+        3 447 UK mobile 1/1 0.2 .. Open
+        2 [Rate] the price is 0; ask the carrier for the price; where it is meant to be free, say so: --zero-is-free
+        assumed: rows without a date are valid always
+        assumed: rows without an increment were given the template's
+    "#]],
+    );
+}
+
+#[test]
 fn every_unclear_value_is_a_problem_with_advice() {
     check(
         "Destination,Code,Rate,Billing increment,Valid from,Valid until,Status\n\
@@ -183,7 +237,7 @@ fn every_unclear_value_is_a_problem_with_advice() {
             9 [Status] "maybe" is no known status; write current, blocked or discontinued, or ask what it means
             10 [Code] the code is empty; give the row a code
             12 [Code] row 11 already prices code 51 from the same date on; keep one of the two rows
-            15 [Code] the hyphen in "52-53" can mean a range or a separator; declare in the template which of them this carrier means
+            15 [Code] the hyphen in "52-53" can mean a range or a separator; say which of them this carrier means: --hyphen range or --hyphen separator
             assumed: rows without a date are valid always
         "#]],
     );
@@ -196,7 +250,9 @@ fn a_file_that_could_be_read_two_ways_is_refused_with_both_named() {
     check(
         "Code,Current Rate,New Rate\n44,0.1,0.2\n",
         &plain(),
-        expect![[r#"deck: rate could be any of the columns "Current Rate" and "New Rate"; name one in the template"#]],
+        expect![[
+            r#"deck: rate could be any of the columns "Current Rate" and "New Rate"; name one: --column rate=HEADER"#
+        ]],
     );
     let mut template = plain();
     template.columns.insert(Field::Rate, "New Rate".into());
