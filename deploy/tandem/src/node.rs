@@ -132,17 +132,20 @@ pub fn open_bus(settings: &Settings, ids: &SchemaIds) -> Result<Arc<dyn Bus>, Fa
             }
             Ok(Arc::new(bus))
         }
-        BusKind::Kafka => {
-            let bootstrap = settings.bus.kafka.get("bootstrap.servers").cloned().unwrap_or_default();
-            let mut config = KafkaConfig::new(bootstrap);
-            config.properties = settings.bus.kafka.clone();
-            config.properties.remove("bootstrap.servers");
-            config.replication = u16::try_from(settings.bus.replication).ok();
-            config.memory = Some(settings.data.join("kafka-topics.json"));
-            config.incarnation_schema_id = incarnation;
-            Ok(Arc::new(KafkaBus::connect(config).map_err(Failure::broken)?))
-        }
+        BusKind::Kafka => Ok(Arc::new(KafkaBus::connect(kafka_config(settings, ids)).map_err(Failure::broken)?)),
     }
+}
+
+/// How the broker of the settings is reached.
+pub fn kafka_config(settings: &Settings, ids: &SchemaIds) -> KafkaConfig {
+    let bootstrap = settings.bus.kafka.get("bootstrap.servers").cloned().unwrap_or_default();
+    let mut config = KafkaConfig::new(bootstrap);
+    config.properties = settings.bus.kafka.clone();
+    config.properties.remove("bootstrap.servers");
+    config.replication = u16::try_from(settings.bus.replication).ok();
+    config.memory = Some(settings.data.join("kafka-topics.json"));
+    config.incarnation_schema_id = ids.id(schemas::Schema::Incarnation);
+    config
 }
 
 impl Running {

@@ -203,7 +203,7 @@ pub fn kafka(config: &KafkaConfig, prefix: &str, records: u64, record_bytes: usi
     // A warm-up of the broker's page cache is the same for both: the plain copy goes first, then ours, then again.
     let (mut ours, mut plain) = (Duration::ZERO, Duration::ZERO);
     for _ in 0..2 {
-        plain += copy_plain(config, &name("in"), &name("plain"), records)?;
+        plain += copy_plain(config, &name("in"), &name("plain"), 1, records)?;
         ours += copy_ours(&bus, &name("in"), &name("ours"), records)?;
     }
     Ok(vec![Figure {
@@ -213,6 +213,15 @@ pub fn kafka(config: &KafkaConfig, prefix: &str, records: u64, record_bytes: usi
         ours: per_second(2 * records, ours),
         baseline: per_second(2 * records, plain),
     }])
+}
+
+/// A plain rdkafka consumer and producer copying all records of one topic to another, which is made: what the same
+/// records cost on Kafka without us. Gives the time by the clock.
+pub fn copy(config: &KafkaConfig, from: &str, to: &str, partitions: u32) -> Result<Duration, BusError> {
+    let bus = KafkaBus::connect(config.clone())?;
+    bus.ensure(&TopicSpec::foreign(to, partitions))?;
+    let ends = (0..partitions).map(|partition| bus.end(from, partition)).collect::<Result<Vec<u64>, _>>()?;
+    copy_plain(config, from, to, partitions, ends.iter().sum())
 }
 
 fn copy_ours(bus: &KafkaBus, from: &str, to: &str, records: u64) -> Result<Duration, BusError> {
@@ -239,7 +248,13 @@ fn copy_ours(bus: &KafkaBus, from: &str, to: &str, records: u64) -> Result<Durat
     Ok(began.elapsed())
 }
 
-fn copy_plain(config: &KafkaConfig, from: &str, to: &str, records: u64) -> Result<Duration, BusError> {
+fn copy_plain(
+    config: &KafkaConfig,
+    from: &str,
+    to: &str,
+    partitions: u32,
+    records: u64,
+) -> Result<Duration, BusError> {
     let failed = |e: KafkaError| BusError::Kafka { what: "plain copy".to_owned(), reason: e.to_string() };
     let mut base = ClientConfig::new();
     base.set("bootstrap.servers", &config.bootstrap);
@@ -258,7 +273,9 @@ fn copy_plain(config: &KafkaConfig, from: &str, to: &str, records: u64) -> Resul
     let producer: BaseProducer =
         base.set("enable.idempotence", "true").set("linger.ms", "0").create().map_err(failed)?;
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(from, 0, Offset::Offset(0)).map_err(failed)?;
+    for partition in 0..partitions {
+        list.add_partition_offset(from, partition as i32, Offset::Offset(0)).map_err(failed)?;
+    }
     consumer.assign(&list).map_err(failed)?;
     let began = Instant::now();
     let mut copied = 0;
@@ -266,7 +283,7 @@ fn copy_plain(config: &KafkaConfig, from: &str, to: &str, records: u64) -> Resul
         let Some(message) = consumer.poll(Duration::from_millis(100)) else { continue };
         let message = message.map_err(failed)?;
         let mut record = BaseRecord::to(to)
-            .partition(0)
+            .partition(message.partition())
             .key(message.key().unwrap_or_default())
             .payload(message.payload().unwrap_or_default())
             .timestamp(message.timestamp().to_millis().unwrap_or(0));
