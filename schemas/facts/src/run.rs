@@ -97,11 +97,16 @@ pub struct RunOrder {
 pub enum RunAction {
     Preview(Box<RunPlan>),
     /// `ledger_seq`: last frame of the ledger that was durable then; what the run was refused stands behind it.
-    Post { ledger_seq: u64 },
+    Post {
+        ledger_seq: u64,
+    },
     /// A preview that will not be posted.
     Drop,
     /// The worker's report: everything is booked; calls posted, and calls refused because they had changed.
-    Done { calls: u64, refused: u64 },
+    Done {
+        calls: u64,
+        refused: u64,
+    },
 }
 
 /// How far a run is.
