@@ -8,6 +8,7 @@ mod fuzz;
 mod house;
 mod kafka_bus;
 mod kafka_pipeline;
+mod kafka_trouble;
 mod kill;
 mod pipeline;
 mod readers;

@@ -1,0 +1,72 @@
+//! Trouble on a real broker under the whole pipeline: two processes told that they own the same partitions, and a
+//! broker that is away for 30 seconds. Figures are those of a quiet run, the console says what is wrong, and work goes
+//! on by itself.
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::site::{self, SWITCH};
+use tests::{Figures, Kafka, Tandem, eventually, http};
+
+const PATIENCE: Duration = Duration::from_secs(90);
+const AWAY: Duration = Duration::from_secs(30);
+
+#[test]
+fn rival_raters_and_a_broker_away_for_30_seconds_change_no_figure() {
+    let mut kafka = Kafka::start();
+    let start = |role: &str| {
+        let mut tandem = Tandem::new().env("TANDEM_KAFKA", &kafka.bootstrap());
+        let address = tandem.start_listening(&[role, "--listen", "127.0.0.1:0"]);
+        (tandem, address)
+    };
+    let (mut up, address) = start("up");
+    site::apply(&up);
+    let (mut rival, rival_address) = start("rater");
+    let mut copies = 0;
+    eventually("a rater says who has taken over", PATIENCE, || {
+        hand_in(&up, &mut copies);
+        std::thread::sleep(Duration::from_secs(1));
+        let lines = [health(&up, &address), health(&rival, &rival_address)].concat();
+        lines.iter().any(|line| line["detail"].to_string().contains("has taken over")).then_some(())
+    });
+    for _ in 0..4 {
+        hand_in(&up, &mut copies);
+        std::thread::sleep(Duration::from_secs(2));
+    }
+    rival.kill();
+
+    kafka.kill();
+    hand_in(&up, &mut copies);
+    eventually("the console says that the broker is away", PATIENCE, || {
+        let lines = health(&up, &address);
+        let bus = lines.iter().find(|line| line["part"] == "Bus").expect("a line for the bus");
+        bus["detail"].to_string().contains("away since").then_some(())
+    });
+    std::thread::sleep(AWAY);
+    hand_in(&up, &mut copies);
+    kafka.restart();
+    hand_in(&up, &mut copies);
+    eventually("all is well again", PATIENCE, || {
+        health(&up, &address).iter().all(|line| line["state"] == "good").then_some(())
+    });
+    let records = copies * site::lines().len() as u64;
+    assert_eq!(site::import(&up, copies), [records, 0, records, 0], "read, accepted, repeated, rejected");
+    let figures = Figures::of(&up, &up);
+    up.stop();
+    assert_eq!(figures, site::quiet_run(copies), "the trouble came to other figures");
+}
+
+fn hand_in(tandem: &Tandem, copies: &mut u64) {
+    let file = tandem.home().join(format!("{copies}.jsonl"));
+    fs::write(&file, site::copy(*copies).join("\n") + "\n").expect("the home can be written");
+    tandem.run(&["calls", "import", &file.display().to_string(), "--switch", SWITCH]).ok();
+    *copies += 1;
+}
+
+fn health(tandem: &Tandem, address: &str) -> Vec<Value> {
+    let token = fs::read_to_string(tandem.data().join("run/token")).expect("a token");
+    let bearer = format!("Bearer {}", token.trim());
+    let answer = http::request("GET", &format!("{address}/health.json"), &[("authorization", &bearer)], None);
+    answer.expect("the console answers").json().as_array().expect("a list of parts").clone()
+}
