@@ -141,6 +141,17 @@ pub struct ApplyArgs {
 pub enum ConfigCommand {
     /// Versions: when, who, why, how many changes
     History,
+    /// Bring an older version back as a new one: shows the difference, asks, writes
+    Rollback {
+        /// Version to return to, as in the history
+        seq: u64,
+        /// Write without asking
+        #[arg(long)]
+        yes: bool,
+        /// Why, for the history
+        #[arg(long, default_value = "")]
+        comment: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

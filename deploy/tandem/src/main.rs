@@ -78,6 +78,10 @@ fn run(cli: &Cli) -> Outcome {
         Command::Console => up::run(&settings, &Roles { engine: true, records: true, ..Roles::default() }),
         Command::Apply(args) => apply_files(&settings, args, cli.json),
         Command::Config(ConfigCommand::History) => ask(Op::History),
+        Command::Config(ConfigCommand::Rollback { seq, yes, comment }) => {
+            let op = |write| Op::Rollback { seq: *seq, write, by: user(), comment: comment.clone() };
+            shown_then_written(&settings, *yes, cli.json, op)
+        }
         Command::Deck(DeckCommand::Read { file, currency }) => deck::read(file, currency.as_deref(), cli.json),
         Command::Calls(CallsCommand::Read { file, source }) => calls::read(file, source, cli.json),
         Command::Calls(CallsCommand::Import { file, switch, wait }) => {
@@ -116,17 +120,26 @@ fn ledger_op(command: &LedgerCommand) -> Op {
     }
 }
 
-/// Shows the difference, asks, writes.
 fn apply_files(settings: &Settings, args: &ApplyArgs, json: bool) -> Outcome {
     let path = std::path::absolute(&args.path).map_err(Failure::usage)?;
     let op = |write| Op::Apply {
         path: path.clone(),
         prune: args.prune,
         write,
-        by: std::env::var("USER").unwrap_or_else(|_| "operator".to_owned()),
+        by: user(),
         comment: args.comment.clone(),
     };
-    if args.yes {
+    shown_then_written(settings, args.yes, json, op)
+}
+
+/// Who works at this machine, for the history.
+fn user() -> String {
+    std::env::var("USER").unwrap_or_else(|_| "operator".to_owned())
+}
+
+/// Shows the difference, asks, writes; `op` makes the request, told whether to write.
+fn shown_then_written(settings: &Settings, yes: bool, json: bool, op: impl Fn(bool) -> Op) -> Outcome {
+    if yes {
         return reach::print(&reach::ask(settings, &op(true))?, json);
     }
     let shown = reach::ask(settings, &op(false))?;

@@ -6,6 +6,7 @@ use crate::check;
 use crate::node::{Node, wall_micros, xdrs_stream};
 use crate::output::Failure;
 use crate::tables::{self, table_of};
+use bus::config_log::ConfigFollower;
 use console::source::{Filter, Kind, ReportName, Table};
 use facts::entry::EntryKind;
 use facts::xdr::ImportCount;
@@ -63,6 +64,13 @@ pub enum Op {
         comment: String,
     },
     History,
+    /// Brings version `seq` of the configuration back as a new version.
+    Rollback {
+        seq: u64,
+        write: bool,
+        by: String,
+        comment: String,
+    },
     Import {
         file: PathBuf,
         switch: String,
@@ -112,6 +120,7 @@ pub fn execute(node: &Node, op: &Op) -> Result<Answer, Failure> {
         Op::Sql { query, format } => sql(node, query, format),
         Op::Apply { path, prune, write, by, comment } => apply_path(node, path, *prune, *write, by, comment),
         Op::History => Ok(Answer::of(tables::history(&node.config.history()))),
+        Op::Rollback { seq, write, by, comment } => rollback(node, *seq, *write, by, comment),
         Op::Import { file, switch, wait } => import(node, file, switch, *wait, &mut |_| ()),
         Op::Suspense => suspense(node).map(Answer::of),
     }
@@ -279,7 +288,27 @@ fn sql(node: &Node, query: &str, format: &str) -> Result<Answer, Failure> {
 
 fn apply_path(node: &Node, path: &Path, prune: bool, write: bool, by: &str, comment: &str) -> Result<Answer, Failure> {
     let plan = apply::plan(path, &node.config.current(), prune)?;
-    let mut notes = apply::lines(&plan);
+    carry_out(node, &plan, write, by, comment)
+}
+
+fn rollback(node: &Node, seq: u64, write: bool, by: &str, comment: &str) -> Result<Answer, Failure> {
+    if node.config.history().iter().all(|version| version.seq != seq) {
+        return Err(Failure::Usage(format!("there is no configuration version {seq}; see `tandem config history`")));
+    }
+    let then = ConfigFollower::open_until(&*node.bus, &node.ids, seq).map_err(Failure::broken)?.current();
+    let now = node.config.current();
+    let mut plan = apply::plan_items(apply::rollback::items(&now, &then), &now, true, Vec::new())?;
+    for (item, change) in apply::rollback::later_exchange_rates(&now, &then) {
+        plan.items.push(item);
+        plan.changes.push(change);
+    }
+    let why = if comment.is_empty() { String::new() } else { format!(": {comment}") };
+    carry_out(node, &plan, write, by, &format!("rollback to version {seq}{why}"))
+}
+
+/// Shows a plan and, where `write`, makes it the next version.
+fn carry_out(node: &Node, plan: &apply::Plan, write: bool, by: &str, comment: &str) -> Result<Answer, Failure> {
+    let mut notes = apply::lines(plan);
     if plan.changes.is_empty() {
         notes.push("nothing to change".to_owned());
     } else if write {

@@ -1,16 +1,16 @@
 //! The TOML that people write for `tandem apply`, turned into facts. One document or a folder of them; names of
 //! tables are singular (`[[account]]`), decimals are strings, times RFC 3339, unknown names are refused.
 
+use super::deck_text::{DeckText, Declared};
 use facts::Side;
 use facts::config::{
     Account, Agreement, Carrier, ConfigItem, ExchangeRate, IdentificationRule, Product, RatedAt, SiteSettings, Switch,
     Trunk,
 };
-use facts::deck::{BandCrossing, DeckTerms, IntervalRule, Price, Settings};
+use facts::deck::{Price, Settings};
 use facts::money::{Currency, Rounding, parse_scaled};
 use facts::time::{OccurredAt, parse_rfc3339, parse_seconds};
 use serde::Deserialize;
-use std::path::PathBuf;
 
 /// Tables of one file.
 #[derive(Debug, Default, Deserialize)]
@@ -52,9 +52,10 @@ struct AgreementText {
     settings: SettingsText,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// The settings of rule 4.8, which may stand on a deck or an agreement.
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-struct SettingsText {
+pub struct SettingsText {
     grace_seconds: Option<String>,
     minimum_seconds: Option<String>,
     maximum_seconds: Option<String>,
@@ -102,30 +103,6 @@ struct ExchangeRateText {
     source: String,
 }
 
-/// A deck and the file that holds its rows, relative to the document.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeckText {
-    pub id: String,
-    pub file: PathBuf,
-    /// Where the file does not say it.
-    pub currency: Option<Currency>,
-    #[serde(default = "utc")]
-    pub time_zone: String,
-    #[serde(default = "utc")]
-    pub effective_zone: String,
-    #[serde(default)]
-    pub holidays: Vec<String>,
-    #[serde(default)]
-    pub band_crossing: BandCrossing,
-    #[serde(default)]
-    pub interval_rule: IntervalRule,
-}
-
-fn utc() -> String {
-    "UTC".to_owned()
-}
-
 /// A value that a table does not allow: which table, which entry, which field, why.
 #[derive(Debug, thiserror::Error)]
 #[error("{table} {id:?}: {field}: {reason}")]
@@ -140,7 +117,7 @@ pub struct FieldError {
 #[derive(Debug, Default)]
 pub struct Desired {
     pub items: Vec<ConfigItem>,
-    pub decks: Vec<DeckText>,
+    pub decks: Vec<Declared>,
 }
 
 impl Document {
@@ -159,18 +136,25 @@ impl Document {
         self.agreement.into_iter().for_each(|a| keep(a.into_fact().map(ConfigItem::Agreement)));
         self.trunk.into_iter().for_each(|t| keep(t.into_fact().map(ConfigItem::Trunk)));
         self.exchange_rate.into_iter().for_each(|x| keep(x.into_fact().map(ConfigItem::ExchangeRate)));
-        if faults.is_empty() { Ok(Desired { items, decks: self.deck }) } else { Err(faults) }
+        let mut decks = Vec::new();
+        for deck in self.deck {
+            match deck.into_declared() {
+                Ok(deck) => decks.push(deck),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if faults.is_empty() { Ok(Desired { items, decks }) } else { Err(faults) }
     }
 }
 
 /// Names the place of a fault while its fields are read.
-struct Place<'a> {
-    table: &'static str,
-    id: &'a str,
+pub struct Place<'a> {
+    pub table: &'static str,
+    pub id: &'a str,
 }
 
 impl Place<'_> {
-    fn fault(&self, field: &'static str, reason: String) -> FieldError {
+    pub fn fault(&self, field: &'static str, reason: String) -> FieldError {
         FieldError { table: self.table, id: self.id.to_owned(), field, reason }
     }
 
@@ -218,19 +202,26 @@ impl AgreementText {
             amount_decimals: decimals,
             tax_percent,
             charge_gross: self.charge_gross,
-            settings: Settings {
-                grace: place.seconds("grace_seconds", self.settings.grace_seconds.as_ref())?,
-                minimum_duration: place.seconds("minimum_seconds", self.settings.minimum_seconds.as_ref())?,
-                maximum_duration: place.seconds("maximum_seconds", self.settings.maximum_seconds.as_ref())?,
-                minimum_amount: self.settings.minimum_amount,
-                maximum_amount: self.settings.maximum_amount,
-                attempt_fee: self.settings.attempt_fee,
-                disconnect_fee: self.settings.disconnect_fee,
-            },
+            settings: self.settings.read(&place)?,
             valid_from: place.instant("valid_from", self.valid_from.as_ref())?,
             valid_until: place.instant("valid_until", self.valid_until.as_ref())?,
             taxes: Vec::new(),
             id: self.id.into(),
+        })
+    }
+}
+
+impl SettingsText {
+    /// As facts; a duration that is none is refused with its place.
+    pub fn read(&self, place: &Place<'_>) -> Result<Settings, FieldError> {
+        Ok(Settings {
+            grace: place.seconds("grace_seconds", self.grace_seconds.as_ref())?,
+            minimum_duration: place.seconds("minimum_seconds", self.minimum_seconds.as_ref())?,
+            maximum_duration: place.seconds("maximum_seconds", self.maximum_seconds.as_ref())?,
+            minimum_amount: self.minimum_amount,
+            maximum_amount: self.maximum_amount,
+            attempt_fee: self.attempt_fee,
+            disconnect_fee: self.disconnect_fee,
         })
     }
 }
@@ -287,19 +278,5 @@ impl ExchangeRateText {
         }
         let valid_from = place.instant("valid_from", Some(&self.valid_from))?.unwrap_or_default();
         Ok(ExchangeRate { from: self.from, to: self.to, rate, valid_from, source: self.source })
-    }
-}
-
-impl DeckText {
-    /// The deck's terms, once its currency is known.
-    pub fn terms(&self, currency: Currency) -> DeckTerms {
-        DeckTerms {
-            time_zone: self.time_zone.as_str().into(),
-            effective_zone: self.effective_zone.as_str().into(),
-            holidays: self.holidays.iter().map(|day| day.as_str().into()).collect(),
-            band_crossing: self.band_crossing,
-            interval_rule: self.interval_rule,
-            ..DeckTerms::new(currency)
-        }
     }
 }

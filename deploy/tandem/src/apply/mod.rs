@@ -1,13 +1,17 @@
 //! `tandem apply`: files into a plan of configuration items. Reads files; writing the plan to the `config` log is
 //! `node`'s part, so that the demo and the tests apply the same way.
 
+mod deck_text;
 pub mod diff;
 pub mod document;
+pub mod rollback;
 
 use crate::output::Failure;
 use diff::{Change, broken_references};
-use document::{DeckText, Desired, Document};
+use deck_text::Declared;
+use document::{Desired, Document};
 use facts::config::{Config, ConfigItem, DeckRoot};
+use facts::deck::RateDeck;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -94,7 +98,7 @@ fn read_document(file: &Path) -> Result<Desired, Failure> {
 
 /// Reads a deck's file into its root and chunks; the version counts up only when rows or terms differ.
 fn read_deck(
-    deck: &DeckText,
+    deck: &Declared,
     folder: &Path,
     now: &Config,
     problems: &mut Vec<String>,
@@ -103,7 +107,8 @@ fn read_deck(
     let bytes = read_bounded(&file)?;
     let options = decks::ReadOptions {
         currency: deck.currency,
-        effective_zone: deck.effective_zone.as_str().into(),
+        effective_zone: deck.effective_zone(),
+        time_bands: deck.time_bands(),
         ..decks::ReadOptions::default()
     };
     let read = decks::read(&file.display().to_string(), &bytes, &options).map_err(Failure::usage)?;
@@ -130,6 +135,11 @@ pub fn deck_items(
     decks::sort_and_close(&mut rates);
     let chunks = schemas::deck_rows::split(&rates).map_err(Failure::usage)?;
     let version = now.decks.get(id).and_then(|versions| versions.last()).map_or(1, |last| last.version + 1);
+    let deck = RateDeck { id: id.into(), version, terms, rates };
+    // What rating could not use is refused here, before it is in force.
+    let refused = |error| Failure::Usage(format!("{source}: deck {id:?}: {error}"));
+    rating::CompiledDeck::compile(&deck).map_err(refused)?;
+    let RateDeck { terms, rates, .. } = deck;
     let root = DeckRoot {
         id: id.into(),
         version,
