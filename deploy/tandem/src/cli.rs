@@ -44,6 +44,11 @@ pub enum Command {
     /// Read and import CDR files
     #[command(subcommand)]
     Calls(CallsCommand),
+    /// Price calls with their terms: JSON Lines in, one answer a line with every step out (docs/reference/quote.md)
+    Quote {
+        /// A file of JSON Lines (default: stdin)
+        file: Option<PathBuf>,
+    },
     /// Reports from ClickHouse
     Report(ReportArgs),
     /// SQL on the reporting engine, read only
@@ -159,9 +164,8 @@ pub enum DeckCommand {
     /// Read a carrier's file: rows, problems with place and reason, totals; stores nothing
     Read {
         file: PathBuf,
-        /// Where the file does not say it
-        #[arg(long, value_name = "CODE")]
-        currency: Option<String>,
+        #[command(flatten)]
+        answers: crate::deck::Answers,
     },
 }
 

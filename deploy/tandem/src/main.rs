@@ -15,6 +15,7 @@ mod node;
 mod ops;
 mod output;
 mod pages;
+mod quote;
 mod reach;
 mod records;
 mod registry;
@@ -82,13 +83,14 @@ fn run(cli: &Cli) -> Outcome {
             let op = |write| Op::Rollback { seq: *seq, write, by: user(), comment: comment.clone() };
             shown_then_written(&settings, *yes, cli.json, op)
         }
-        Command::Deck(DeckCommand::Read { file, currency }) => deck::read(file, currency.as_deref(), cli.json),
+        Command::Deck(DeckCommand::Read { file, answers }) => deck::read(file, answers, cli.json),
         Command::Calls(CallsCommand::Read { file, source }) => calls::read(file, source, cli.json),
         Command::Calls(CallsCommand::Import { file, switch, wait }) => {
             let file = std::path::absolute(file).map_err(Failure::usage)?;
             ask(Op::Import { file, switch: switch.clone(), wait: *wait })
         }
         Command::Calls(CallsCommand::Suspense) => ask(Op::Suspense),
+        Command::Quote { file } => quote::run(file.as_deref()),
         Command::Report(args) => report(&settings, args, cli.json),
         Command::Sql { query } => {
             let format = if cli.json { "JSONEachRow" } else { "PrettyCompactMonoBlock" };
@@ -122,13 +124,8 @@ fn ledger_op(command: &LedgerCommand) -> Op {
 
 fn apply_files(settings: &Settings, args: &ApplyArgs, json: bool) -> Outcome {
     let path = std::path::absolute(&args.path).map_err(Failure::usage)?;
-    let op = |write| Op::Apply {
-        path: path.clone(),
-        prune: args.prune,
-        write,
-        by: user(),
-        comment: args.comment.clone(),
-    };
+    let op =
+        |write| Op::Apply { path: path.clone(), prune: args.prune, write, by: user(), comment: args.comment.clone() };
     shown_then_written(settings, args.yes, json, op)
 }
 

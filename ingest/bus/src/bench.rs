@@ -248,13 +248,7 @@ fn copy_ours(bus: &KafkaBus, from: &str, to: &str, records: u64) -> Result<Durat
     Ok(began.elapsed())
 }
 
-fn copy_plain(
-    config: &KafkaConfig,
-    from: &str,
-    to: &str,
-    partitions: u32,
-    records: u64,
-) -> Result<Duration, BusError> {
+fn copy_plain(config: &KafkaConfig, from: &str, to: &str, partitions: u32, records: u64) -> Result<Duration, BusError> {
     let failed = |e: KafkaError| BusError::Kafka { what: "plain copy".to_owned(), reason: e.to_string() };
     let mut base = ClientConfig::new();
     base.set("bootstrap.servers", &config.bootstrap);

@@ -7,8 +7,8 @@ pub mod document;
 pub mod rollback;
 
 use crate::output::Failure;
-use diff::{Change, broken_references};
 use deck_text::Declared;
+use diff::{Change, broken_references};
 use document::{Desired, Document};
 use facts::config::{Config, ConfigItem, DeckRoot};
 use facts::deck::RateDeck;

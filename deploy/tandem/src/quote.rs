@@ -1,0 +1,101 @@
+//! `tandem quote`: one JSON object a line in, its price with every step out, in the same order (design 13). Reads and
+//! writes lines; what they mean is `rating::quote`'s. Never holds more than one line.
+
+use crate::output::{Ending, Failure, Outcome};
+use rating::quote::{Came, Quoter};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::Path;
+
+/// Longest line: a deck of some 100,000 rows. A longer one is refused, and the rest goes on.
+const LINE_BYTES_MAX: u64 = 64 << 20;
+
+/// Answers the lines of a file, or of stdin.
+pub fn run(file: Option<&Path>) -> Outcome {
+    let stdout = io::stdout().lock();
+    match file {
+        Some(path) => {
+            let wrong = |e: io::Error| Failure::Usage(format!("{}: {e}", path.display()));
+            answer(BufReader::new(File::open(path).map_err(wrong)?), stdout)
+        }
+        None => answer(io::stdin().lock(), stdout),
+    }
+}
+
+fn answer(mut input: impl BufRead, output: impl Write) -> Outcome {
+    let mut output = BufWriter::new(output);
+    let mut quoter = Quoter::new();
+    let (mut line, mut number, mut ending) = (Vec::new(), 0u64, Ending::Good);
+    loop {
+        line.clear();
+        let read = input.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
+        if read.map_err(|e| Failure::Broken(format!("input: {e}")))? == 0 {
+            break;
+        }
+        number += 1;
+        if line.len() as u64 == LINE_BYTES_MAX && line.last() != Some(&b'\n') {
+            skip_line(&mut input).map_err(|e| Failure::Broken(format!("input: {e}")))?;
+            ending = Ending::Differs;
+            let reason = format!("the line is longer than {LINE_BYTES_MAX} bytes");
+            let error = serde_json::json!({"line": number, "field": "", "reason": reason, "advice": "split the deck"});
+            written(&mut output, &serde_json::json!({"id": null, "error": error}).to_string())?;
+            continue;
+        }
+        let text = line.trim_ascii();
+        if text.is_empty() {
+            continue;
+        }
+        let quoted = quoter.answer(number, &String::from_utf8_lossy(text));
+        if quoted.came == Came::Refused {
+            ending = Ending::Differs;
+        }
+        written(&mut output, &quoted.line)?;
+    }
+    output.flush().or_else(closed)?;
+    Ok(ending)
+}
+
+fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        let buffer = input.fill_buf()?;
+        let (used, end) = match buffer.iter().position(|byte| *byte == b'\n') {
+            Some(at) => (at + 1, true),
+            None => (buffer.len(), buffer.is_empty()),
+        };
+        input.consume(used);
+        if end {
+            return Ok(());
+        }
+    }
+}
+
+fn written(output: &mut impl Write, line: &str) -> Result<(), Failure> {
+    output.write_all(line.as_bytes()).and_then(|()| output.write_all(b"\n")).or_else(closed)
+}
+
+/// A reader that closed the pipe has seen what it wished to see.
+fn closed(error: io::Error) -> Result<(), Failure> {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => std::process::exit(0),
+        _ => Err(Failure::Broken(format!("stdout: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_line_is_answered_in_its_place_and_the_rest_goes_on() {
+        let line = r#"{"id":"a","call":{"called":"49","started_at":"2023-05-09T10:00:00Z","duration":"60"},"deck":{"rates":[{"prefix":"4","first_rate":"0.6"}]}}"#;
+        let input = format!("{line}\n\nnot JSON\n{line}");
+        let mut out = Vec::new();
+        let ending = answer(input.as_bytes(), &mut out).unwrap();
+        assert_eq!(ending, Ending::Differs);
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        assert!(lines[0].contains(r#""net":"0.600000""#) && lines[2] == lines[0], "{text}");
+        assert!(lines[1].contains(r#""id":null,"error":{"line":3"#), "{text}");
+    }
+}
