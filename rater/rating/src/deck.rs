@@ -238,7 +238,7 @@ impl DeckBuilder {
             indeterminate_rate: rate.indeterminate_rate,
             band,
             origin,
-            add: rate.origin_mode == OriginMode::Add && origin != UNKNOWN_ORIGIN,
+            add: rate.origin_mode == OriginMode::Add,
             free: rate.free,
             steps: rate.steps.clone().into_boxed_slice(),
             settings: rate.settings,

@@ -131,13 +131,16 @@ pub fn price(
     let extra = deck.row_extra(chosen.row);
     let settings =
         Resolved { row: extra.map(|extra| &extra.settings), deck: &deck.settings, agreement: &terms.settings };
+    let added = chosen.added().and_then(|add| deck.row_extra(add)).map(|extra| &extra.settings);
     let (mut amount, mut billed) = (Exact::ZERO, 0);
     if let Some(duration) = chargeable(terms, ask, &settings, trace)? {
         let (inner, after) = settings.money(|s| s.disconnect_fee);
+        let of_origin = added.and_then(|settings| settings.disconnect_fee);
         let free = extra.map_or(0, |extra| extra.free);
         let pricing = Pricing { deck, chosen, row, extra, ask, start: ask.rated_at.saturating_add(free) };
         billed = pricing.run(duration.saturating_sub(free), &mut amount, trace)?;
         add_fee(&mut amount, "disconnect fee", inner, trace)?;
+        add_fee(&mut amount, "disconnect fee of the origin", of_origin, trace)?;
         amount = bound(amount, &settings, false, trace)?;
         amount = exchange(amount, ask, trace)?;
         add_fee(&mut amount, "disconnect fee of the agreement", after, trace)?;
@@ -147,6 +150,7 @@ pub fn price(
         let (inner, after) = settings.money(|s| s.attempt_fee);
         let mut fee = Exact::ZERO;
         add_fee(&mut fee, "attempt fee", inner, trace)?;
+        add_fee(&mut fee, "attempt fee of the origin", added.and_then(|settings| settings.attempt_fee), trace)?;
         fee = exchange(fee, ask, &mut ())?;
         add_fee(&mut fee, "attempt fee of the agreement", after, trace)?;
         if !fee.is_zero() {
@@ -343,20 +347,21 @@ impl Pricing<'_> {
         if duration > LONGEST {
             return Err(Unrated::AmountRange);
         }
-        let round_total = self.deck.interval_rule == IntervalRule::RoundTotal;
         let steps = self.extra.is_some_and(|extra| !extra.steps.is_empty());
-        let total = match self.deck.interval_rule {
-            IntervalRule::RoundTotal if !steps => {
-                let first = i64::from(self.row.first_interval) * SECOND;
-                let next = i64::from(self.row.next_interval) * SECOND;
-                ceil(duration.max(first), next) * next
-            }
-            _ => duration,
+        // Steps have increments of their own: no total to round, whatever row a later band brings.
+        let round_total = self.deck.interval_rule == IntervalRule::RoundTotal && !steps;
+        let total = if round_total {
+            let first = i64::from(self.row.first_interval) * SECOND;
+            let next = i64::from(self.row.next_interval) * SECOND;
+            ceil(duration.max(first), next) * next
+        } else {
+            duration
         };
         let (mut position, mut billed, mut index) = (0, 0, self.chosen.row);
         while position < total {
             let now = self.start.saturating_add(billed * SECOND);
-            if crosses && billed > 0 {
+            // The row was chosen at the instant; the clock of the bands runs from the end of the free seconds.
+            if crosses && now > self.ask.rated_at {
                 index = self.deck.rebanded(self.chosen.row, self.ask.rated_at, now)?;
             }
             let row = self.deck.row(index);
@@ -441,18 +446,19 @@ fn ceil(span: i64, step: i64) -> i64 {
     if span <= 0 { 0 } else { (span - 1) / step.max(1) + 1 }
 }
 
-/// The rate that replaces both interval rates, if the row has one for this jurisdiction.
+/// The rate that replaces both interval rates; `None` where the row has none for this jurisdiction: then its interval
+/// rates count.
 fn jurisdictional(extra: &Extra, jurisdiction: Jurisdiction, rule: Indeterminate) -> Option<Price> {
     let (inter, intra) = (extra.inter_rate, extra.intra_rate);
     if inter.is_none() && intra.is_none() {
         return None;
     }
     match jurisdiction {
-        Jurisdiction::Inter => inter.or(intra),
-        Jurisdiction::Intra => intra.or(inter),
+        Jurisdiction::Inter => inter,
+        Jurisdiction::Intra => intra,
         Jurisdiction::Indeterminate => extra.indeterminate_rate.or(match rule {
-            Indeterminate::Inter => inter.or(intra),
-            Indeterminate::Intra => intra.or(inter),
+            Indeterminate::Inter => inter,
+            Indeterminate::Intra => intra,
             Indeterminate::Dearer => inter.max(intra),
         }),
     }

@@ -18,7 +18,7 @@ use rating::price::{Ask, Jurisdiction, SAME_CURRENCY, Terms, price};
 use rating::{CompiledDeck, deck};
 
 const SEED: u64 = 20_261_121;
-const CASES: usize = 20_000;
+const CASES: usize = 100_000;
 const SECOND: i64 = 1_000_000;
 /// 2023-10-28T00:00:00Z: the clock change in Europe is in the second night.
 const DAY0: i64 = 1_698_451_200 * SECOND;
@@ -111,7 +111,7 @@ fn random_rate(dice: &mut Dice, prefix: &Prefix) -> Rate {
     rate.connect_fee = if dice.one_in(3) { dice.price() } else { Price(0) };
     rate.time_band = dice.one_in(3).then(|| (*dice.pick(&["day", "night", "odd", "free"])).into());
     rate.origin = dice.one_in(4).then(|| (*dice.pick(&["near", "odd", "all"])).into());
-    if rate.origin.is_some() && dice.one_in(3) {
+    if dice.one_in(if rate.origin.is_some() { 3 } else { 12 }) {
         rate.origin_mode = OriginMode::Add;
     }
     rate.valid_from = dice.one_in(5).then(|| DAY0 + dice.below(86_400) as i64 * SECOND);
@@ -211,19 +211,18 @@ impl Plain<'_> {
     fn rates(&self, rate: &Rate, add: Option<&Rate>) -> (BigRational, BigRational) {
         let (mut first, mut next) = (big(rate.first_rate), big(rate.next_rate));
         if rate.inter_rate.is_some() || rate.intra_rate.is_some() {
-            let either = |a: Option<Price>, b: Option<Price>| a.or(b).unwrap();
             let chosen = match self.ask.jurisdiction {
-                Jurisdiction::Inter => either(rate.inter_rate, rate.intra_rate),
-                Jurisdiction::Intra => either(rate.intra_rate, rate.inter_rate),
-                Jurisdiction::Indeterminate => {
-                    rate.indeterminate_rate.unwrap_or_else(|| match self.deck.terms.indeterminate {
-                        Indeterminate::Inter => either(rate.inter_rate, rate.intra_rate),
-                        Indeterminate::Intra => either(rate.intra_rate, rate.inter_rate),
-                        Indeterminate::Dearer => rate.inter_rate.max(rate.intra_rate).unwrap(),
-                    })
-                }
+                Jurisdiction::Inter => rate.inter_rate,
+                Jurisdiction::Intra => rate.intra_rate,
+                Jurisdiction::Indeterminate => rate.indeterminate_rate.or(match self.deck.terms.indeterminate {
+                    Indeterminate::Inter => rate.inter_rate,
+                    Indeterminate::Intra => rate.intra_rate,
+                    Indeterminate::Dearer => rate.inter_rate.max(rate.intra_rate),
+                }),
             };
-            (first, next) = (big(chosen), big(chosen));
+            if let Some(chosen) = chosen {
+                (first, next) = (big(chosen), big(chosen));
+            }
         }
         if let Some(add) = add {
             first += big(add.first_rate);
@@ -249,7 +248,7 @@ impl Plain<'_> {
         while position < total {
             let now = self.ask.rated_at + rate.free + billed * SECOND;
             let mut row = rate;
-            if self.deck.terms.band_crossing == BandCrossing::Split && billed > 0 {
+            if self.deck.terms.band_crossing == BandCrossing::Split && now > self.ask.rated_at {
                 row = self
                     .deck
                     .rates
@@ -350,6 +349,7 @@ impl Plain<'_> {
             if let (Some(fee), false) = disconnect {
                 money += big(fee);
             }
+            money += add.and_then(|add| add.settings.disconnect_fee).map_or(BigRational::zero(), big);
             money = bounds(money, false) * &exchange;
             if let (Some(fee), true) = disconnect {
                 money += big(fee);
@@ -362,6 +362,7 @@ impl Plain<'_> {
                 (Some(fee), false) => money += big(fee) * &exchange,
                 (None, _) => {}
             }
+            money += add.and_then(|add| add.settings.attempt_fee).map_or(BigRational::zero(), big) * &exchange;
         }
         let tax = BigRational::new((1_000_000 + self.terms.tax_percent).into(), 1_000_000.into());
         Ok((self.rounded(&money), self.rounded(&(money * tax)), billed))
