@@ -11,6 +11,7 @@ mod kafka_pipeline;
 mod kafka_trouble;
 mod kill;
 mod pipeline;
+mod quote;
 mod readers;
 mod servers;
 mod tidy;

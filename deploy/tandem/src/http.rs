@@ -5,6 +5,7 @@ use crate::node::Node;
 use crate::ops::{self, Op};
 use crate::output::Failure;
 use crate::pages::Pages;
+use crate::quote;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -102,6 +103,9 @@ fn app(node: &Arc<Node>, token: String) -> Router {
         .merge(ledger::http::router(ledger, |_, router| guard(router)))
         .merge(guard(
             Router::new().route("/v1/op", post(op)).layer(DefaultBodyLimit::max(OP_BYTES_MAX)).with_state(node.clone()),
+        ))
+        .merge(guard(
+            Router::new().route("/v1/quote", post(quote::post)).layer(DefaultBodyLimit::max(quote::BODY_BYTES_MAX)),
         ));
     if let Some(ingest) = &node.ingest {
         let checker = access.clone();

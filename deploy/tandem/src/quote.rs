@@ -2,6 +2,9 @@
 //! writes lines; what they mean is `rating::quote`'s. Never holds more than one line.
 
 use crate::output::{Ending, Failure, Outcome};
+use axum::body::Bytes;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use rating::quote::{Came, Quoter};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -9,6 +12,8 @@ use std::path::Path;
 
 /// Longest line: a deck of some 100,000 rows. A longer one is refused, and the rest goes on.
 const LINE_BYTES_MAX: u64 = 64 << 20;
+/// Longest body of one request over HTTP; more lines go by the command, which streams.
+pub const BODY_BYTES_MAX: usize = 16 << 20;
 
 /// Answers the lines of a file, or of stdin.
 pub fn run(file: Option<&Path>) -> Outcome {
@@ -19,6 +24,19 @@ pub fn run(file: Option<&Path>) -> Outcome {
             answer(BufReader::new(File::open(path).map_err(wrong)?), stdout)
         }
         None => answer(io::stdin().lock(), stdout),
+    }
+}
+
+/// `POST /v1/quote`: the same lines in the body, the same answers, from the same code.
+pub async fn post(body: Bytes) -> Response {
+    let done = tokio::task::spawn_blocking(move || {
+        let mut out = Vec::new();
+        answer(&body[..], &mut out).map(|_| out)
+    });
+    match done.await {
+        Ok(Ok(out)) => ([(header::CONTENT_TYPE, "application/x-ndjson")], out).into_response(),
+        Ok(Err(Failure::Usage(why) | Failure::Broken(why))) => (StatusCode::INTERNAL_SERVER_ERROR, why).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
 

@@ -226,6 +226,7 @@ fn schemas_are_pinned() {
         deck-rows.v1 0x5444000d c5f496ec960a4362
         xdr-out.v1 0x5444000e 08392d73dfdd4ae2
         call-event.v0 0x5444000f f726f49202797565
-        config-item.v2 0x54440010 12661f80f0d87a07"#]]
+        config-item.v2 0x54440010 12661f80f0d87a07
+        run-order.v1 0x54440011 8bc8fb016ea2f741"#]]
     .assert_eq(&lines.join("\n"));
 }
