@@ -3,7 +3,6 @@
 //! messages in, memo entries and messages out. Durability, transport and clocks belong to the process; it makes a
 //! frame durable before it sends what came out with it.
 
-pub mod bugs;
 pub mod fold;
 pub mod messages;
 pub mod offer;

@@ -1,6 +1,5 @@
 //! What is left on a line: rights, debts of other sites, the reserve; limits and reserves as the configuration has them.
 
-use super::bugs::Bug;
 use super::row::Row;
 use super::site::Site;
 use super::{GiveWhy, LineId, Memo, Pot, SiteNo};
@@ -33,11 +32,7 @@ impl Site {
                 folded.max(said).max(acknowledged)
             })
             .sum();
-        let debt = (-(row.map_or(0, Row::own) + received)).max(0);
-        if self.settings.has(Bug::DebtAtHighest) {
-            return debt.max(self.mistaken.debts.get(&(LineId::new(line), site)).copied().unwrap_or(0));
-        }
-        debt
+        (-(row.map_or(0, Row::own) + received)).max(0)
     }
 
     /// Debts of all sites but this one and `except`.
@@ -49,16 +44,12 @@ impl Site {
 
     /// Rights that may be spent: what others owe is deducted as soon as it is heard of.
     pub fn spendable(&self, line: &str) -> i128 {
-        let early = self.mistaken.early_gives.get(line).copied().unwrap_or(0);
-        (self.rights(line) + early - self.debts(line, None)).max(0)
+        (self.rights(line) - self.debts(line, None)).max(0)
     }
 
     /// How far below zero this site may still go: a floor, not an allowance.
     pub fn reserve_left(&self, line: &str) -> i128 {
         let reserve = self.credit.row(line, self.settings.me).map_or(0, |row| row.reserve);
-        if self.settings.has(Bug::ReserveRenewed) {
-            return (reserve - self.mistaken.reserve_used.get(line).copied().unwrap_or(0)).max(0);
-        }
         (reserve + self.rights(line).min(0)).max(0)
     }
 
@@ -91,21 +82,26 @@ impl Site {
     pub(super) fn adjust_limit(&mut self, now: i64, line: &LineId) {
         let Some(limit) = self.limits.get(line).map(|limit| limit.0) else { return };
         let granted = self.credit.row(line, self.settings.me).map_or(0, |row| row.limit);
-        let pot = Pot::Limit;
-        // Refused only beyond the integer range, where the limit stays as it was and pending shows it.
         if limit > granted {
-            let _ = self.append(Memo::Grant { line: line.clone(), pot, amount: Amount(limit - granted) });
+            // Refused only beyond the integer range, where the limit stays as it was.
+            let _ = self.append(Memo::Grant { line: line.clone(), pot: Pot::Limit, amount: Amount(limit - granted) });
             return;
         }
-        let pending = granted - limit;
-        let unchecked = self.settings.has(Bug::TakeUnchecked);
-        let take = if unchecked { pending } else { pending.min(self.rights(line)) };
+        let missing = self.take_pending(line);
+        if missing > 0 {
+            self.pull_to_lower(now, line, missing);
+        }
+    }
+
+    /// Takes a lowered limit as far as the own rights go. Returns what it still waits for.
+    pub(super) fn take_pending(&mut self, line: &LineId) -> i128 {
+        let pending = self.pending_lower(line);
+        let take = pending.min(self.rights(line)).max(0);
         if take > 0 {
-            let _ = self.append(Memo::Take { line: line.clone(), pot, amount: Amount(take) });
+            // Refused only beyond the integer range, where pending shows it.
+            let _ = self.append(Memo::Take { line: line.clone(), pot: Pot::Limit, amount: Amount(take) });
         }
-        if pending > take.max(0) {
-            self.pull_to_lower(now, line, pending - take.max(0));
-        }
+        pending - take
     }
 
     /// The reserve as the configuration has it now: raised at once, lowered no further than the own debt.

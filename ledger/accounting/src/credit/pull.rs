@@ -1,6 +1,5 @@
 //! Pulls: asking the other sites for rights before anybody is refused, and answering them; what is heard and announced.
 
-use super::bugs::Bug;
 use super::messages::{Announced, Announcement, Message, PullId};
 use super::site::{Action, Ask, Site};
 use super::{GiveWhy, LineId, Memo, SiteNo};
@@ -71,9 +70,6 @@ impl Site {
 
     pub(super) fn heard(&mut self, now: i64, from: SiteNo) {
         if let Some(peer) = self.peers.get_mut(&from) {
-            if peer.silent || now - peer.heard_at > self.settings.silent_after {
-                self.mistaken.reserve_used.clear();
-            }
             peer.silent = false;
             peer.heard_at = now;
         }
@@ -98,7 +94,7 @@ impl Site {
     fn answer_pull(&mut self, from: SiteNo, id: PullId, line: LineId, want: Amount) {
         if !self.credit.answered(id) && want.0 > 0 {
             let free = self.rights(&line) - self.debts(&line, Some(from));
-            let amount = if self.settings.has(Bug::GiveUnchecked) { want.0 } else { want.0.min(free) };
+            let amount = want.0.min(free);
             if amount > 0 {
                 // Refused only beyond the integer range: then nothing is given, and the answer says so by its frames.
                 let _ = self.append(Memo::Give { line, to: from, amount: Amount(amount), why: GiveWhy::Pull(id) });
@@ -110,26 +106,12 @@ impl Site {
 
     fn hear(&mut self, from: SiteNo, mut announcement: Announcement) {
         announcement.lines.sort_unstable_by(|a, b| a.line.cmp(&b.line));
-        let me = self.settings.me;
         let Some(peer) = self.peers.get_mut(&from) else { return };
         if announcement.site != from || peer.announced.as_ref().is_some_and(|old| old.seq > announcement.seq) {
             return;
         }
         let lines: Vec<LineId> = announcement.lines.iter().map(|announced| announced.line.clone()).collect();
-        if self.settings.has(Bug::GiveTwice) {
-            for announced in &announcement.lines {
-                let folded = self.credit.row(&announced.line, from).map_or(0, |row| row.given_to(me));
-                let early = announced.row.given_to(me) - folded;
-                *self.mistaken.early_gives.entry(announced.line.clone()).or_default() += early.max(0);
-            }
-        }
         peer.announced = Some(announcement);
-        if self.settings.has(Bug::DebtAtHighest) {
-            for line in &lines {
-                let debt = self.debt(line, from);
-                self.mistaken.debts.insert((line.clone(), from), debt);
-            }
-        }
         self.compare(from);
         if self.settings.repay_at_once {
             for line in &lines {
@@ -169,8 +151,7 @@ impl Site {
             let seen = givers.map(|(site, row)| (*site, row.given_to(me))).filter(|(_, sum)| *sum > 0).collect();
             Announced { line: line.clone(), row, seen }
         });
-        let wrong = u64::from(self.settings.has(Bug::WrongSequence));
-        Some(Announcement { site: me, seq: self.folded(me) + wrong, lines: lines.collect() })
+        Some(Announcement { site: me, seq: self.folded(me), lines: lines.collect() })
     }
 
     /// Decides what has waited long enough, or for long enough frames.
@@ -191,7 +172,9 @@ impl Site {
             match waiting.what {
                 What::Ask(ask) => self.decide(now, &ask, failed),
                 // The tick asks again; until then what has come is taken.
-                What::Lower(line) => self.take_pending(&line),
+                What::Lower(line) => {
+                    self.take_pending(&line);
+                }
             }
         }
     }

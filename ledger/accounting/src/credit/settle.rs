@@ -1,8 +1,7 @@
 //! Calls that more than one site knows, and what the tick does: expiry, debts, reserves, lowered limits.
 
-use super::bugs::Bug;
 use super::site::{Settings, Site};
-use super::{GiveWhy, Let, LineId, Memo, Pot, SiteNo};
+use super::{GiveWhy, Let, LineId, Memo, SiteNo};
 use facts::{Amount, CallId};
 
 impl Site {
@@ -14,13 +13,10 @@ impl Site {
         let at = self.credit.at(call, line, me);
         let cover = at.cover_in - at.cover_out;
         let memo = if let Some(hold) = at.hold {
-            let passed = if self.settings.has(Bug::CoverKept) { 0 } else { hold.amount.min(charge.over) };
+            let passed = hold.amount.min(charge.over);
             let why = Let::ChargedElsewhere { to, passed: Amount(passed) };
             Memo::Release { call, line: line.clone(), why }
         } else if at.charge.is_some_and(|own| !own.reversed) {
-            if self.settings.has(Bug::NeverReversed) {
-                return;
-            }
             Memo::Reverse { call, line: line.clone(), to, passed: Amount(cover) }
         } else if cover > 0 {
             Memo::Give { line: line.clone(), to, amount: Amount(cover), why: GiveWhy::Cover(call) }
@@ -72,13 +68,6 @@ impl Site {
                 let memo = Memo::Give { line: line.clone(), to, amount: Amount(amount), why: GiveWhy::Debt };
                 let _ = self.append(memo);
             }
-        }
-    }
-
-    pub(super) fn take_pending(&mut self, line: &LineId) {
-        let take = self.pending_lower(line).min(self.rights(line));
-        if take > 0 {
-            let _ = self.append(Memo::Take { line: line.clone(), pot: Pot::Limit, amount: Amount(take) });
         }
     }
 

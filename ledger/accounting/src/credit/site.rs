@@ -1,7 +1,6 @@
 //! One site's decisions: authorise, extend, end. What is appended is folded at once; the process takes the frame,
 //! makes it durable, and only then sends the answers and messages that came out with it.
 
-use super::bugs::Bug;
 use super::fold::{AtSite, Credit, FoldRefusal};
 use super::messages::{Announcement, Message, PullId};
 use super::pull::Waiting;
@@ -28,20 +27,6 @@ pub struct Settings {
     pub surplus: Amount,
     /// Debts of others are repaid when they are heard of, not only with the tick.
     pub repay_at_once: bool,
-    #[cfg(feature = "seeded-bugs")]
-    pub bug: Option<Bug>,
-}
-
-impl Settings {
-    pub(super) fn has(&self, bug: Bug) -> bool {
-        #[cfg(feature = "seeded-bugs")]
-        return self.bug == Some(bug);
-        #[cfg(not(feature = "seeded-bugs"))]
-        {
-            let _ = bug;
-            false
-        }
-    }
 }
 
 /// A switch's question; `id` comes back with the answer.
@@ -147,16 +132,6 @@ pub struct Site {
     pub(super) reserves: BTreeMap<LineId, Amount>,
     pub(super) boot: u64,
     pub(super) pulls_sent: u64,
-    /// Only for [`Bug::EndForgotten`], [`Bug::ReserveRenewed`] and [`Bug::DebtAtHighest`].
-    pub(super) mistaken: Mistaken,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(super) struct Mistaken {
-    pub ended: BTreeSet<(CallId, LineId)>,
-    pub reserve_used: BTreeMap<LineId, i128>,
-    pub debts: BTreeMap<(LineId, SiteNo), i128>,
-    pub early_gives: BTreeMap<LineId, i128>,
 }
 
 impl Site {
@@ -178,7 +153,6 @@ impl Site {
             reserves: BTreeMap::new(),
             boot,
             pulls_sent: 0,
-            mistaken: Mistaken::default(),
         }
     }
 
@@ -240,7 +214,7 @@ impl Site {
     fn known(&self, now: i64, ask: &Ask) -> Option<Answer> {
         let at = self.credit.at(ask.call, &ask.line, self.settings.me);
         let answer = |outcome| Some(Answer { ask: ask.id, outcome, pull_failed: false });
-        if at.charge.is_some() || at.elsewhere || self.credit.winner(ask.call, &ask.line).is_some() {
+        if self.is_settled(ask.call, &ask.line) {
             return answer(Err(Refusal::Ended));
         }
         let same = |held: &super::fold::OpenHold| {
@@ -254,6 +228,12 @@ impl Site {
             (Asked::Extend { .. }, Some(_)) | (_, None) => None,
             (_, Some(hold)) => answer(Ok(same(hold))),
         }
+    }
+
+    /// This site charged the call, reversed its charge or released it as charged elsewhere, or a charge is in effect.
+    fn is_settled(&self, call: CallId, line: &LineId) -> bool {
+        let at = self.credit.at(call, line, self.settings.me);
+        at.charge.is_some() || at.elsewhere || self.credit.winner(call, line).is_some()
     }
 
     /// What the full step costs; `None` beyond the range.
@@ -289,12 +269,8 @@ impl Site {
             return self.out.push(Action::Answer(answer));
         }
         let spendable = self.spendable(&ask.line);
-        let reserve = failed || self.settings.has(Bug::ReserveUnasked);
-        let mut money = spendable + if reserve { self.reserve_left(&ask.line) } else { 0 };
+        let money = spendable + if failed { self.reserve_left(&ask.line) } else { 0 };
         let (from, most) = self.steps(now, ask);
-        if self.settings.has(Bug::ExtendUnchecked) && from.is_some() {
-            money = i128::MAX;
-        }
         let Some(intervals) = ask.offer.fit(from, money, most) else {
             return self.refuse(ask, Refusal::Credit, failed);
         };
@@ -306,8 +282,7 @@ impl Site {
             return self.refuse(ask, Refusal::Range, failed);
         };
         let (call, line, seconds) = (ask.call, ask.line.clone(), ask.offer.seconds(intervals));
-        let until =
-            now.saturating_add(if self.settings.has(Bug::EarlyExpiry) { 60_000_000 } else { self.settings.call_limit });
+        let until = now.saturating_add(self.settings.call_limit);
         let memo = match from {
             None => Memo::Hold { call, line, amount: Amount(amount), seconds, until },
             Some(_) => Memo::Extend { call, line, amount: Amount(amount), seconds },
@@ -316,7 +291,6 @@ impl Site {
             return self.refuse(ask, Refusal::Range, failed);
         }
         let from_reserve = Amount((amount - spendable).max(0));
-        *self.mistaken.reserve_used.entry(ask.line.clone()).or_default() += from_reserve.0;
         let held = Amount(self.at(ask).hold.map_or(0, |hold| hold.amount));
         let allowed_seconds = self.allowed(now, ask, seconds);
         let granted = Granted { held_seconds: seconds, allowed_seconds, held, from_reserve };
@@ -347,12 +321,7 @@ impl Site {
     pub fn end(&mut self, call: CallId, line: &LineId, cost: Amount) {
         let me = self.settings.me;
         let at = self.credit.at(call, line, me);
-        let done = if self.settings.has(Bug::EndForgotten) {
-            !self.mistaken.ended.insert((call, line.clone()))
-        } else {
-            at.charge.is_some() || at.elsewhere || self.credit.winner(call, line).is_some()
-        };
-        if done {
+        if self.is_settled(call, line) {
             return;
         }
         let line = line.clone();
@@ -361,7 +330,6 @@ impl Site {
             None if cost.is_zero() => return,
             hold => {
                 let held = hold.map_or(0, |hold| hold.amount).min(cost.0);
-                let held = if self.settings.has(Bug::OverAsHeld) && hold.is_some() { cost.0 } else { held };
                 Memo::Charge { call, line, held: Amount(held), over: Amount(cost.0 - held) }
             }
         };
@@ -377,8 +345,7 @@ impl Site {
     /// Folds the next frame of another site. Calls that it names are settled before anything is authorised.
     pub fn fold(&mut self, now: i64, from: SiteNo, seq: u64, memos: &[Memo]) -> Result<bool, FoldRefusal> {
         self.heard(now, from);
-        let next = seq == self.folded(from) + 1 || (self.settings.has(Bug::FoldOverGap) && seq > self.folded(from));
-        if !next {
+        if seq != self.folded(from) + 1 {
             return Ok(false);
         }
         self.credit.apply_frame(from, memos)?;
@@ -390,7 +357,6 @@ impl Site {
         }
         for memo in memos {
             self.watch.insert(memo.line().clone());
-            self.mistaken.early_gives.remove(memo.line());
         }
         self.compare(from);
         self.adjust_limits(now);

@@ -18,8 +18,6 @@ fn settings(me: SiteNo, sites: u16) -> Settings {
         call_limit: 7_200 * SECOND,
         surplus: Amount::ZERO,
         repay_at_once: true,
-        #[cfg(feature = "seeded-bugs")]
-        bug: None,
     }
 }
 
