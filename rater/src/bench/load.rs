@@ -5,10 +5,10 @@
 //! Not a generator of real traffic with its flaws; that is `traffic`.
 
 use facts::call::{CallEvent, EventKind, Leg};
-use facts::config::{Account, Agreement, Config, ConfigItem, IdentificationRule, RatedAt, Trunk};
+use facts::config::{Account, Agreement, Config, ConfigItem, IdentificationRule, Trunk};
 use facts::deck::{DeckTerms, Price, Rate, RateDeck};
 use facts::ids::EventId;
-use facts::money::{Currency, Rounding};
+use facts::money::Currency;
 use facts::number::{E164, Prefix};
 use facts::time::{ObservedAt, OccurredAt};
 use facts::xdr::Side;
@@ -214,23 +214,7 @@ fn party(id: SmolStr, side: Side, rule: IdentificationRule) -> [ConfigItem; 3] {
         reseller: SmolStr::default(),
         unidentified: false,
     };
-    let agreement = Agreement {
-        id: id.clone(),
-        account: id.clone(),
-        product: SmolStr::default(),
-        side,
-        deck: if side == Side::Sell { "sell".into() } else { "buy".into() },
-        rated_at: RatedAt::Answer,
-        duration_rounding: Rounding::Up,
-        amount_rounding: Rounding::HalfUp,
-        amount_decimals: 6,
-        tax_percent: 0,
-        charge_gross: false,
-        settings: Default::default(),
-        valid_from: None,
-        valid_until: None,
-        taxes: Vec::new(),
-    };
+    let agreement = Agreement::new(id.clone(), id.clone(), side, if side == Side::Sell { "sell" } else { "buy" });
     let trunk =
         Trunk { id: id.clone(), account: id, product: "standard".into(), side, rules: vec![rule], strip: Vec::new() };
     [ConfigItem::Account(account), ConfigItem::Agreement(agreement), ConfigItem::Trunk(trunk)]

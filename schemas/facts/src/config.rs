@@ -119,6 +119,34 @@ pub struct Agreement {
     pub taxes: Vec<Tax>,
 }
 
+impl Agreement {
+    /// An agreement for every product of the account, with the default of every term.
+    pub fn new(
+        id: impl Into<SmolStr>,
+        account: impl Into<SmolStr>,
+        side: crate::Side,
+        deck: impl Into<SmolStr>,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            account: account.into(),
+            product: SmolStr::default(),
+            side,
+            deck: deck.into(),
+            rated_at: RatedAt::default(),
+            duration_rounding: up(),
+            amount_rounding: Rounding::default(),
+            amount_decimals: six(),
+            tax_percent: 0,
+            charge_gross: false,
+            settings: Settings::default(),
+            valid_from: None,
+            valid_until: None,
+            taxes: Vec::new(),
+        }
+    }
+}
+
 fn up() -> Rounding {
     Rounding::Up
 }

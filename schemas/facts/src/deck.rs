@@ -214,6 +214,16 @@ pub struct TimeBand {
     pub until: u16,
 }
 
+/// `08:30` as minutes of the day; `24:00` is its end. `None` for anything else.
+pub fn minute_of_day(text: &str) -> Option<u16> {
+    let (hours, minutes) = text.split_once(':')?;
+    let number = |part: &str| -> Option<u16> {
+        (part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit())).then(|| part.parse().ok()).flatten()
+    };
+    let (hours, minutes) = (number(hours)?, number(minutes)?);
+    (minutes < 60).then(|| hours * 60 + minutes).filter(|all| *all <= 1_440)
+}
+
 /// A named set of callers' prefixes.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct OriginGroup {

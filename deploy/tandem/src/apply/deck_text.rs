@@ -4,15 +4,13 @@
 use super::document::{FieldError, Place, SettingsText};
 use facts::deck::{
     BandCrossing, DeckTerms, Indeterminate, IntervalRule, JurisdictionFrom, OriginGroup, RatedNumber, TimeBand,
+    minute_of_day,
 };
 use facts::money::Currency;
 use facts::number::Prefix;
 use serde::Deserialize;
 use smol_str::SmolStr;
 use std::path::PathBuf;
-
-/// Minutes of a day.
-const DAY: u16 = 1_440;
 
 /// A deck and the file that holds its rows, relative to the document.
 #[derive(Debug, Clone, Deserialize)]
@@ -158,7 +156,7 @@ fn check_prefixes(place: &Place<'_>, groups: &[OriginGroup]) -> Result<(), Field
 impl BandText {
     fn into_fact(self, place: &Place<'_>) -> Result<TimeBand, FieldError> {
         let time = |text: &str| {
-            minutes(text).ok_or_else(|| {
+            minute_of_day(text).ok_or_else(|| {
                 let reason = format!("{:?}: {text:?} is no time of the day, as 08:00 or 24:00", self.name);
                 place.fault("time_band", reason)
             })
@@ -170,16 +168,6 @@ impl BandText {
         }
         Ok(TimeBand { name: self.name, days: self.days, from, until })
     }
-}
-
-/// `08:30` as minutes of the day; `24:00` is its end.
-fn minutes(text: &str) -> Option<u16> {
-    let (hours, minutes) = text.split_once(':')?;
-    let number = |part: &str| -> Option<u16> {
-        (part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit())).then(|| part.parse().ok()).flatten()
-    };
-    let (hours, minutes) = (number(hours)?, number(minutes)?);
-    (minutes < 60).then(|| hours * 60 + minutes).filter(|all| *all <= DAY)
 }
 
 impl GroupText {

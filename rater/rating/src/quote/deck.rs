@@ -3,7 +3,7 @@
 
 use facts::deck::{
     BandCrossing, DeckTerms, Indeterminate, IntervalRule, JurisdictionFrom, OriginGroup, OriginMode, Price, RATE_SCALE,
-    Rate, RateDeck, RatedNumber, RowStatus, Step, TimeBand,
+    Rate, RateDeck, RatedNumber, RowStatus, Step, TimeBand, minute_of_day,
 };
 use facts::money::Currency;
 use facts::number::Prefix;
@@ -231,14 +231,8 @@ fn weekday(at: &Place<'_>, node: &Node<'_>) -> Result<SmolStr, Fault> {
 /// `HH:MM` up to `24:00`, in minutes.
 fn minute(at: &Place<'_>, node: &Node<'_>) -> Result<u16, Fault> {
     let text = at.text(node)?;
-    let part = |part: &str| {
-        (part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit())).then(|| part.parse::<u16>().ok()).flatten()
-    };
-    let minutes = text.split_once(':').and_then(|(hour, minute)| {
-        let (hour, minute) = (part(hour)?, part(minute)?);
-        (minute < 60 && hour * 60 + minute <= 1_440).then_some(hour * 60 + minute)
-    });
-    minutes.ok_or_else(|| at.fault(format!("{text:?} is no time of day"), "write it as \"08:00\", at most \"24:00\""))
+    minute_of_day(text)
+        .ok_or_else(|| at.fault(format!("{text:?} is no time of day"), "write it as \"08:00\", at most \"24:00\""))
 }
 
 fn origin_group(place: &Place<'_>, node: &Node<'_>, known: &[OriginGroup]) -> Result<OriginGroup, Fault> {

@@ -28,23 +28,7 @@ fn account(id: &str, code: &str, reseller: &str) -> Account {
 }
 
 fn agreement(account: &str, side: Side, deck: &str) -> Agreement {
-    Agreement {
-        id: format!("{account}-{deck}").into(),
-        account: account.into(),
-        product: "".into(),
-        side,
-        deck: deck.into(),
-        rated_at: RatedAt::Answer,
-        duration_rounding: Rounding::Up,
-        amount_rounding: Rounding::HalfUp,
-        amount_decimals: 4,
-        tax_percent: 0,
-        charge_gross: false,
-        settings: Default::default(),
-        valid_from: None,
-        valid_until: None,
-        taxes: Vec::new(),
-    }
+    Agreement { amount_decimals: 4, ..Agreement::new(format!("{account}-{deck}"), account, side, deck) }
 }
 
 fn trunk(id: &str, account: &str, side: Side) -> Trunk {

@@ -2,13 +2,13 @@
 
 use super::*;
 use facts::OccurredAt;
+use facts::XdrId;
 use facts::call::{Attempt, Call, Endpoint};
-use facts::config::{Account, Agreement, Config, ConfigItem, IdentificationRule, Product, RatedAt, Trunk};
+use facts::config::{Account, Agreement, Config, ConfigItem, IdentificationRule, Product, Trunk};
 use facts::deck::{DeckTerms, Price, Rate, RateDeck};
 use facts::ids::CallId;
 use facts::number::{E164, Prefix};
 use facts::xdr::{Revision, Unrated};
-use facts::{Rounding, XdrId};
 use smallvec::smallvec;
 
 const RUN: RunId = RunId([7; 16]);
@@ -32,21 +32,8 @@ fn tariffs(owner: &str, sell: Option<&str>, buy: &str) -> Tariffs {
         }));
         let side = if id == "vend" { Side::Buy } else { Side::Sell };
         config.apply(ConfigItem::Agreement(Agreement {
-            id: id.into(),
-            account: id.into(),
-            product: "".into(),
-            side,
-            deck: side.as_str().into(),
-            rated_at: RatedAt::Answer,
-            duration_rounding: Rounding::Up,
-            amount_rounding: Rounding::HalfUp,
             amount_decimals: 4,
-            tax_percent: 0,
-            charge_gross: false,
-            settings: Default::default(),
-            valid_from: None,
-            valid_until: None,
-            taxes: Vec::new(),
+            ..Agreement::new(id, id, side, side.as_str())
         }));
     }
     config.apply(ConfigItem::Product(Product { id: "premium".into(), name: "Premium".into(), deck: "".into() }));
