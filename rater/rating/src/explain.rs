@@ -6,23 +6,64 @@ use facts::deck::Price;
 use facts::money::{Amount, Rounding, format_scaled};
 use facts::time::{rfc3339, seconds};
 use facts::xdr::{ProvisionalSource, Side, Xdr};
+use smol_str::SmolStr;
 use std::fmt;
 
 /// One step of a price.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
     Unanswered,
-    Grace { duration: i64, grace: i64 },
-    Duration { from: i64, to: i64, rule: Rounding },
-    Capped { to: i64 },
-    Raised { to: i64 },
-    Free { free: i64 },
-    Fee { name: &'static str, fee: Price },
-    Time { seconds: i64, increment: i64, rate: Price, per: u32 },
-    Bound { name: &'static str, bound: Price },
-    Exchange { rate: i64 },
-    Rounded { rule: Rounding, decimals: u8, net: Amount },
-    Taxed { percent: i64, gross: Amount },
+    Grace {
+        duration: i64,
+        grace: i64,
+    },
+    Duration {
+        from: i64,
+        to: i64,
+        rule: Rounding,
+    },
+    Capped {
+        to: i64,
+    },
+    Raised {
+        to: i64,
+    },
+    Free {
+        free: i64,
+    },
+    Fee {
+        name: &'static str,
+        fee: Price,
+    },
+    Time {
+        seconds: i64,
+        increment: i64,
+        rate: Price,
+        per: u32,
+    },
+    Bound {
+        name: &'static str,
+        bound: Price,
+    },
+    Exchange {
+        rate: i64,
+    },
+    Rounded {
+        rule: Rounding,
+        decimals: u8,
+        net: Amount,
+    },
+    Taxed {
+        percent: i64,
+        gross: Amount,
+    },
+    /// One of several taxes: its share of the exact net.
+    Tax {
+        name: SmolStr,
+        percent: i64,
+        amount: Amount,
+        decimals: u8,
+    },
 }
 
 /// Whoever wants to hear the steps. `()` hears nothing and costs nothing.
@@ -76,6 +117,11 @@ impl fmt::Display for Note {
             }
             Self::Taxed { percent, gross } => {
                 write!(f, "with {} % tax: {gross}", format_scaled(i128::from(*percent), 4, 0))
+            }
+            Self::Tax { name, percent, amount, decimals } => {
+                let (percent, amount) =
+                    (format_scaled(i128::from(*percent), 4, 0), amount.display(u32::from(*decimals)));
+                write!(f, "{name} {percent} % of the exact net: {amount}")
             }
         }
     }
@@ -149,6 +195,9 @@ pub fn explain(xdr: &Xdr, call: &Call) -> Vec<String> {
             xdr.currency
         ),
     });
+    if xdr.gross != xdr.amount {
+        lines.push(format!("charged with tax: {} {}", xdr.gross, xdr.currency));
+    }
     lines
 }
 

@@ -17,6 +17,7 @@ pub mod quote;
 pub mod rate;
 pub mod rerate;
 pub mod tariffs;
+mod tax;
 
 pub use assemble::{Assembler, CallIndex, DedupeIndex, Known, Limits, Outcome, Pushed, Ready, apply_late};
 pub use deck::{Chosen, CompileError, CompiledDeck, DeckBuilder};

@@ -44,9 +44,9 @@ impl Tariffs {
         };
         match found {
             Some(priced) => {
-                let gross = agreement.is_some_and(|agreement| agreement.charge_gross);
                 xdr.amount = priced.net;
-                xdr.gross = if gross { priced.gross } else { priced.net };
+                // A tax that does not fit leaves the net: an estimate is better than none.
+                xdr.gross = agreement.and_then(|terms| terms.charged(priced, &mut ())).map_or(priced.net, |p| p.gross);
                 xdr.billed = priced.billed;
                 xdr.provisional = Some(source);
             }

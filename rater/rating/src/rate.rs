@@ -186,9 +186,8 @@ impl Tariffs {
         };
         match self.priced(side, party, agreement, rated_at, trace) {
             Ok(rated) => {
-                let gross = agreement.is_some_and(|agreement| agreement.charge_gross);
                 xdr.amount = rated.priced.net;
-                xdr.gross = if gross { rated.priced.gross } else { rated.priced.net };
+                xdr.gross = rated.priced.gross;
                 xdr.billed = rated.priced.billed;
                 xdr.rate = Some(rated.deck.rate_used(rated.chosen));
                 (xdr.exchange_rate, xdr.exchange_source) = rated.exchange;
@@ -237,6 +236,7 @@ impl Tariffs {
         let chosen = deck.find(&number, origin, rated_at.micros())?;
         let exchange = agreement.exchange.at(rated_at.micros()).ok_or(Unrated::NoExchangeRate)?;
         let priced = price(deck, chosen, &agreement.terms, &side.ask(rated_at, exchange.0), trace)?;
+        let priced = agreement.charged(priced, trace).ok_or(Unrated::AmountRange)?;
         Ok(Rated { deck, chosen, priced, exchange })
     }
 }

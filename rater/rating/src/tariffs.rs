@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use facts::config::{Agreement, Config, DeckRoot, ExchangeRate, RatedAt};
+use facts::config::{Agreement, Config, DeckRoot, ExchangeRate, RatedAt, Tax};
 use facts::deck::RateDeck;
 use facts::money::Currency;
 use facts::time::rfc3339;
@@ -15,8 +15,10 @@ use smallvec::SmallVec;
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::deck::CompiledDeck;
+use crate::explain::Trace;
 use crate::identify::Identifier;
-use crate::price::{SAME_CURRENCY, Terms};
+use crate::price::{Priced, SAME_CURRENCY, Terms};
+use crate::tax;
 
 /// Most reseller levels above one account.
 pub const LEVELS_MAX: usize = 16;
@@ -29,6 +31,8 @@ pub(crate) struct AgreementTerms {
     pub terms: Terms,
     pub rated_at: RatedAt,
     pub charge_gross: bool,
+    /// Instead of the terms' percentage, where the account is charged gross.
+    pub taxes: Vec<Tax>,
     pub valid_from: i64,
     pub valid_until: i64,
     pub exchange: Exchange,
@@ -48,6 +52,17 @@ pub(crate) struct DatedRate {
     pub rate: i64,
     /// Date and source, as they stand on the xDR.
     pub source: SmolStr,
+}
+
+impl AgreementTerms {
+    /// The price with what the account is charged per call: gross where that is agreed, else net (rule 4.14).
+    /// `None` where an amount does not fit.
+    pub fn charged(&self, priced: Priced, trace: &mut impl Trace) -> Option<Priced> {
+        if !self.charge_gross {
+            return Some(Priced { gross: priced.net, ..priced });
+        }
+        tax::add(priced, &self.taxes, &self.terms, trace, |_, _| ())
+    }
 }
 
 impl Exchange {
@@ -209,6 +224,7 @@ impl Builder<'_> {
             terms: Terms::from(agreement),
             rated_at: agreement.rated_at,
             charge_gross: agreement.charge_gross && account.prepaid,
+            taxes: agreement.taxes.clone(),
             valid_from: agreement.valid_from.map_or(i64::MIN, |at| at.micros()),
             valid_until: agreement.valid_until.map_or(i64::MAX, |at| at.micros()),
             exchange,

@@ -32,8 +32,7 @@ pub struct DeckText {
     interval_rule: IntervalRule,
     #[serde(default)]
     rated_number: RatedNumber,
-    #[serde(default)]
-    jurisdiction_from: JurisdictionFrom,
+    jurisdiction_from: Option<JurisdictionFrom>,
     #[serde(default)]
     jurisdiction_indeterminate: Indeterminate,
     #[serde(default)]
@@ -100,6 +99,12 @@ impl DeckText {
     /// Reads the terms; the first fault is returned with its place.
     pub fn into_declared(self) -> Result<Declared, FieldError> {
         let place = Place { table: "deck", id: &self.id };
+        if self.jurisdiction_from.is_some() {
+            // Accepting it would promise a look-up that nobody makes: there is no reference data to look in.
+            let reason = "no reference data of number ranges can be loaded, so it would change nothing: every call is \
+                          indeterminate; leave it out and say jurisdiction_indeterminate";
+            return Err(place.fault("jurisdiction_from", reason.to_owned()));
+        }
         let bands = self.time_band.into_iter().map(|band| band.into_fact(&place)).collect::<Result<Vec<_>, _>>()?;
         let groups = self.origin_group.into_iter().map(|group| group.into_fact(&place)).collect::<Result<_, _>>()?;
         unique(&place, "time_band", bands.iter().map(|band| &band.name))?;
@@ -118,7 +123,6 @@ impl DeckText {
             time_bands: bands,
             origin_groups: groups,
             settings: self.settings.read(&place)?,
-            jurisdiction_from: self.jurisdiction_from,
             ..DeckTerms::new(self.currency.unwrap_or(facts::config::SiteSettings::default().base_currency))
         };
         Ok(Declared { file: self.file, currency: self.currency, terms, id: self.id })

@@ -5,7 +5,7 @@ use super::deck_text::{DeckText, Declared};
 use facts::Side;
 use facts::config::{
     Account, Agreement, Carrier, ConfigItem, ExchangeRate, IdentificationRule, Product, RatedAt, SiteSettings, Switch,
-    Trunk,
+    Tax, Trunk,
 };
 use facts::deck::{Price, Settings};
 use facts::money::{Currency, Rounding, parse_scaled};
@@ -46,10 +46,22 @@ struct AgreementText {
     tax_percent: Option<String>,
     #[serde(default)]
     charge_gross: bool,
+    #[serde(default)]
+    tax: Vec<TaxText>,
     valid_from: Option<String>,
     valid_until: Option<String>,
     #[serde(flatten)]
     settings: SettingsText,
+}
+
+/// `[[agreement.tax]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TaxText {
+    name: String,
+    percent: String,
+    /// Left out: the agreement's.
+    rounding: Option<Rounding>,
 }
 
 /// The settings of rule 4.8, which may stand on a deck or an agreement.
@@ -190,7 +202,23 @@ impl AgreementText {
         if decimals > 12 {
             return Err(place.fault("amount_decimals", format!("{decimals} is more than 12")));
         }
-        let tax_percent = self.tax_percent.as_deref().map_or(Ok(0), |text| place.scaled("tax_percent", text, 4))?;
+        let percent = |field, text: &str| match place.scaled(field, text, 4)? {
+            value if value < 0 => Err(place.fault(field, format!("{text} is below zero"))),
+            value => Ok(value),
+        };
+        let tax_percent = self.tax_percent.as_deref().map_or(Ok(0), |text| percent("tax_percent", text))?;
+        if tax_percent != 0 && !self.tax.is_empty() {
+            return Err(place.fault("tax", "tax_percent is given too; give one of them".to_owned()));
+        }
+        let mut taxes: Vec<Tax> = Vec::with_capacity(self.tax.len());
+        for TaxText { name, percent: share, rounding } in &self.tax {
+            if name.is_empty() || taxes.iter().any(|known| known.name == name) {
+                let reason = format!("the name {name:?} is empty or used twice; name each differently");
+                return Err(place.fault("tax.name", reason));
+            }
+            let rounding = rounding.unwrap_or(self.amount_rounding);
+            taxes.push(Tax { name: name.into(), percent: percent("tax.percent", share)?, rounding });
+        }
         Ok(Agreement {
             account: self.account.into(),
             product: self.product.into(),
@@ -205,7 +233,7 @@ impl AgreementText {
             settings: self.settings.read(&place)?,
             valid_from: place.instant("valid_from", self.valid_from.as_ref())?,
             valid_until: place.instant("valid_until", self.valid_until.as_ref())?,
-            taxes: Vec::new(),
+            taxes,
             id: self.id.into(),
         })
     }
@@ -278,5 +306,44 @@ impl ExchangeRateText {
         }
         let valid_from = place.instant("valid_from", Some(&self.valid_from))?.unwrap_or_default();
         Ok(ExchangeRate { from: self.from, to: self.to, rate, valid_from, source: self.source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TAXED: &str = r#"
+[[agreement]]
+id = "a"
+account = "acme"
+side = "sell"
+charge_gross = true
+amount_rounding = "half_even"
+tax = [{ name = "state", percent = "6.125", rounding = "up" }, { name = "city", percent = "0.9" }]
+"#;
+
+    fn read(text: &str) -> Result<Desired, String> {
+        let document: Document = toml::from_str(text).map_err(|e| e.to_string())?;
+        document.into_desired().map_err(|faults| faults[0].to_string())
+    }
+
+    #[test]
+    fn taxes_by_name_stand_on_the_agreement_as_written() {
+        let desired = read(TAXED).unwrap();
+        let ConfigItem::Agreement(agreement) = &desired.items[0] else { panic!("{:?}", desired.items) };
+        let told: Vec<_> = agreement.taxes.iter().map(|t| (t.name.as_str(), t.percent, t.rounding)).collect();
+        assert_eq!(told, [("state", 61_250, Rounding::Up), ("city", 9_000, Rounding::HalfEven)]);
+        for (from, to, words) in [
+            ("charge_gross = true", "tax_percent = \"1\"", "agreement \"a\": tax: tax_percent is given too"),
+            ("\"city\"", "\"state\"", "tax.name: the name \"state\" is empty or used twice"),
+            ("\"0.9\"", "\"-0.9\"", "tax.percent: -0.9 is below zero"),
+            ("\"0.9\"", "\"0.90001\"", "tax.percent"),
+            ("percent = \"0.9\"", "per_cent = \"0.9\"", "per_cent"),
+        ] {
+            assert!(TAXED.contains(from));
+            let fault = read(&TAXED.replace(from, to)).unwrap_err();
+            assert!(fault.contains(words), "{fault}");
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Answers of `quote` as JSON: a price with every step, a reason of the closed set, or the field that is wrong. Never
 //! decides any of them.
 
-use facts::money::{Amount, Rounding, format_scaled};
+use facts::config::Tax;
+use facts::money::{Amount, Rounding};
 use facts::time::rfc3339;
 use facts::xdr::{RateUsed, Unrated};
 use serde::Serialize;
@@ -9,7 +10,9 @@ use serde::Serialize;
 use super::call::AgreementPart;
 use super::node::Fault;
 use super::{Found, Request, SAME_CURRENCY};
+use crate::explain::Note;
 use crate::price::Terms;
+use crate::tax;
 
 const SECOND: i64 = 1_000_000;
 const SHOWN_DECIMALS: u32 = 12;
@@ -25,14 +28,14 @@ struct PricedLine<'a> {
     exact_gross: String,
     currency: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    taxes: Vec<TaxLine<'a>>,
+    taxes: Vec<TaxLine>,
     rate: RateLine,
     explanation: Vec<String>,
 }
 
 #[derive(Serialize)]
-struct TaxLine<'a> {
-    name: &'a str,
+struct TaxLine {
+    name: String,
     amount: String,
 }
 
@@ -76,28 +79,16 @@ pub(super) fn unrated(id: Option<&str>, reason: Unrated, message: &str) -> Strin
 
 /// A call with its price; `None` where an amount does not fit.
 pub(super) fn priced(id: Option<&str>, request: &Request, found: &Found) -> Option<String> {
-    let (agreement, priced) = (&request.agreement, &found.priced);
-    let (exact_net, mut exact_gross) = priced.shown()?;
-    let (net, mut gross) = (priced.net, priced.gross);
+    let agreement = &request.agreement;
     let decimals = decimals(agreement.terms.amount_rounding, &agreement.terms);
     let used = request.deck.compiled.rate_used(found.chosen);
     let mut explanation = vec![format!("number {} rated at {}", found.number, rfc3339(found.rated_at)), row(&used)];
     explanation.extend(found.notes.iter().map(ToString::to_string));
-    let mut taxes = Vec::with_capacity(agreement.taxes.len());
-    if !agreement.taxes.is_empty() {
-        let mut percents = 1_000_000i64;
-        for tax in &agreement.taxes {
-            let amount =
-                priced.exact_net.checked_mul(tax.percent, 6)?.round(tax.rounding, agreement.terms.amount_decimals)?;
-            gross = gross.checked_add(amount)?;
-            percents = percents.checked_add(tax.percent)?;
-            let percent = format_scaled(i128::from(tax.percent), 4, 0);
-            let amount = shown(amount, decimals);
-            explanation.push(format!("{} {percent} % of the exact net: {amount}", tax.name));
-            taxes.push(TaxLine { name: &tax.name, amount });
-        }
-        exact_gross = priced.exact_net.checked_mul(percents, 6)?.round(Rounding::None, 12)?;
-    }
+    let (mut taxes, mut notes) = (Vec::with_capacity(agreement.taxes.len()), Vec::<Note>::new());
+    let told = |tax: &Tax, amount| taxes.push(TaxLine { name: tax.name.to_string(), amount: shown(amount, decimals) });
+    let priced = tax::add(found.priced, &agreement.taxes, &agreement.terms, &mut notes, told)?;
+    let ((exact_net, exact_gross), net, gross) = (priced.shown()?, priced.net, priced.gross);
+    explanation.extend(notes.iter().map(ToString::to_string));
     let currency = currency(agreement, request);
     if agreement.exchange_rate == Some(SAME_CURRENCY) && currency != request.deck.compiled.currency {
         explanation.push(format!("one {} counts as one {currency}", request.deck.compiled.currency));

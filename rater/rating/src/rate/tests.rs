@@ -4,7 +4,7 @@ use super::*;
 use expect_test::{Expect, expect};
 use facts::call::Endpoint;
 use facts::config::{
-    Account, Agreement, Config, ConfigItem, ExchangeRate, IdentificationRule, Product, SiteSettings, Trunk,
+    Account, Agreement, Config, ConfigItem, ExchangeRate, IdentificationRule, Product, SiteSettings, Tax, Trunk,
 };
 use facts::deck::{DeckTerms, Rate, RateDeck, RowStatus};
 use facts::ids::CallId;
@@ -322,4 +322,44 @@ fn a_later_revision_has_another_id_and_the_same_digits() {
         assert_eq!((a.xdr_id, a.amount, &a.rate), (b.xdr_id, b.amount, &b.rate));
         assert_ne!(a.rev_id, b.rev_id);
     }
+}
+
+#[test]
+fn a_prepaid_call_is_charged_with_each_tax_rounded_by_itself_as_quote_says() {
+    let tax = |name: &str, percent, rounding| Tax { name: name.into(), percent, rounding };
+    let agreed = Agreement {
+        charge_gross: true,
+        taxes: vec![tax("state", 61_250, Rounding::Up), tax("city", 9_000, Rounding::HalfUp)],
+        ..agreement("cash", Side::Sell, "sell")
+    };
+    let mut config = Config::default();
+    config.apply(ConfigItem::Account(Account { prepaid: true, ..account("cash", "USD", "") }));
+    config.apply(ConfigItem::Product(Product { id: "premium".into(), name: "Premium".into(), deck: "sell".into() }));
+    config.apply(ConfigItem::Agreement(agreed));
+    config.apply(ConfigItem::Trunk(trunk("t-cash", "cash", Side::Sell)));
+    let deck = deck("sell", "USD", vec![rate("49", "0.1")]);
+    let mut call = call("t-cash", "4930123456", true);
+    call.attempts.truncate(1);
+    let tariffs = Tariffs::with_decks(&config, &[&deck]);
+    let (xdr, steps) = tariffs.explained(&call).swap_remove(0);
+    let line = serde_json::json!({"id": "x",
+        "call": {"called": "4930123456", "started_at": "1970-01-01T00:00:00Z",
+            "answered_at": "1970-01-01T00:00:09Z", "duration": "61"},
+        "agreement": {"amount_decimals": 4, "taxes": [{"name": "state", "percent": "6.125", "rounding": "up"},
+            {"name": "city", "percent": "0.9"}]},
+        "deck": {"rates": [{"prefix": "49", "first_rate": "0.1", "first_interval": 60, "next_interval": 1}]}});
+    let answer = crate::quote::Quoter::new().answer(1, &line.to_string()).line;
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    // 0.10166... net: 6.125 % is 0.00622..., up; 0.9 % is 0.000915, half up.
+    assert_eq!((xdr.amount.to_string(), xdr.gross.to_string()), ("0.1017".to_owned(), "0.1089".to_owned()));
+    assert_eq!((answer["net"].as_str(), answer["gross"].as_str()), (Some("0.1017"), Some("0.1089")));
+    expect!["state 6.125 % of the exact net: 0.0063; city 0.9 % of the exact net: 0.0009"]
+        .assert_eq(&steps[steps.len() - 2..].join("; "));
+    let said: Vec<&str> = answer["explanation"].as_array().unwrap().iter().filter_map(|step| step.as_str()).collect();
+    assert!(said.ends_with(&[steps[steps.len() - 2].as_str(), steps[steps.len() - 1].as_str()]), "{said:?}");
+    assert_eq!(crate::explain(&xdr, &call).last().unwrap(), "charged with tax: 0.1089 USD");
+    // On account the tax is the invoice's.
+    config.apply(ConfigItem::Account(account("cash", "USD", "")));
+    let xdr = Tariffs::with_decks(&config, &[&deck]).rate(&call).swap_remove(0);
+    assert_eq!(xdr.gross, xdr.amount);
 }
