@@ -48,6 +48,8 @@ flags! {
     CALLED_NOT_DIGITS = 9, "called_not_digits";
     /// The record has no id of its own: repeats are told by its bytes.
     NO_RECORD_ID = 10, "no_record_id";
+    /// Answer or end are not in the record: they were derived from its start and its durations.
+    TIMES_DERIVED = 11, "times_derived";
 }
 
 impl Flags {

@@ -20,6 +20,9 @@ pub fn detect(head: &[u8]) -> Option<&'static str> {
     if fields.get(0).trim() == "cdrRecordType" {
         return Some("cucm");
     }
+    if crate::asterisk::line_of_names(&fields).is_some() {
+        return Some("asterisk");
+    }
     let word = fields.get(14);
     let asterisk = (16..=21).contains(&fields.len())
         && matches!(word, "ANSWERED" | "NO ANSWER" | "BUSY" | "FAILED" | "CONGESTION")

@@ -14,10 +14,13 @@ use crate::reader::{Decoder, Item, Options, Origin, json, required};
 use crate::text::{host_of, json_filled, percent_decoded, q850, sip_code};
 use facts::call::{Endpoint, Leg};
 use facts::time::OccurredAt;
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use smol_str::SmolStr;
 use std::borrow::Cow;
+use std::fmt;
 
 type Raw<'a> = Option<&'a RawValue>;
 
@@ -25,8 +28,33 @@ type Raw<'a> = Option<&'a RawValue>;
 struct Leaf<'a> {
     #[serde(borrow)]
     variables: Option<Variables<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "flows")]
     callflow: Vec<Flow<'a>>,
+}
+
+/// The flow: a list, newest profile first; old releases write one object.
+fn flows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Flow<'de>>, D::Error> {
+    struct Either;
+    impl<'de> Visitor<'de> for Either {
+        type Value = Vec<Flow<'de>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of flows or one")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut flows = Vec::new();
+            while let Some(flow) = list.next_element()? {
+                flows.push(flow);
+            }
+            Ok(flows)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            Ok(vec![Flow::deserialize(MapAccessDeserializer::new(map))?])
+        }
+    }
+    deserializer.deserialize_any(Either)
 }
 
 macro_rules! variables {

@@ -170,6 +170,26 @@ fn asterisk_is_read_with_every_tail() {
 }
 
 #[test]
+fn an_export_of_asterisks_table_is_read_by_its_names() {
+    let table = "calldate;clid;src;dst;channel;dstchannel;duration;billsec;disposition;accountcode;uniqueid;linkedid;sequence\n\
+        2023-07-01 10:00:00;x;4930555000;43152345;SIP/a-1;SIP/v-2;65;60;ANSWERED;acme;1688198400.1;1688198400.1;7\n\
+        2023-07-01 10:00:01;x;4930555000;43152346;SIP/a-1;;9;0;BUSY;acme;1688198401.2;1688198401.2;8\n\
+        2023-07-01 10:00:01;x;4930555000;43152346\n";
+    expect![[r#"
+        {"record":{"record_id":"1688198400.1/7","call_key":"1688198400.1","leg":"both","caller":"4930555000","called":"43152345","started_at":"2023-07-01T08:00:00Z","answered_at":"2023-07-01T08:00:05Z","ended_at":"2023-07-01T08:01:05Z","duration":"60","answered":true,"sip_code":null,"q850":16,"account":"acme","vendor":null,"flags":["cause_derived","times_derived"],"source":{"file":"f","line":2,"byte":109}}}
+        {"record":{"record_id":"1688198401.2/8","call_key":"1688198401.2","leg":"a","caller":"4930555000","called":"43152346","started_at":"2023-07-01T08:00:01Z","answered_at":null,"ended_at":"2023-07-01T08:00:10Z","duration":"0","answered":false,"sip_code":null,"q850":17,"account":"acme","vendor":null,"flags":["cause_derived","times_derived"],"source":{"file":"f","line":3,"byte":215}}}
+        {"reject":{"line":4,"byte":308,"field":"","reason":"the record has 4 columns, the line of names 13","advice":"the record is cut off or damaged: get the file again"}}
+        {"summary":{"read":3,"accepted":2,"repeated":0,"rejected":1,"seconds":"60"}}
+    "#]].assert_eq(&printed(&switch("asterisk", "Europe/Vienna", &[("delimiter", "semicolon")]), table.as_bytes()));
+    let names = "src,dst,calldate,disposition,duration\n";
+    expect![[r#"
+        {"reject":{"line":1,"byte":0,"field":"billsec","reason":"the line of names has no column billsec","advice":"export the table with this column"}}
+        {"summary":{"read":1,"accepted":0,"repeated":0,"rejected":1,"seconds":"0"}}
+    "#]].assert_eq(&printed(&switch("asterisk", "UTC", &[]), names.as_bytes()));
+    assert_eq!(crate::detect(names.as_bytes()), Some("asterisk"));
+}
+
+#[test]
 fn asterisk_without_a_declared_zone_is_refused_with_advice() {
     let text = printed(&switch("asterisk", "", &[]), ASTERISK);
     assert_eq!(text.matches("names no time zone and none is declared").count(), 6, "{text}");
@@ -198,6 +218,18 @@ fn freeswitch_legs_meet_in_one_call_encoded_or_not() {
     assert_eq!((b.leg, b.duration, b.vendor_duration), (Leg::B, None, Some(60_400_000)));
     assert_eq!((b.outbound.trunk.as_str(), b.outbound.account.as_str()), ("vendor-b", ""));
     assert_eq!(b.call_key, a.call_key);
+}
+
+#[test]
+fn freeswitch_of_old_with_one_flow_is_read_as_the_new_one() {
+    let text = std::str::from_utf8(FREESWITCH).unwrap();
+    let start = text.find("\"callflow\": [").unwrap() + "\"callflow\": ".len();
+    let end = start + text[start..].find("]").unwrap();
+    let old = format!("{}{}{}", &text[..start], &text[start + 1..end], &text[end + 1..]);
+    let calls = |text: &str| records(read(&switch("freeswitch", "", &[]), text.as_bytes()));
+    let (old, new) = (calls(&old), calls(text));
+    assert_eq!(old.len(), new.len());
+    assert_eq!((&old[0].event.caller, &old[0].event.called), (&new[0].event.caller, &new[0].event.called));
 }
 
 #[test]
