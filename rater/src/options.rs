@@ -68,6 +68,11 @@ impl RaterOptions {
     pub fn stream(&self) -> String {
         format!("xdrs.{}.{}", self.site, self.partition)
     }
+
+    /// What a reject names as its source where a record of the log itself was passed over.
+    pub(crate) fn source(&self) -> SmolStr {
+        format!("{}/{}", self.topic, self.partition).into()
+    }
 }
 
 /// Why a rater stopped.

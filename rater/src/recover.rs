@@ -9,13 +9,14 @@ use facts::stream::Incarnation;
 use facts::time::ObservedAt;
 use facts::xdr::{Position, RaterState, XdrItem};
 use rating::assemble::{Assembler, Known, Limits, Nodes, Pushed};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::frames::Frames;
 use crate::index::{CallPlaces, Keys};
 use crate::options::{RaterError, RaterOptions};
-use crate::run::wall_micros;
+use crate::run::{is_void_order, wall_micros};
 
 /// Everything that a rater goes on from.
 pub(crate) struct Recovered {
@@ -40,6 +41,8 @@ struct Told {
     state: Option<(RaterState, u64)>,
     floor: Option<u64>,
     clock: Option<ObservedAt>,
+    /// Offsets whose records were passed over and stand as rejects.
+    passed: BTreeSet<u64>,
 }
 
 /// Waits for the topic, claims the stream and recovers. `None` when told to stop meanwhile.
@@ -62,6 +65,7 @@ pub(crate) fn recover(options: &RaterOptions, stop: &AtomicBool) -> Result<Optio
         state: None,
         floor: None,
         clock: None,
+        passed: BTreeSet::new(),
     };
     let bus = options.bus.as_ref();
     let writer =
@@ -103,7 +107,8 @@ pub(crate) fn recover(options: &RaterOptions, stop: &AtomicBool) -> Result<Optio
         }
         None => 0,
     };
-    let done = recovered.read_again(options, marks_from, told.floor.unwrap_or(to), stop)?;
+    let again = Again { marks_from, floor: told.floor.unwrap_or(to), passed: told.passed };
+    let done = recovered.read_again(options, &again, stop)?;
     if let Some(clock) = told.clock {
         recovered.assembler.recover_clock(clock);
     }
@@ -143,8 +148,14 @@ impl Told {
                     let (to, _) = accepted.state.next_offset(&options.topic, options.partition);
                     self.state = Some((*state, to));
                 }
+                XdrItem::Reject(reject) if reject.source == options.source() && is_void_order(&reject) => {
+                    self.passed.insert(reject.line);
+                }
                 XdrItem::Reject(_) | XdrItem::SourceMark { .. } => {}
             }
+        }
+        if let Some(floor) = self.floor {
+            self.passed = self.passed.split_off(&floor);
         }
         Ok(())
     }
@@ -160,15 +171,19 @@ pub(crate) fn started_at(events: &[CallEvent]) -> OccurredAt {
     events.iter().map(|event| event.started_at.unwrap_or(event.occurred_at)).min().unwrap_or_default()
 }
 
+/// What to do with events below `to`.
+struct Again {
+    /// From here on they advance the node marks.
+    marks_from: u64,
+    /// From here on they go to open calls.
+    floor: u64,
+    /// Except those that were passed over.
+    passed: BTreeSet<u64>,
+}
+
 impl Recovered {
-    /// Events below `to`: those from `marks_from` on advance the node marks, those from `floor` on go to open calls.
-    fn read_again(
-        &mut self,
-        options: &RaterOptions,
-        marks_from: u64,
-        floor: u64,
-        stop: &AtomicBool,
-    ) -> Result<bool, RaterError> {
+    fn read_again(&mut self, options: &RaterOptions, again: &Again, stop: &AtomicBool) -> Result<bool, RaterError> {
+        let (marks_from, floor) = (again.marks_from, again.floor);
         let begin = options.bus.begin(&options.topic, options.partition)?;
         // Marks of records that were trimmed are of no use any more; events of open calls are: the reader refuses an
         // offset that is not there by name.
@@ -187,6 +202,7 @@ impl Recovered {
             for record in batch.iter().take_while(|record| record.offset < to) {
                 // What could not be read then cannot be read now; its reject stands in the stream.
                 let Ok(decoded) = schemas::bus_record::decode(record.value, &options.ids) else { continue };
+                let folded = record.offset >= floor && !again.passed.contains(&record.offset);
                 match decoded {
                     BusRecord::Event(event) => {
                         if bus::murmur2_partition(event.call_key.as_bytes(), self.partitions) != options.partition {
@@ -196,11 +212,11 @@ impl Recovered {
                             let id = &event.id;
                             self.assembler.nodes.first_time(&id.node, id.boot_epoch, id.sequence);
                         }
-                        if record.offset >= floor {
+                        if folded {
                             self.event_again(event, record.offset)?;
                         }
                     }
-                    BusRecord::ImportEnd(end) if record.offset >= floor => self.assembler.import_end(&end),
+                    BusRecord::ImportEnd(end) if folded => self.assembler.import_end(&end),
                     _ => {}
                 }
             }

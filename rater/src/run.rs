@@ -4,10 +4,9 @@
 
 use bus::stream::{FrameParts, StreamError};
 use bus::{Batch, Reader};
-use facts::call::{BusRecord, Call, CallEvent, Reject};
+use facts::call::{BusRecord, Call, CallEvent};
 use facts::ids::{CallId, Cause, EventId};
 use facts::stream::Input;
-use facts::time::ObservedAt;
 use facts::xdr::{Position, RatedCall, RaterState, Revision, XdrItem};
 use rating::Tariffs;
 use rating::assemble::{Known, Limits, Outcome, Pushed, Ready, apply_late};
@@ -23,14 +22,17 @@ use crate::FOLD_VERSION;
 use crate::options::{RaterError, RaterOptions, RaterStats, add};
 use crate::recover::{Recovered, recover};
 use crate::tariffs::tariffs_of;
+use future::Arrived;
+
+mod future;
+
+pub(crate) use future::is_void_order;
 
 /// Room kept in every frame for counts and state, which have to stand in the frame that they count.
 const SPARE_ITEMS: usize = 16;
 const SPARE_BYTES: usize = 96 * 1024;
 /// What one `ImportCount` takes, at most, with names of usual length.
 const COUNT_BYTES: usize = 512;
-/// A record may be so far ahead of our clock before the partition calls for help.
-const AHEAD_MAX: i64 = 5_000_000;
 /// Between two looks for another owner's fence.
 const CONFIRM_EVERY: Duration = Duration::from_secs(1);
 /// Before claiming again what another owner took, or what the bus refused.
@@ -239,10 +241,10 @@ impl<'a> Rater<'a> {
             Ok(BusRecord::ImportEnd(end)) => end.observed_at.micros(),
             _ => i64::MIN,
         };
-        if ahead > self.wall && !self.await_time(ahead, offset, stop)? {
-            return Ok(());
-        }
+        let arrived = if ahead > self.wall { self.await_time(ahead, offset, stop)? } else { Arrived::Due };
         let item = match decoded {
+            _ if arrived == Arrived::Stopped => return Ok(()),
+            Ok(record) if arrived == Arrived::Voided => Some(self.voided(&record, offset)),
             Ok(BusRecord::Event(event)) => self.event(event, offset)?,
             Ok(BusRecord::Tick { observed_at, .. }) => {
                 self.it.assembler.tick(observed_at);
@@ -276,55 +278,6 @@ impl<'a> Rater<'a> {
         self.it.to = offset + 1;
         self.crc = crc32c::crc32c_append(self.crc, value);
         self.take_ready()
-    }
-
-    /// A record of the future is not folded before its time has come; far ahead, the partition calls for help. False
-    /// when told to stop meanwhile.
-    fn await_time(&mut self, ahead: i64, offset: u64, stop: &AtomicBool) -> Result<bool, RaterError> {
-        self.wall = wall_micros();
-        let mut alarmed = false;
-        while ahead > self.wall {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(false);
-            }
-            if !self.builder.is_empty() {
-                self.close_frame()?;
-            }
-            if ahead - self.wall > AHEAD_MAX && !alarmed {
-                let text = format!(
-                    "call-events/{} stands still at offset {offset}: its record was observed at {}, which is in the \
-                     future; set the clocks right",
-                    self.options.partition,
-                    ObservedAt(ahead)
-                );
-                tracing::error!("{text}");
-                self.stats.set_trouble(Some(text));
-                alarmed = true;
-            }
-            self.it.writer.collect()?;
-            self.look_around()?;
-            std::thread::sleep(Duration::from_micros((ahead - self.wall).clamp(100, 50_000) as u64));
-            self.wall = wall_micros();
-        }
-        if alarmed {
-            self.stats.set_trouble(None);
-        }
-        Ok(true)
-    }
-
-    fn void(&self, offset: u64, reason: String, advice: &str) -> XdrItem {
-        let source: SmolStr = format!("{}/{}", self.options.topic, self.options.partition).into();
-        XdrItem::Reject(Box::new(Reject {
-            source,
-            import: None,
-            line: offset,
-            byte: 0,
-            field: SmolStr::default(),
-            reason,
-            advice: advice.to_owned(),
-            raw: None,
-            observed_at: self.it.assembler.clock().unwrap_or_default(),
-        }))
     }
 
     fn event(&mut self, event: Box<CallEvent>, offset: u64) -> Result<Option<XdrItem>, RaterError> {
@@ -520,15 +473,17 @@ impl<'a> Rater<'a> {
         }
         let due = self.frames_since_state >= self.options.state_frames
             || self.last_state.elapsed() >= self.options.state_every;
-        if due && self.put_state() {
-            (self.frames_since_state, self.last_state) = (0, Instant::now());
-            bus::failpoint::pass("rater.state-put");
+        if due && !self.put_state() {
+            // A state that is larger than the room kept for it has a frame of its own, which consumes nothing.
+            self.write_frame()?;
+            self.put_state();
         }
         self.write_frame()
     }
 
-    /// False where there was no room: the next frame carries it.
+    /// False where there was no room.
     fn put_state(&mut self) -> bool {
+        self.it.assembler.retire_nodes();
         let assembler = &self.it.assembler;
         let state = RaterState {
             clock: assembler.clock().unwrap_or_default(),
@@ -536,7 +491,12 @@ impl<'a> Rater<'a> {
             imports: assembler.imports.incomplete(),
             ends: Vec::new(),
         };
-        self.push_item(&XdrItem::State(Box::new(state))).is_ok()
+        let put = self.push_item(&XdrItem::State(Box::new(state))).is_ok();
+        if put {
+            (self.frames_since_state, self.last_state) = (0, Instant::now());
+            bus::failpoint::pass("rater.state-put");
+        }
+        put
     }
 
     fn write_frame(&mut self) -> Result<(), RaterError> {

@@ -157,6 +157,19 @@ pub enum ConfigCommand {
         #[arg(long, default_value = "")]
         comment: String,
     },
+    /// Pass over a record of call-events at which a rater stands still, because its time lies in the future
+    Void {
+        /// Partition of call-events, as the rater names it
+        partition: u32,
+        /// Offset of the record
+        offset: u64,
+        /// Why, for the history
+        #[arg(long)]
+        reason: String,
+        /// Who orders it (default: the user of this machine)
+        #[arg(long)]
+        by: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -22,6 +22,7 @@ mod registry;
 mod settings;
 mod tables;
 mod up;
+mod void_order;
 
 use clap::Parser;
 use cli::{
@@ -83,6 +84,12 @@ fn run(cli: &Cli) -> Outcome {
             let op = |write| Op::Rollback { seq: *seq, write, by: user(), comment: comment.clone() };
             shown_then_written(&settings, *yes, cli.json, op)
         }
+        Command::Config(ConfigCommand::Void { partition, offset, reason, by }) => ask(Op::Void {
+            partition: *partition,
+            offset: *offset,
+            reason: reason.clone(),
+            by: by.clone().unwrap_or_else(user),
+        }),
         Command::Deck(DeckCommand::Read { file, answers }) => deck::read(file, answers, cli.json),
         Command::Calls(CallsCommand::Read { file, source }) => calls::read(file, source, cli.json),
         Command::Calls(CallsCommand::Import { file, switch, wait }) => {

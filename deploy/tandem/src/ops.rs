@@ -71,6 +71,13 @@ pub enum Op {
         by: String,
         comment: String,
     },
+    /// Raters are to pass over this record of call-events.
+    Void {
+        partition: u32,
+        offset: u64,
+        reason: String,
+        by: String,
+    },
     Import {
         file: PathBuf,
         switch: String,
@@ -121,6 +128,7 @@ pub fn execute(node: &Node, op: &Op) -> Result<Answer, Failure> {
         Op::Apply { path, prune, write, by, comment } => apply_path(node, path, *prune, *write, by, comment),
         Op::History => Ok(Answer::of(tables::history(&node.config.history()))),
         Op::Rollback { seq, write, by, comment } => rollback(node, *seq, *write, by, comment),
+        Op::Void { partition, offset, reason, by } => crate::void_order::give(node, *partition, *offset, by, reason),
         Op::Import { file, switch, wait } => import(node, file, switch, *wait, &mut |_| ()),
         Op::Suspense => suspense(node).map(Answer::of),
     }

@@ -69,7 +69,9 @@ fn here(settings: &Settings, op: &Op) -> Result<Answer, Failure> {
         Err(failure) => return Err(failure),
     };
     let drained = match op {
-        Op::Apply { .. } | Op::History | Op::Rollback { .. } | Op::Import { .. } | Op::Verify => Ok(()),
+        Op::Apply { .. } | Op::History | Op::Rollback { .. } | Op::Void { .. } | Op::Import { .. } | Op::Verify => {
+            Ok(())
+        }
         _ => running.node.drain(DRAIN_LIMIT, &mut |_| ()),
     };
     let answer = drained.and_then(|()| match op {
@@ -106,7 +108,7 @@ fn damaged(settings: &Settings, why: String) -> Answer {
 fn roles(settings: &Settings, op: &Op) -> Roles {
     let engine = settings.engine.kind != EngineKind::None;
     match op {
-        Op::Apply { .. } | Op::History | Op::Rollback { .. } => Roles::default(),
+        Op::Apply { .. } | Op::History | Op::Rollback { .. } | Op::Void { .. } => Roles::default(),
         Op::Verify => Roles { ledger: true, ..Roles::default() },
         Op::Import { .. } => Roles::pipeline(settings),
         op if op.needs_engine() => Roles { ingest: false, engine, loader: engine, ..Roles::pipeline(settings) },

@@ -190,6 +190,13 @@ impl Assembler {
         self.open
     }
 
+    /// Forgets starts of nodes that can bring nothing any more; before the marks are written out.
+    pub fn retire_nodes(&mut self) {
+        if self.clock != i64::MIN {
+            self.nodes.retire(self.clock, self.limits.late_limit);
+        }
+    }
+
     /// Offset of the oldest event of an open call; `to` where none is open.
     pub fn floor(&self, to: u64) -> u64 {
         let first = |list: &List| list.head().and_then(|slot| self.call(slot)).map(|call| call.first_offset);

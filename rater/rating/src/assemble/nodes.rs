@@ -1,5 +1,6 @@
 //! Which events of our own nodes were seen: a watermark and the runs of sequences seen beyond it, per node and boot epoch
-//! (design 6.4). Memory grows with nodes and gaps, not with events, however long a gap stays open.
+//! (design 6.4). Memory grows with nodes and gaps, not with events, however long a gap stays open, nor with starts: a
+//! boot epoch that can bring nothing any more is retired.
 
 use facts::xdr::NodeMark;
 use smol_str::SmolStr;
@@ -9,6 +10,10 @@ use std::collections::BTreeMap;
 /// of a `RaterState`, less than the room that every frame keeps for it. Past it the oldest gap of the node with the most
 /// is given up and counted: an event of it that comes after all counts as redelivered.
 pub const GAPS_MAX: usize = 4_096;
+
+/// Most boot epochs remembered, over all nodes that write to one partition. Past it the oldest epoch of the node that
+/// has the most is retired before its time.
+pub const MARKS_MAX: usize = 1_024;
 
 #[derive(Debug, Default)]
 struct Mark {
@@ -67,12 +72,16 @@ pub struct Nodes {
     /// Gaps of all marks.
     gaps: usize,
     given_up: u64,
+    /// Boot epochs that began before it are over where their node has begun again since before it, too.
+    over: i64,
+    retired: u64,
 }
 
 impl Nodes {
-    /// True where this sequence of the node was not seen before; it is then.
+    /// True where this sequence of the node was not seen before; it is then. What a retired epoch brings all the same
+    /// counts as not seen: its call, which knows its events' ids, or its dedupe key decides.
     pub fn first_time(&mut self, node: &str, boot_epoch: i64, sequence: u64) -> bool {
-        let mark = self.mark(node, boot_epoch);
+        let Some(mark) = self.mark(node, boot_epoch) else { return true };
         let before = mark.runs.len();
         let first_time = mark.see(sequence);
         let after = mark.runs.len();
@@ -91,15 +100,69 @@ impl Nodes {
         self.given_up
     }
 
-    fn mark(&mut self, node: &str, boot_epoch: i64) -> &mut Mark {
+    /// Epochs that were retired before their time, because there were too many; an alarm where it is not 0.
+    pub fn retired_early(&self) -> u64 {
+        self.retired
+    }
+
+    /// The mark of a boot epoch, made where there is none; `None` for an epoch that is over.
+    fn mark(&mut self, node: &str, boot_epoch: i64) -> Option<&mut Mark> {
         let fits = |mark: &Mark| mark.boot_epoch == boot_epoch && mark.node == node;
         if !self.marks.get(self.last).is_some_and(fits) {
-            self.last = self.marks.iter().position(fits).unwrap_or_else(|| {
-                self.marks.push(Mark { node: node.into(), boot_epoch, ..Mark::default() });
-                self.marks.len() - 1
-            });
+            // Nodes that run now were the last to start.
+            self.last = match self.marks.iter().rposition(fits) {
+                Some(at) => at,
+                None if self.is_over(node, boot_epoch) => return None,
+                None => {
+                    if self.marks.len() >= MARKS_MAX {
+                        self.retire_one();
+                    }
+                    self.marks.push(Mark { node: node.into(), boot_epoch, ..Mark::default() });
+                    self.marks.len() - 1
+                }
+            };
         }
-        &mut self.marks[self.last]
+        self.marks.get_mut(self.last)
+    }
+
+    /// Whether the node had begun again before `over`.
+    fn is_over(&self, node: &str, boot_epoch: i64) -> bool {
+        let later = |mark: &Mark| mark.boot_epoch > boot_epoch && mark.boot_epoch < self.over && mark.node == node;
+        boot_epoch < self.over && self.marks.iter().any(later)
+    }
+
+    /// Forgets boot epochs that can bring nothing any more: those whose node began again more than `limit` (the
+    /// late-call limit) before the clock. A process that ended leaves no more than its spool, which the next start of
+    /// the node delivers first; what were still in it after the limit would be too old to be booked.
+    pub fn retire(&mut self, clock: i64, limit: i64) {
+        self.over = self.over.max(clock.saturating_sub(limit));
+        let all = std::mem::take(&mut self.marks);
+        // Per node only the last start before `over` and all after it can still bring something.
+        let mut newest: BTreeMap<&str, i64> = BTreeMap::new();
+        for mark in all.iter().filter(|mark| mark.boot_epoch < self.over) {
+            let epoch = newest.entry(&mark.node).or_insert(mark.boot_epoch);
+            *epoch = mark.boot_epoch.max(*epoch);
+        }
+        let keeps: Vec<bool> =
+            all.iter().map(|mark| newest.get(&*mark.node).is_none_or(|newest| mark.boot_epoch >= *newest)).collect();
+        self.marks = all.into_iter().zip(keeps).filter_map(|(mark, keep)| keep.then_some(mark)).collect();
+        self.gaps = self.marks.iter().map(|mark| mark.runs.len()).sum();
+        self.last = 0;
+    }
+
+    /// Makes room for one more: the oldest epoch of the node that has the most.
+    fn retire_one(&mut self) {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        self.marks.iter().for_each(|mark| *counts.entry(&mark.node).or_default() += 1);
+        let count = |mark: &Mark| counts.get(&*mark.node).copied().unwrap_or(0);
+        let oldest = (0..self.marks.len()).max_by_key(|at| {
+            let mark = &self.marks[*at];
+            (count(mark), std::cmp::Reverse(mark.boot_epoch), std::cmp::Reverse(*at))
+        });
+        if let Some(at) = oldest {
+            self.gaps -= self.marks.remove(at).runs.len();
+            self.retired += 1;
+        }
     }
 
     /// For a `RaterState` item. A run of several sequences stands as its last and then its first one, which no list of
@@ -126,7 +189,7 @@ impl Nodes {
     pub fn from_state(marks: &[NodeMark]) -> Self {
         let marks: Vec<Mark> = marks.iter().map(mark_of).collect();
         let gaps = marks.iter().map(|mark| mark.runs.len()).sum();
-        Self { marks, last: 0, gaps, given_up: 0 }
+        Self { marks, last: 0, gaps, given_up: 0, over: i64::MIN, retired: 0 }
     }
 }
 
@@ -207,6 +270,42 @@ mod tests {
         assert_eq!(Nodes::from_state(&nodes.to_state()).to_state(), nodes.to_state());
         let fresh: Vec<u64> = (0..14).filter(|sequence| nodes.first_time("n", 3, *sequence)).collect();
         assert_eq!(fresh, [2, 3, 7, 8, 10, 13]);
+    }
+
+    #[test]
+    fn a_start_is_forgotten_once_the_next_one_is_older_than_the_late_call_limit() {
+        let mut nodes = Nodes::default();
+        for start in [10, 20, 30, 40] {
+            assert!(nodes.first_time("n", start, 0));
+        }
+        assert!(nodes.first_time("other", 5, 0));
+        nodes.retire(125, 100);
+        // At 25 the start at 20 was running; the one at 10 was over. The other node has only one start.
+        let left: Vec<_> = nodes.to_state().iter().map(|mark| (mark.node.clone(), mark.boot_epoch)).collect();
+        assert_eq!(left, [("n".into(), 20), ("n".into(), 30), ("n".into(), 40), ("other".into(), 5)]);
+        assert!(!nodes.first_time("n", 20, 0), "still remembered");
+        assert!(nodes.first_time("n", 10, 0), "left to its call to decide");
+        assert!(nodes.first_time("n", 10, 0) && nodes.marks.len() == 4, "no mark is made for what is over");
+        nodes.retire(10_000, 100);
+        assert_eq!(nodes.to_state().len(), 2, "the last start of each node stays");
+        assert!(!nodes.first_time("n", 40, 0) && !nodes.first_time("other", 5, 0));
+    }
+
+    #[test]
+    fn a_node_that_starts_every_few_seconds_does_not_outgrow_the_state() {
+        let mut nodes = Nodes::default();
+        assert!(nodes.first_time("steady", 7, 0));
+        // Gaps at the bound as well, with the largest numbers and a long name: what a state takes at most.
+        let (begin, name) = (u64::MAX - 4 * GAPS_MAX as u64, "n".repeat(64));
+        assert!((0..GAPS_MAX as u64).all(|n| nodes.first_time("steady", 7, begin + 3 * n)));
+        for start in 0..4_000 {
+            assert!(nodes.first_time(&name, i64::MAX / 2 + start, 0));
+        }
+        assert_eq!((nodes.marks.len(), nodes.retired_early()), (MARKS_MAX, 4_000 + 1 - MARKS_MAX as u64));
+        assert!(!nodes.first_time("steady", 7, 0), "others keep theirs");
+        let bytes: usize =
+            nodes.to_state().iter().map(|mark| mark.node.len() + 2 + 10 + 10 + 20 + 10 * mark.sparse.len()).sum();
+        assert!(bytes < 384 * 1024, "{bytes} bytes are more than an item may take");
     }
 
     #[test]
