@@ -30,7 +30,8 @@ fn an_order_passes_over_a_record_of_the_future_and_nothing_else() {
     };
     // A call that stays open, so that its events and the one passed over are read again by the next owner.
     let year = 365 * 86_400_000_000;
-    house.send([event(EventKind::Started, 0), event(EventKind::Answered, 0), event(EventKind::Ended, year)].into_iter());
+    house
+        .send([event(EventKind::Started, 0), event(EventKind::Answered, 0), event(EventKind::Ended, year)].into_iter());
     let orders = Arc::new(std::sync::RwLock::new(scenario().1.clone()));
     let config: ConfigNow = {
         let orders = orders.clone();
