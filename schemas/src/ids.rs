@@ -39,13 +39,14 @@ schemas! {
     Fence = "fence.v1", 8;
     XdrsItem = "xdrs-item.v1", 9;
     XdrsPrivate = "xdrs-private.v1", 10;
-    LedgerItem = "ledger-item.v1", 11;
+    LedgerItemV1 = "ledger-item.v1", 11;
     ConfigItemV1 = "config-item.v1", 12;
     DeckRows = "deck-rows.v1", 13;
     XdrOut = "xdr-out.v1", 14;
     CallEventV0 = "call-event.v0", 15;
     ConfigItem = "config-item.v2", 16;
     RunOrder = "run-order.v1", 17;
+    LedgerItem = "ledger-item.v2", 18;
 }
 
 impl Schema {

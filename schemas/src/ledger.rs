@@ -1,6 +1,9 @@
 //! Items of the `ledger` streams. Nothing in them can name a person; they are kept for ever, and their private parts
 //! stay empty.
 
+mod memo;
+
+use crate::FrameView;
 use crate::error::{DecodeError, Problem};
 use crate::wire::{self, LedgerItemItem as Item};
 use facts::entry::{LedgerEntry, LedgerItem, Posting};
@@ -9,7 +12,9 @@ use facts::xdr::Position;
 use facts::{Amount, OccurredAt};
 
 /// Fingerprint that stands in the header of a frame of these items.
-pub const ITEMS: [u8; 8] = wire::LEDGER_ITEM_V1;
+pub const ITEMS: [u8; 8] = wire::LEDGER_ITEM_V2;
+/// The same for items that were written before holds.
+const ITEMS_V1: [u8; 8] = wire::LEDGER_ITEM_V1;
 
 /// Appends an item; `private` is left alone.
 pub fn encode_item(item: &LedgerItem, public: &mut Vec<u8>, _private: &mut Vec<u8>) {
@@ -21,6 +26,11 @@ pub fn encode_item(item: &LedgerItem, public: &mut Vec<u8>, _private: &mut Vec<u
         LedgerItem::Certificate { root, entries } => {
             Item::Certificate(wire::Certificate { root: *root, entries: *entries })
         }
+        LedgerItem::Grant(x) => Item::Grant(memo::grant_to_wire(x)),
+        LedgerItem::Caps(x) => Item::Caps(memo::caps_to_wire(x)),
+        LedgerItem::Hold(x) => Item::Hold(memo::hold_to_wire(x)),
+        LedgerItem::Extend(x) => Item::Extend(memo::extend_to_wire(x)),
+        LedgerItem::Release(x) => Item::Release(memo::release_to_wire(*x)),
     };
     wire::LedgerItem { item }.encode(public);
 }
@@ -31,12 +41,34 @@ pub fn encode_entry(entry: &LedgerEntry, public: &mut Vec<u8>) {
     entry_to_wire(entry).encode(public);
 }
 
-/// Reads an item; a private part that is not empty is refused.
+/// Reads an item of today's schema; a private part that is not empty is refused.
 pub fn decode_item(public: &[u8], private: &[u8]) -> Result<LedgerItem, DecodeError> {
-    if !private.is_empty() {
-        return Err(DecodeError::new("LedgerItem.item", Problem::Mismatch));
-    }
-    Ok(match wire::LedgerItem::decode(public)?.item {
+    no_private(private)?;
+    Ok(item_to_facts(wire::LedgerItem::decode(public)?.item))
+}
+
+fn decode_item_v1(public: &[u8], private: &[u8]) -> Result<LedgerItem, DecodeError> {
+    no_private(private)?;
+    Ok(item_to_facts(wire::old::decode_ledger_item_v1(public)?.item))
+}
+
+fn no_private(private: &[u8]) -> Result<(), DecodeError> {
+    if private.is_empty() { Ok(()) } else { Err(DecodeError::new("LedgerItem.item", Problem::Mismatch)) }
+}
+
+/// Refuses a frame whose items are none of a ledger stream, by name.
+pub fn expect_items(frame: &FrameView<'_>) -> Result<(), DecodeError> {
+    if frame.header.item_schema == ITEMS_V1 { Ok(()) } else { frame.expect_items(ITEMS) }
+}
+
+/// One item of a frame, by whichever schema its header names.
+pub fn item(frame: &FrameView<'_>, index: usize) -> Result<LedgerItem, DecodeError> {
+    let (public, private) = frame.item(index)?;
+    if frame.header.item_schema == ITEMS_V1 { decode_item_v1(public, private) } else { decode_item(public, private) }
+}
+
+fn item_to_facts(item: Item<'_>) -> LedgerItem {
+    match item {
         Item::LedgerEntry(entry) => LedgerItem::Entry(Box::new(entry_to_facts(&entry))),
         Item::Refused(x) => LedgerItem::Refused {
             origin_id: OriginId(x.origin_id),
@@ -44,7 +76,12 @@ pub fn decode_item(public: &[u8], private: &[u8]) -> Result<LedgerItem, DecodeEr
             detail: x.detail.to_owned(),
         },
         Item::Certificate(x) => LedgerItem::Certificate { root: x.root, entries: x.entries },
-    })
+        Item::Grant(x) => LedgerItem::Grant(Box::new(memo::grant_to_facts(&x))),
+        Item::Caps(x) => LedgerItem::Caps(Box::new(memo::caps_to_facts(&x))),
+        Item::Hold(x) => LedgerItem::Hold(Box::new(memo::hold_to_facts(&x))),
+        Item::Extend(x) => LedgerItem::Extend(Box::new(memo::extend_to_facts(&x))),
+        Item::Release(x) => LedgerItem::Release(memo::release_to_facts(&x)),
+    }
 }
 
 fn posting_to_wire(x: &Posting) -> wire::Posting<'_> {

@@ -35,7 +35,8 @@ fn recode_resolved(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError>
         Schema::Fence => same::decode_fence_v1(bytes)?.encode(&mut out),
         Schema::XdrsItem => same::decode_xdrs_item_v1(bytes)?.encode(&mut out),
         Schema::XdrsPrivate => same::decode_xdrs_private_v1(bytes)?.encode(&mut out),
-        Schema::LedgerItem => same::decode_ledger_item_v1(bytes)?.encode(&mut out),
+        Schema::LedgerItem => same::decode_ledger_item_v2(bytes)?.encode(&mut out),
+        Schema::LedgerItemV1 => wire::old::decode_ledger_item_v1(bytes)?.encode(&mut out),
         Schema::ConfigItem => same::decode_config_item_v2(bytes)?.encode(&mut out),
         Schema::ConfigItemV1 => wire::old::decode_config_item_v1(bytes)?.encode(&mut out),
         Schema::DeckRows => same::decode_deck_rows_v1(bytes)?.encode(&mut out),
@@ -66,6 +67,7 @@ fn recode(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
         Schema::XdrsItem => one!(XdrsItem),
         Schema::XdrsPrivate => one!(XdrsPrivate),
         Schema::LedgerItem => one!(LedgerItem),
+        Schema::LedgerItemV1 => wire::old::decode_ledger_item_v1(bytes)?.encode(&mut out),
         Schema::ConfigItem => one!(ConfigItem),
         Schema::ConfigItemV1 => wire::old::decode_config_item_v1(bytes)?.encode(&mut out),
         Schema::DeckRows => one!(DeckRows),
@@ -77,7 +79,7 @@ fn recode(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
 }
 
 /// Schemas that are only read.
-const OLD: [Schema; 2] = [Schema::CallEventV0, Schema::ConfigItemV1];
+const OLD: [Schema; 3] = [Schema::CallEventV0, Schema::ConfigItemV1, Schema::LedgerItemV1];
 
 /// Schemas that are written today.
 fn current() -> impl Iterator<Item = Schema> {

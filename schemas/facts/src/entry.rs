@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
+pub use crate::hold::{Caps, Extend, Grant, Hold, HoldLine, Release, ReleaseWhy, hold_id};
+
 /// What an entry does.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -175,4 +177,9 @@ pub enum LedgerItem {
         root: [u8; 32],
         entries: u64,
     },
+    Grant(Box<Grant>),
+    Caps(Box<Caps>),
+    Hold(Box<Hold>),
+    Extend(Box<Extend>),
+    Release(Release),
 }

@@ -7,6 +7,7 @@ pub mod call;
 pub mod config;
 pub mod deck;
 pub mod entry;
+pub mod hold;
 pub mod ids;
 pub mod money;
 pub mod number;

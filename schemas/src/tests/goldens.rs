@@ -97,8 +97,19 @@ fn a_frame_of_xdrs_is_pinned() {
 #[test]
 fn a_frame_of_entries_is_pinned() {
     let header = header("ledger.main", ledger::ITEMS, stream_input("xdrs.main.3"));
-    let file = expect_file!["../../golden/frame-ledger.hex"];
+    let file = expect_file!["../../golden/frame-ledger.v2.hex"];
     pinned(file, &header, &samples::ledger_items(), ledger::encode_item, ledger::decode_item);
+}
+
+/// Written before holds: it stands in ledgers for ever.
+#[test]
+fn a_frame_of_the_first_ledger_schema_is_still_read() {
+    let text = include_str!("../../golden/frame-ledger.hex");
+    let record = super::older::hex(text.split_once("record\n").unwrap().1);
+    let StreamRecord::Frame(view) = decode_record(&record, &SchemaIds::default()).unwrap() else { panic!("a frame") };
+    ledger::expect_items(&view).unwrap();
+    let read: Vec<_> = (0..view.len()).map(|index| ledger::item(&view, index).unwrap()).collect();
+    assert_eq!(read, samples::ledger_items_v1());
 }
 
 #[test]
@@ -227,6 +238,7 @@ fn schemas_are_pinned() {
         xdr-out.v1 0x5444000e 08392d73dfdd4ae2
         call-event.v0 0x5444000f f726f49202797565
         config-item.v2 0x54440010 12661f80f0d87a07
-        run-order.v1 0x54440011 8bc8fb016ea2f741"#]]
+        run-order.v1 0x54440011 8bc8fb016ea2f741
+        ledger-item.v2 0x54440012 3bbfbf714bcffcb0"#]]
     .assert_eq(&lines.join("\n"));
 }

@@ -3,7 +3,9 @@
 use facts::call::{Attempt, Call, CallEvent, Endpoint, EventKind, Leg, RawRef};
 use facts::config::{Account, Agreement, ConfigItem, DeckRoot, RatedAt, Tax, VoidOrder};
 use facts::deck::{DeckTerms, JurisdictionFrom, Price, Settings, TimeBand};
-use facts::entry::{EntryKind, Gl, LedgerEntry, LedgerItem, Posting};
+use facts::entry::{
+    Caps, EntryKind, Extend, Gl, Grant, Hold, HoldLine, LedgerEntry, LedgerItem, Posting, Release, ReleaseWhy,
+};
 use facts::ids::{Cause, DedupeKey, EventId, ImportId, OriginId};
 use facts::xdr::{Position, ProvisionalSource, RateUsed, RatedCall, Revision, Xdr, XdrItem};
 use facts::{Amount, CallId, Currency, E164, ObservedAt, OccurredAt, Prefix, RevId, Rounding, Side, Unrated, XdrId};
@@ -149,7 +151,8 @@ pub fn xdr_items() -> Vec<XdrItem> {
     vec![XdrItem::Call(Box::new(rated_call())), mark]
 }
 
-pub fn ledger_items() -> Vec<LedgerItem> {
+/// What the first golden frame of a ledger holds.
+pub fn ledger_items_v1() -> Vec<LedgerItem> {
     let posting = |gl: Gl, account: &str, destination: &str, value: &str| Posting {
         gl,
         account: account.into(),
@@ -176,6 +179,74 @@ pub fn ledger_items() -> Vec<LedgerItem> {
         ],
     };
     vec![LedgerItem::Entry(Box::new(entry)), LedgerItem::Certificate { root: [0xcd; 32], entries: 1 }]
+}
+
+/// What the first schema had, and one of each that the second added.
+pub fn ledger_items() -> Vec<LedgerItem> {
+    let call_id = rated_call().call.call_id;
+    let hold_id = facts::entry::hold_id(call_id);
+    let line = HoldLine {
+        account: "acme-usd".into(),
+        level: 0,
+        currency: usd(),
+        amount: amount("0.6"),
+        first: amount("0.1"),
+        first_seconds: 60,
+        next: amount("0.1"),
+        next_seconds: 60,
+        decimals: 6,
+        deck: "az".into(),
+        deck_version: 3,
+        prefix: Prefix::new("4930").unwrap(),
+        destination: "Germany - Berlin".into(),
+    };
+    let grant = Grant {
+        origin_id: OriginId([3; 16]),
+        account: "acme-usd".into(),
+        currency: usd(),
+        amount: amount("250"),
+        at: OccurredAt(NOON),
+        until: Some(OccurredAt(NOON + 86_400_000_000)),
+        by: "anna".into(),
+        approved_by: "otto".into(),
+        reason: "bank holiday".into(),
+    };
+    let caps = Caps {
+        origin_id: OriginId([4; 16]),
+        account: "acme-usd".into(),
+        currency: usd(),
+        at: OccurredAt(NOON),
+        calls: Some(30),
+        calls_per_second: Some(5),
+        daily_spend: Some(amount("500")),
+        highest_rate: Some(amount("0.5")),
+        barred: vec![Prefix::new("882").unwrap()],
+        calls_without_extend: None,
+        low_balance: Some(amount("10")),
+        high_spend: None,
+        by: "anna".into(),
+        reason: "new customer".into(),
+    };
+    let hold = Hold {
+        hold_id,
+        call_id,
+        at: OccurredAt(NOON),
+        until: OccurredAt(NOON + 14_880_000_000),
+        seconds: 360,
+        extendable: true,
+        lines: smallvec![line],
+    };
+    let extend = Extend { hold_id, at: OccurredAt(NOON + 288_000_000), seconds: 660, amounts: smallvec![amount("1.1")] };
+    let release = Release { hold_id, at: OccurredAt(NOON + 600_000_000), why: ReleaseWhy::Charged };
+    let mut items = ledger_items_v1();
+    items.extend([
+        LedgerItem::Grant(Box::new(grant)),
+        LedgerItem::Caps(Box::new(caps)),
+        LedgerItem::Hold(Box::new(hold)),
+        LedgerItem::Extend(Box::new(extend)),
+        LedgerItem::Release(release),
+    ]);
+    items
 }
 
 /// What the first golden frame of configuration holds.
