@@ -2,6 +2,7 @@
 //! times in microseconds as the facts have them plus RFC 3339 where a person reads them.
 
 use accounting::Payment;
+use accounting::limits::{CapsOrder, GrantOrder};
 use facts::entry::{EntryKind, Posting};
 use facts::ids::{CallId, EntryId, OriginId, XdrId};
 use facts::stream::Consumed;
@@ -146,6 +147,21 @@ pub struct Status {
 pub enum Order {
     Pay(Payment),
     Reverse { origin_id: OriginId, occurred_at: OccurredAt, by: SmolStr, reason: SmolStr },
+    Grant(GrantOrder),
+    Caps(CapsOrder),
+}
+
+impl Order {
+    /// The id that whoever asks has chosen; empty where an entry is named instead.
+    pub fn id(&self) -> &SmolStr {
+        static NONE: SmolStr = SmolStr::new_static("");
+        match self {
+            Self::Pay(payment) => &payment.id,
+            Self::Grant(order) => &order.id,
+            Self::Caps(order) => &order.id,
+            Self::Reverse { .. } => &NONE,
+        }
+    }
 }
 
 /// Answer to an order, given when it is durable.

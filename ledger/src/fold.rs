@@ -33,17 +33,18 @@ impl Fold {
     pub fn frame(&mut self, frame: &FrameView<'_>, offset: u64) -> Result<(), LedgerError> {
         let seq = frame.header.seq;
         let failed = |error| LedgerError::Frame { stream: self.stream.clone(), seq, error };
-        frame.expect_items(schemas::ledger::ITEMS).map_err(failed)?;
+        schemas::ledger::expect_items(frame).map_err(failed)?;
         if frame.header.fold_version != FOLD_VERSION {
             let (stream, found) = (self.stream.clone(), frame.header.fold_version);
             return Err(LedgerError::FoldVersion { stream, seq, found });
         }
         for index in 0..frame.len() {
             let at = Position { seq, index: index as u32 };
-            let item = frame
-                .item(index)
-                .and_then(|(public, private)| schemas::ledger::decode_item(public, private))
-                .map_err(|error| LedgerError::Item { stream: self.stream.clone(), at, error })?;
+            let item = schemas::ledger::item(frame, index).map_err(|error| LedgerError::Item {
+                stream: self.stream.clone(),
+                at,
+                error,
+            })?;
             self.item(at, &item)?;
         }
         self.durable(seq, offset);

@@ -75,10 +75,7 @@ impl FrameReader {
 /// An item of a ledger frame.
 pub fn ledger_item(stream: &SmolStr, frame: &FrameView<'_>, index: usize) -> Result<LedgerItem, LedgerError> {
     let at = Position { seq: frame.header.seq, index: index as u32 };
-    frame
-        .item(index)
-        .and_then(|(public, private)| schemas::ledger::decode_item(public, private))
-        .map_err(|error| LedgerError::Item { stream: stream.clone(), at, error })
+    schemas::ledger::item(frame, index).map_err(|error| LedgerError::Item { stream: stream.clone(), at, error })
 }
 
 /// The entries of one call in a ledger frame, in order, each with its place.

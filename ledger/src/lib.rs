@@ -23,7 +23,7 @@ pub use accounting::{Balance, Payment, Total, TrialRow};
 pub use api::{EntryFilter, EntryPage, EntryRow, Order, Page, Receipt, Status};
 pub use error::LedgerError;
 pub use follower::Follower;
-pub use orders::{OrderError, Orders};
+pub use orders::{CreditAnswer, CreditAsk, CreditError, OrderError, Orders};
 pub use run::{Door, LedgerOptions, door, run, spawn};
 pub use verify::{Break, BreakKind, Report, inspect_folder, verify};
 pub use view::{ConfigNow, LedgerView, View};

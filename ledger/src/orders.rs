@@ -1,8 +1,13 @@
-//! Orders of people on their way to the ledger's thread, and the answers back: given only when durable.
+//! Orders of people and questions about calls on their way to the ledger's thread, and the answers back: given only when
+//! durable.
 
 use accounting::PayRefusal;
+use accounting::authorise::{Refusal, Wish};
+use facts::entry::Hold;
+use facts::ids::OriginId;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 use crate::api::{Order, Receipt};
 
@@ -26,10 +31,52 @@ pub enum OrderError {
 /// Where an answer goes.
 pub type Reply = SyncSender<Result<Receipt, OrderError>>;
 
-/// An order and where its answer goes.
-pub struct Waiting {
-    pub order: Order,
-    pub reply: Reply,
+/// Where the answer about a call goes.
+pub type CreditReply = oneshot::Sender<Result<CreditAnswer, CreditError>>;
+
+/// What waits for the ledger's thread, and where its answer goes.
+pub enum Waiting {
+    Order { order: Order, reply: Reply },
+    Credit { ask: CreditAsk, reply: CreditReply },
+}
+
+/// A question about a call.
+#[derive(Clone, Debug)]
+pub enum CreditAsk {
+    /// May it begin? The time of the hold is the ledger's own.
+    Authorise(Box<Wish>),
+    /// May it go on? Whoever asks knows of `held` seconds.
+    Extend { hold_id: OriginId, held: u32 },
+    /// There is no call.
+    Release { hold_id: OriginId },
+}
+
+/// The answer, given when what it says is durable.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CreditAnswer {
+    Held {
+        hold: Box<Hold>,
+        /// Advice, at least the seconds held.
+        allowed: u32,
+        /// The same was asked and held before.
+        repeated: bool,
+    },
+    Released {
+        /// The hold had ended before.
+        repeated: bool,
+    },
+}
+
+/// Why a call may not begin or go on.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CreditError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("{WAITING_MAX} questions are waiting already; send it again later")]
+    Busy,
+    /// It may or may not have been held; the same question finds out.
+    #[error("no answer from the ledger: {0}; ask again, the same call is held once")]
+    Unknown(String),
 }
 
 /// Places orders; clone it freely.
@@ -43,10 +90,29 @@ impl Orders {
         (Self(send), receive)
     }
 
+    /// Asks about a call. The receiver has the answer when it is durable or refused.
+    pub fn ask(&self, ask: CreditAsk) -> Result<oneshot::Receiver<Result<CreditAnswer, CreditError>>, CreditError> {
+        let (reply, answer) = oneshot::channel();
+        match self.0.try_send(Waiting::Credit { ask, reply }) {
+            Ok(()) => Ok(answer),
+            Err(TrySendError::Full(_)) => Err(CreditError::Busy),
+            Err(TrySendError::Disconnected(_)) => Err(CreditError::Unknown("its thread has ended".into())),
+        }
+    }
+
+    /// Asks about a call and waits for the answer, at most [`ANSWER_WITHIN`].
+    pub async fn credit(&self, ask: CreditAsk) -> Result<CreditAnswer, CreditError> {
+        match tokio::time::timeout(ANSWER_WITHIN, self.ask(ask)?).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(CreditError::Unknown("its thread has ended".into())),
+            Err(_) => Err(CreditError::Unknown(format!("nothing within {} s", ANSWER_WITHIN.as_secs()))),
+        }
+    }
+
     /// Places an order and waits until it is durable or refused.
     pub fn place(&self, order: Order) -> Result<Receipt, OrderError> {
         let (reply, answer) = sync_channel(1);
-        match self.0.try_send(Waiting { order, reply }) {
+        match self.0.try_send(Waiting::Order { order, reply }) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => return Err(OrderError::Busy),
             Err(TrySendError::Disconnected(_)) => {

@@ -6,7 +6,7 @@ use accounting::{Applied, BookError, CurrentCall, PayRefusal, Posted, PricedCall
 use facts::entry::LedgerItem;
 use facts::ids::OriginId;
 use facts::xdr::Position;
-use facts::{CallId, LedgerEntry};
+use facts::{CallId, LedgerEntry, OccurredAt};
 use schemas::FrameBuilder;
 use schemas::frame::{BYTES_MAX, ITEM_BYTES_MAX, ITEMS_MAX};
 use smol_str::SmolStr;
@@ -65,13 +65,18 @@ impl Poster {
         rated: &PricedCall,
         source: (&SmolStr, Position),
         current: Option<&CurrentCall>,
+        now: OccurredAt,
     ) -> Result<Took, LedgerError> {
         self.outcomes.clear();
         let mut posted = entries_for(rated, source, current, &mut self.outcomes);
-        if !self.encode_outcomes(&mut posted) {
+        // A charge and the end of its hold stand in one frame, or neither does.
+        if !self.encode_outcomes(&mut posted) || self.builder.items() + self.outcomes.len() >= ITEMS_MAX {
             return Ok(Took::Full);
         }
         self.posted.add(posted);
+        if let Some(item) = fold.book.holds().after(rated, now) {
+            self.memo(fold, seq, &item)?;
+        }
         let mut from = 0;
         for (outcome, end) in self.outcomes.iter().zip(&self.ends) {
             let at = Position { seq, index: self.builder.items() as u32 };
@@ -172,6 +177,29 @@ impl Poster {
             }
             Err(BookError::Range { .. }) => Ok(Err(PayRefusal::Amount)),
             Err(error) => Err(LedgerError::book(fold.stream(), at, error)),
+        }
+    }
+
+    /// Writes a memo item, for which there is room (see [`Self::has_room_for_order`]), and folds it.
+    pub fn memo(&mut self, fold: &mut Fold, seq: u64, item: &LedgerItem) -> Result<Position, LedgerError> {
+        let at = Position { seq, index: self.builder.items() as u32 };
+        fold.item(at, item)?;
+        push(&mut self.builder, |public| schemas::ledger::encode_item(item, public, &mut Vec::new()));
+        Ok(at)
+    }
+
+    /// Writes a grant or caps, once per id.
+    pub fn terms(
+        &mut self,
+        fold: &mut Fold,
+        seq: u64,
+        (origin, content): (OriginId, [u8; 16]),
+        item: &LedgerItem,
+    ) -> Result<Result<(Position, Applied), PayRefusal>, LedgerError> {
+        match fold.book.known_terms(origin, content) {
+            Some(Ok(earlier)) => Ok(Ok((earlier, Applied::Repeated(earlier)))),
+            Some(Err(_)) => Ok(Err(PayRefusal::IdReused { id: SmolStr::default(), origin })),
+            None => Ok(Ok((self.memo(fold, seq, item)?, Applied::Counted))),
         }
     }
 

@@ -2,7 +2,7 @@
 //! and the ledger still books and proves.
 
 use accounting::{PricedCall, PricedSide};
-use facts::ids::RevId;
+use facts::ids::{OriginId, RevId};
 use facts::stream::Input;
 use facts::xdr::{Position, Revision};
 use facts::{Amount, CallId, OccurredAt, XdrId};
@@ -26,6 +26,8 @@ pub fn read(public: &[u8], into: &mut PricedCall) -> Result<bool, DecodeError> {
         }
     };
     into.base = SmolStr::default();
+    into.hold_id = call.hold_id.map(OriginId);
+    into.estimated = call.estimated;
     into.sides.clear();
     into.sides.extend(call.xdrs.iter().map(side));
     Ok(true)

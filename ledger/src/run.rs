@@ -2,9 +2,11 @@
 //! its state is the fold of its own log; whatever fails, it goes on from there.
 
 mod core;
+mod credit;
 mod people;
 mod saves;
 
+use accounting::authorise::Pace;
 use accounting::history::HISTORY_MAX;
 use accounting::{Posted, PricedCall};
 use bus::Bus;
@@ -24,7 +26,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::api::Receipt;
 use crate::error::LedgerError;
 use crate::frames::FrameReader;
-use crate::orders::{Orders, Reply, Waiting};
+use crate::orders::{CreditAnswer, CreditReply, Orders, Reply, Waiting};
 use crate::poster::Poster;
 use crate::shared::Shared;
 use crate::snapshot::Store;
@@ -154,6 +156,7 @@ fn work(mut core: Core<'_>, mut xdrs: Vec<StreamReader>, stop: &AtomicBool) -> R
     loop {
         let stopping = stop.load(Ordering::Relaxed);
         let mut busy = core.orders()?;
+        core.expire()?;
         core.look_for_runs(&mut xdrs)?;
         for reader in &mut xdrs {
             busy |= reader.poll(Duration::ZERO, &mut |accepted| core.frame(&accepted))? > 0;
@@ -178,6 +181,22 @@ fn work(mut core: Core<'_>, mut xdrs: Vec<StreamReader>, stop: &AtomicBool) -> R
     }
 }
 
+/// An answer that waits for its frame to be durable and accepted.
+enum Answer {
+    Receipt(Reply, Receipt),
+    Credit(CreditReply, CreditAnswer),
+}
+
+impl Answer {
+    /// Whoever asked may have gone; what was asked is booked all the same.
+    fn send(self) {
+        match self {
+            Self::Receipt(reply, receipt) => drop(reply.try_send(Ok(receipt))),
+            Self::Credit(reply, answer) => drop(reply.send(Ok(answer))),
+        }
+    }
+}
+
 /// The owner of the stream at work. Its methods stand in `run/`.
 struct Core<'a> {
     options: &'a LedgerOptions,
@@ -192,7 +211,11 @@ struct Core<'a> {
     /// What the frame under construction has consumed.
     inputs: SmallVec<[Input; 1]>,
     /// Answers that wait for a frame.
-    replies: VecDeque<(u64, Reply, Receipt)>,
+    replies: VecDeque<(u64, Answer)>,
+    /// New calls of accounts in this second.
+    pace: Pace,
+    /// When holds of calls that cannot be going on were last looked for.
+    expired_at: Instant,
     /// An order taken while napping.
     early: Option<Waiting>,
     /// Single frames for late truth and reversals.

@@ -196,15 +196,14 @@ fn fold_frame(frame: &FrameView<'_>, offset: u64, fold: &mut Fold, tie: &mut Tie
         file: None,
         detail,
     };
-    if let Err(error) = frame.expect_items(schemas::ledger::ITEMS) {
+    if let Err(error) = schemas::ledger::expect_items(frame) {
         report.add(at_fault(None, BreakKind::Unreadable, error.to_string()));
         return;
     }
     tie.begin(frame.header.seq, &frame.header.inputs);
     for index in 0..frame.len() {
         let at = Position { seq, index: index as u32 };
-        let item = frame.item(index).and_then(|(public, private)| schemas::ledger::decode_item(public, private));
-        let item = match item {
+        let item = match schemas::ledger::item(frame, index) {
             Ok(item) => item,
             Err(error) => {
                 report.add(at_fault(Some(index), BreakKind::Unreadable, error.to_string()));
@@ -267,7 +266,8 @@ fn origin_of(item: &LedgerItem) -> Option<OriginId> {
     match item {
         LedgerItem::Entry(entry) => entry.source.as_ref().map(|_| entry.origin_id),
         LedgerItem::Refused { origin_id, .. } => Some(*origin_id),
-        LedgerItem::Certificate { .. } => None,
+        // A memo item stands for no charge; whether it may stand there is the fold's rule.
+        _ => None,
     }
 }
 

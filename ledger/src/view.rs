@@ -18,6 +18,7 @@ use crate::api::{EntryFilter, EntryPage, EntryRow, Page, Status};
 use crate::error::LedgerError;
 use crate::fold::Fold;
 use crate::frames::{FrameReader, entries_of_call, ledger_item};
+use crate::run::wall_micros;
 use crate::shared::{Progress, Shared};
 
 /// The configuration in force now.
@@ -104,10 +105,10 @@ impl View {
 
 impl LedgerView for View {
     fn balances(&self, account: Option<&str>) -> Result<Vec<Balance>, LedgerError> {
-        let config = (self.config)();
+        let (config, now) = ((self.config)(), wall_micros());
         let rows = self.settled(|fold| match account {
-            Some(account) => views::balances_of(&fold.book, &config, account),
-            None => views::balances(&fold.book, &config),
+            Some(account) => views::balances_of(&fold.book, &config, account, now),
+            None => views::balances(&fold.book, &config, now),
         })?;
         rows.ok_or(LedgerError::Range { what: "the balances" })
     }

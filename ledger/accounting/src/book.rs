@@ -2,7 +2,9 @@
 //! money (that is `post` and `pay`) and trusts nothing: every entry is checked before it counts.
 
 use crate::call_table::CallTable;
+use crate::holds::{HoldError, Holds};
 use crate::invariants::{Imbalance, check_entry};
+use crate::limits::{content_of_caps, content_of_grant};
 use crate::lines::Lines;
 use facts::entry::{EntryKind, LedgerItem};
 use facts::ids::OriginId;
@@ -27,6 +29,8 @@ pub enum BookError {
     Range { origin: OriginId },
     #[error("origin {origin} was posted at {}/{} with other content", earlier.seq, earlier.index)]
     OriginReused { origin: OriginId, earlier: Position },
+    #[error(transparent)]
+    Hold(#[from] HoldError),
     #[error("frame {seq} is beyond the 32 bits that positions of calls have; close the stream and begin another")]
     TooManyFrames { seq: u64 },
     #[error(
@@ -75,6 +79,7 @@ pub struct Book {
     pub(crate) calls: CallTable,
     pub(crate) origins: HashMap<OriginId, Origin>,
     pub(crate) counts: Counts,
+    pub(crate) holds: Holds,
 }
 
 impl Book {
@@ -98,7 +103,37 @@ impl Book {
                 self.counts.certificates += 1;
                 Ok(Applied::Counted)
             }
+            LedgerItem::Grant(grant) => self.apply_terms(at, grant.origin_id, content_of_grant(grant), item),
+            LedgerItem::Caps(caps) => self.apply_terms(at, caps.origin_id, content_of_caps(caps), item),
+            LedgerItem::Hold(_) | LedgerItem::Extend(_) | LedgerItem::Release(_) => {
+                self.holds.apply(item)?;
+                Ok(Applied::Counted)
+            }
         }
+    }
+
+    /// Folds a grant or caps: once per id, as any order of a person.
+    fn apply_terms(
+        &mut self,
+        at: Position,
+        origin: OriginId,
+        content: [u8; 16],
+        item: &LedgerItem,
+    ) -> Result<Applied, BookError> {
+        match self.origins.get(&origin) {
+            Some(old) if old.content == content => return Ok(Applied::Repeated(old.at)),
+            Some(old) => return Err(BookError::OriginReused { origin, earlier: old.at }),
+            None => {}
+        }
+        self.holds.apply(item)?;
+        self.origins.insert(origin, Origin { at, content });
+        Ok(Applied::Counted)
+    }
+
+    /// Says what `apply` would say of a grant or caps, without applying it: `Ok` the same stands there, `Err` another.
+    pub fn known_terms(&self, origin: OriginId, content: [u8; 16]) -> Option<Result<Position, Position>> {
+        let old = self.origins.get(&origin)?;
+        Some(if old.content == content { Ok(old.at) } else { Err(old.at) })
     }
 
     /// Folds one entry. Charges are idempotent by the call (see `post`), everything else by its origin here.
@@ -117,6 +152,9 @@ impl Book {
             return Err(BookError::TooManyFrames { seq: at.seq });
         }
         self.lines.post(&entry.postings).map_err(|_| BookError::Range { origin })?;
+        if entry.kind == EntryKind::Charge {
+            self.holds.spend(entry, |posting| crate::views::owed(posting.gl));
+        }
         if let Some(call) = entry.call_id {
             self.calls.insert(call, at.seq);
         }
@@ -168,9 +206,18 @@ impl Book {
         self.counts
     }
 
-    /// State root over all balances.
+    /// Open holds, grants and caps.
+    pub fn holds(&self) -> &Holds {
+        &self.holds
+    }
+
+    /// State root over all balances and, where there are any, over holds, grants and caps.
     pub fn root(&mut self) -> [u8; 32] {
-        self.lines.root()
+        let lines = self.lines.root();
+        let Some(holds) = self.holds.root() else { return lines };
+        let mut both = blake3::Hasher::new();
+        both.update(b"tandem.state.v2").update(&lines).update(&holds);
+        *both.finalize().as_bytes()
     }
 }
 

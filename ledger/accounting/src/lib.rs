@@ -1,12 +1,15 @@
 //! Double entry for calls: what a rated call, a payment or a correction comes to in balanced entries, and the book
 //! that is the fold of them. Pure: entries in, balances out; where entries are stored is the ledger process's matter.
 
+pub mod authorise;
 pub mod book;
 pub mod call_table;
 pub mod credit;
 pub mod current;
 pub mod history;
+pub mod holds;
 pub mod invariants;
+pub mod limits;
 pub mod lines;
 pub mod pay;
 pub mod post;

@@ -62,6 +62,8 @@ pub enum PayRefusal {
     Kind(EntryKind),
     #[error("id {id:?} was used before for other content (entry {origin}); use a new id")]
     IdReused { id: SmolStr, origin: OriginId },
+    #[error("it would have ended before it began; give an instant in the future")]
+    Past,
     #[error("no entry {0} stands in this ledger")]
     UnknownEntry(OriginId),
     #[error("entry {origin} is a {kind}; only payments, refunds and corrections are reversed, calls are priced again", kind = kind.as_str())]
@@ -80,6 +82,7 @@ impl PayRefusal {
             Self::TooLong { .. } => "too_long",
             Self::Kind(_) => "kind",
             Self::IdReused { .. } => "id_reused",
+            Self::Past => "past",
             Self::UnknownEntry(_) => "unknown_entry",
             Self::NotReversible { .. } => "not_reversible",
         }

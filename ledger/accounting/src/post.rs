@@ -19,6 +19,10 @@ pub struct PricedCall {
     pub revision: Revision,
     /// A run's: the stream in which its `based_on` stands; empty for others.
     pub base: SmolStr,
+    /// As the switch named it on its events.
+    pub hold_id: Option<OriginId>,
+    /// The end is an estimate.
+    pub estimated: bool,
     pub sides: SmallVec<[PricedSide; 2]>,
 }
 
@@ -44,7 +48,8 @@ impl Default for PricedCall {
     fn default() -> Self {
         let (call_id, started_at) = Default::default();
         let base = SmolStr::default();
-        Self { call_id, started_at, revision: Revision::First, base, sides: SmallVec::new() }
+        let (hold_id, estimated) = (None, false);
+        Self { call_id, started_at, revision: Revision::First, base, hold_id, estimated, sides: SmallVec::new() }
     }
 }
 
@@ -55,6 +60,8 @@ impl From<&RatedCall> for PricedCall {
             started_at: rated.call.started_at,
             revision: rated.revision,
             base: SmolStr::default(),
+            hold_id: rated.call.hold_id.map(OriginId),
+            estimated: rated.call.estimated,
             sides: rated.xdrs.iter().map(PricedSide::from).collect(),
         }
     }

@@ -3,6 +3,7 @@
 
 use crate::FOLD_VERSION;
 use crate::book::{Book, Origin};
+use crate::holds::Holds;
 use facts::entry::{Gl, Posting};
 use facts::ids::OriginId;
 use facts::xdr::Position;
@@ -50,6 +51,7 @@ impl Book {
             out.extend_from_slice(&print.to_le_bytes());
             out.extend_from_slice(&seq.to_le_bytes());
         }
+        self.holds.dump(out);
     }
 
     /// Reads what `dump` wrote; every byte must be used.
@@ -84,6 +86,7 @@ impl Book {
             let print = bytes.u64()?;
             book.calls.insert_print(print, bytes.u32()?);
         }
+        book.holds = Holds::load(&mut bytes)?;
         if bytes.at != bytes.all.len() {
             return Err(LoadError::Damaged(bytes.at));
         }
@@ -91,12 +94,18 @@ impl Book {
     }
 }
 
-struct Bytes<'a> {
+/// Bytes of a snapshot, read from front to back; what is not there is damage, never a panic.
+pub(crate) struct Bytes<'a> {
     all: &'a [u8],
     at: usize,
 }
 
 impl<'a> Bytes<'a> {
+    /// Where it reads next.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
     fn take(&mut self, len: usize) -> Result<&'a [u8], LoadError> {
         let end = self.at.checked_add(len).ok_or(LoadError::Damaged(self.at))?;
         let taken = self.all.get(self.at..end).ok_or(LoadError::Damaged(self.at))?;
@@ -104,28 +113,28 @@ impl<'a> Bytes<'a> {
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], LoadError> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], LoadError> {
         let at = self.at;
         self.take(N)?.try_into().map_err(|_| LoadError::Damaged(at))
     }
 
-    fn u32(&mut self) -> Result<u32, LoadError> {
+    pub(crate) fn u32(&mut self) -> Result<u32, LoadError> {
         self.array().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Result<u64, LoadError> {
+    pub(crate) fn u64(&mut self) -> Result<u64, LoadError> {
         self.array().map(u64::from_le_bytes)
     }
 
     /// A number of things that take at least `least` bytes each: never more than the rest can hold.
-    fn count(&mut self, least: usize) -> Result<usize, LoadError> {
+    pub(crate) fn count(&mut self, least: usize) -> Result<usize, LoadError> {
         let at = self.at;
         let count = usize::try_from(self.u64()?).map_err(|_| LoadError::Damaged(at))?;
         let rest = self.all.len() - self.at;
         if count > rest / least { Err(LoadError::Damaged(at)) } else { Ok(count) }
     }
 
-    fn text(&mut self) -> Result<SmolStr, LoadError> {
+    pub(crate) fn text(&mut self) -> Result<SmolStr, LoadError> {
         let at = self.at;
         let len = self.u32()? as usize;
         std::str::from_utf8(self.take(len)?).map(SmolStr::new).map_err(|_| LoadError::Damaged(at))

@@ -23,8 +23,15 @@ pub struct Balance {
     pub provisional: Amount,
     /// What the customer paid ahead or is not allocated yet (plus), less what we paid a vendor ahead. Part of `owed`.
     pub prepaid: Amount,
+    /// As configured, and what has been granted beside it.
     pub limit: Amount,
-    /// `limit - owed - provisional`. Holds come with authorisation.
+    /// What of the limit was granted beside the configured one (minus: taken), for a time or for good.
+    pub granted: Amount,
+    /// Set aside for calls that may be going on.
+    pub held: Amount,
+    /// Calls that it is set aside for.
+    pub calls: u32,
+    /// `limit - owed - provisional - held`.
     pub available: Amount,
 }
 
@@ -80,25 +87,26 @@ fn ahead(gl: Gl) -> bool {
 }
 
 /// Deposits are security, not payment: they stand on the account but lower nothing that it owes.
-fn owed(gl: Gl) -> bool {
+pub(crate) fn owed(gl: Gl) -> bool {
     is_party(gl) && gl != Gl::Deposits
 }
 
-/// Balances of every configured account and every other account that has one, by account and currency. `None`: a sum
+/// Balances of every configured account and every other account that has one, by account and currency, with the grants
+/// that are in force at `now` (microseconds). `None`: a sum
 /// is beyond the range.
-pub fn balances(book: &Book, config: &Config) -> Option<Vec<Balance>> {
+pub fn balances(book: &Book, config: &Config, now: i64) -> Option<Vec<Balance>> {
     let mut names: BTreeSet<&SmolStr> = config.accounts.keys().collect();
     names.extend(book.lines().accounts());
     let mut out = Vec::with_capacity(names.len());
     for name in names {
-        out.extend(balances_of(book, config, name)?);
+        out.extend(balances_of(book, config, name, now)?);
     }
     Some(out)
 }
 
 /// Balances of one account: its own currency first known from the configuration, else those it was posted in. Empty
 /// when neither the configuration nor the book knows it.
-pub fn balances_of(book: &Book, config: &Config, account: &str) -> Option<Vec<Balance>> {
+pub fn balances_of(book: &Book, config: &Config, account: &str, now: i64) -> Option<Vec<Balance>> {
     let terms = config.accounts.get(account);
     let mut rows: BTreeMap<Currency, Balance> = BTreeMap::new();
     let row = |currency: Currency| Balance {
@@ -111,10 +119,18 @@ pub fn balances_of(book: &Book, config: &Config, account: &str) -> Option<Vec<Ba
         limit: terms
             .filter(|terms| terms.currency == currency)
             .map_or(Amount::ZERO, |terms| Amount(i128::from(terms.credit_limit.0) * 100)),
+        granted: Amount::ZERO,
+        held: Amount::ZERO,
+        calls: 0,
         available: Amount::ZERO,
     };
     if let Some(terms) = terms {
-        rows.insert(terms.currency, row(terms.currency));
+        // Grants and holds are in the account's own currency.
+        let (granted, held) = (book.holds().granted(account, now)?, book.holds().held(account));
+        let mut own = row(terms.currency);
+        own.limit = own.limit.checked_add(granted)?;
+        (own.granted, own.held, own.calls) = (granted, held.amount, held.calls);
+        rows.insert(terms.currency, own);
     }
     for line in book.lines().of_account(account) {
         let balance = rows.entry(line.currency).or_insert_with(|| row(line.currency));
@@ -129,6 +145,7 @@ pub fn balances_of(book: &Book, config: &Config, account: &str) -> Option<Vec<Ba
     }
     for balance in rows.values_mut() {
         balance.available = balance.limit.checked_sub(balance.owed)?.checked_sub(balance.provisional)?;
+        balance.available = balance.available.checked_sub(balance.held)?;
     }
     Some(rows.into_values().collect())
 }

@@ -1,12 +1,13 @@
 //! Claiming the stream, booking rated calls into frames, and reading our own frames back.
 
+use accounting::authorise::Pace;
 use accounting::{CurrentCall, FOLD_VERSION, Posted, PricedCall};
 use bus::TopicSpec;
 use bus::stream::{Accepted, FrameParts, StreamError, StreamReader, StreamWriter};
-use facts::CallId;
 use facts::run::run_stream_prefix;
 use facts::stream::{Input, StreamState};
 use facts::xdr::Position;
+use facts::{CallId, OccurredAt};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 use std::collections::VecDeque;
@@ -86,6 +87,8 @@ impl<'a> Core<'a> {
             rated: PricedCall::default(),
             inputs: SmallVec::new(),
             replies: VecDeque::new(),
+            pace: Pace::default(),
+            expired_at: now,
             early: None,
             frames,
             posted: Posted::default(),
@@ -162,6 +165,7 @@ impl<'a> Core<'a> {
         let first = if seq == next.seq { next.index as usize } else { 0 };
         let base = rated::base_of(&frame.header.inputs);
         let mut call = std::mem::take(&mut self.rated);
+        let now = OccurredAt(wall_micros());
         let mut fold = self.shared().fold();
         for index in first..frame.len() {
             let at = Position { seq, index: index as u32 };
@@ -183,7 +187,7 @@ impl<'a> Core<'a> {
                     self.certify(&mut fold)?;
                 }
                 let into = self.seq();
-                match self.poster.call(&mut fold, into, &call, (stream, at), current.as_ref())? {
+                match self.poster.call(&mut fold, into, &call, (stream, at), current.as_ref(), now)? {
                     Took::Taken => break,
                     Took::Full => {
                         self.consumed(stream, at);
@@ -299,10 +303,9 @@ impl<'a> Core<'a> {
             }
         }
         let accepted = self.own.state().seq();
-        while self.replies.front().is_some_and(|(seq, ..)| *seq <= accepted) {
-            if let Some((_, reply, receipt)) = self.replies.pop_front() {
-                // Whoever asked may have gone; the order is booked all the same.
-                let _ = reply.try_send(Ok(receipt));
+        while self.replies.front().is_some_and(|(seq, _)| *seq <= accepted) {
+            if let Some((_, answer)) = self.replies.pop_front() {
+                answer.send();
             }
         }
         Ok(())

@@ -1,17 +1,18 @@
 //! Orders of people: payments, refunds, corrections, reversals, each answered when it is durable.
 
-use accounting::{Applied, PayRefusal, pay};
+use accounting::{Applied, PayRefusal, limits, pay};
 use facts::entry::LedgerItem;
 use facts::ids::{EntryId, OriginId};
+use facts::xdr::Position;
 use facts::{LedgerEntry, OccurredAt};
 use smol_str::SmolStr;
 use std::sync::mpsc::TryRecvError;
 
-use super::Core;
+use super::{Answer, Core};
 use crate::api::{Order, Receipt};
 use crate::error::LedgerError;
 use crate::frames::ledger_item;
-use crate::orders::{OrderError, Waiting};
+use crate::orders::{OrderError, Reply, Waiting};
 
 impl Core<'_> {
     /// Takes the orders that wait; true when there were any.
@@ -29,7 +30,10 @@ impl Core<'_> {
             if !self.poster.has_room_for_order() {
                 self.cut()?;
             }
-            self.order(waiting)?;
+            match waiting {
+                Waiting::Order { order, reply } => self.order(order, reply)?,
+                Waiting::Credit { ask, reply } => self.credit(ask, reply)?,
+            }
         }
         if !self.poster.is_empty() {
             self.cut()?;
@@ -37,54 +41,100 @@ impl Core<'_> {
         Ok(taken > 0)
     }
 
-    pub(super) fn order(&mut self, waiting: Waiting) -> Result<(), LedgerError> {
-        let Waiting { order, reply } = waiting;
-        let entry = match &order {
+    pub(super) fn order(&mut self, order: Order, reply: Reply) -> Result<(), LedgerError> {
+        let id = order.id().clone();
+        let booked = match order {
             Order::Pay(payment) => {
                 let config = (self.options.config)();
-                pay::entry_for(payment, config.accounts.get(&payment.account))
+                self.book_entry(pay::entry_for(&payment, config.accounts.get(&payment.account)))?
             }
             Order::Reverse { origin_id, occurred_at, by, reason } => {
-                self.reversal(*origin_id, *occurred_at, by, reason)?
+                let entry = self.reversal(origin_id, occurred_at, &by, &reason)?;
+                self.book_entry(entry)?
             }
-        };
-        let booked = match entry {
-            Err(refusal) => Err(refusal),
-            Ok(entry) => {
-                let mut fold = self.shared().fold();
-                if self.poster.is_empty() {
-                    self.certify(&mut fold)?;
+            Order::Grant(order) => {
+                let config = (self.options.config)();
+                match limits::grant(&order, config.accounts.get(&order.account)) {
+                    Ok(grant) => {
+                        let (origin, content) = (grant.origin_id, limits::content_of_grant(&grant));
+                        self.book_terms((origin, content), "grant", &LedgerItem::Grant(Box::new(grant)))?
+                    }
+                    Err(refusal) => Err(refusal),
                 }
-                let seq = self.seq();
-                let booked = self.poster.order(&mut fold, seq, &entry)?;
-                self.shown();
-                booked.map(|(at, applied)| (entry, at, applied))
+            }
+            Order::Caps(order) => {
+                let config = (self.options.config)();
+                match limits::caps(&order, config.accounts.get(&order.account)) {
+                    Ok(caps) => {
+                        let (origin, content) = (caps.origin_id, limits::content_of_caps(&caps));
+                        self.book_terms((origin, content), "caps", &LedgerItem::Caps(Box::new(caps)))?
+                    }
+                    Err(refusal) => Err(refusal),
+                }
             }
         };
         match booked {
-            Ok((entry, at, applied)) => {
-                let receipt = Receipt {
-                    entry_id: EntryId::new(&self.stream, entry.kind.as_str(), entry.origin_id),
-                    origin_id: entry.origin_id,
-                    stream: self.stream.clone(),
-                    seq: at.seq,
-                    index: at.index,
-                    repeated: matches!(applied, Applied::Repeated(_)),
-                };
-                self.replies.push_back((at.seq, reply, receipt));
-            }
+            Ok(receipt) => self.replies.push_back((self.behind(receipt.seq), Answer::Receipt(reply, receipt))),
             Err(refusal) => {
-                let refusal = match (refusal, order) {
-                    (PayRefusal::IdReused { origin, .. }, Order::Pay(payment)) => {
-                        PayRefusal::IdReused { id: payment.id, origin }
-                    }
-                    (refusal, _) => refusal,
+                let refusal = match refusal {
+                    PayRefusal::IdReused { origin, .. } if !id.is_empty() => PayRefusal::IdReused { id, origin },
+                    refusal => refusal,
                 };
                 // Whoever asked may have gone; the refusal changes nothing.
                 let _ = reply.try_send(Err(OrderError::Refused(refusal)));
             }
         }
         Ok(())
+    }
+
+    /// Answers go out in the order of their frames: what stands in an earlier one waits for those before it.
+    pub(super) fn behind(&self, seq: u64) -> u64 {
+        self.replies.back().map_or(seq, |(last, _)| seq.max(*last))
+    }
+
+    fn book_entry(
+        &mut self,
+        entry: Result<LedgerEntry, PayRefusal>,
+    ) -> Result<Result<Receipt, PayRefusal>, LedgerError> {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let mut fold = self.shared().fold();
+        if self.poster.is_empty() {
+            self.certify(&mut fold)?;
+        }
+        let seq = self.seq();
+        let booked = self.poster.order(&mut fold, seq, &entry)?;
+        self.shown();
+        Ok(booked.map(|booked| self.receipt(entry.kind.as_str(), entry.origin_id, booked)))
+    }
+
+    fn book_terms(
+        &mut self,
+        key: (OriginId, [u8; 16]),
+        kind: &str,
+        item: &LedgerItem,
+    ) -> Result<Result<Receipt, PayRefusal>, LedgerError> {
+        let mut fold = self.shared().fold();
+        if self.poster.is_empty() {
+            self.certify(&mut fold)?;
+        }
+        let seq = self.seq();
+        let booked = self.poster.terms(&mut fold, seq, key, item)?;
+        self.shown();
+        Ok(booked.map(|booked| self.receipt(kind, key.0, booked)))
+    }
+
+    fn receipt(&self, kind: &str, origin_id: OriginId, (at, applied): (Position, Applied)) -> Receipt {
+        Receipt {
+            entry_id: EntryId::new(&self.stream, kind, origin_id),
+            origin_id,
+            stream: self.stream.clone(),
+            seq: at.seq,
+            index: at.index,
+            repeated: matches!(applied, Applied::Repeated(_)),
+        }
     }
 
     pub(super) fn reversal(

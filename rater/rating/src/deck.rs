@@ -493,6 +493,20 @@ impl CompiledDeck {
                 .any(|index| self.row_extra(index).is_some_and(|e| e.band != 0))
     }
 
+    /// The rows that a call by this row may be billed by: itself, and where it may cross bands, those of its prefix and
+    /// origin that are valid at its instant, whatever their band.
+    pub(crate) fn sisters(&self, row: u32, crosses: bool, rated_at: i64) -> impl Iterator<Item = u32> + '_ {
+        let start = &self.rows[row as usize];
+        let origin_of = |row: &Row| self.extra_of(row).map_or(UNKNOWN_ORIGIN, |extra| extra.origin);
+        let origin = origin_of(start);
+        let others = if crosses { self.group_rows(start.group) } else { row..row + 1 };
+        others.filter(move |index| {
+            let other = &self.rows[*index as usize];
+            let adds = self.extra_of(other).is_some_and(|extra| extra.add);
+            *index == row || (!adds && origin_of(other) == origin && other.live(rated_at))
+        })
+    }
+
     /// The code's last known rate: the row that was in force last before the instant, longest prefix first.
     pub fn last_known(&self, number: &E164, at: i64) -> Option<Chosen> {
         let mut first = self.intervals.find(number.key());

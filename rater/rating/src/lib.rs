@@ -10,6 +10,7 @@ pub mod exact;
 pub mod explain;
 pub mod identify;
 mod intervals;
+pub mod offer;
 mod origin;
 pub mod price;
 mod provisional;
@@ -23,5 +24,6 @@ pub use assemble::{Assembler, CallIndex, DedupeIndex, Known, Limits, Outcome, Pu
 pub use deck::{Chosen, CompileError, CompiledDeck, DeckBuilder};
 pub use explain::explain;
 pub use identify::{Overlap, check_overlaps};
+pub use offer::{LevelOffer, Offers, Wish};
 pub use price::{Ask, Priced, Terms, price};
 pub use tariffs::Tariffs;

@@ -4,6 +4,10 @@
 //!
 //! Never looks anything up outside the deck, never decides who pays; see `tariffs`.
 
+mod most;
+
+pub(crate) use most::most;
+
 use facts::config::Agreement;
 use facts::deck::{Indeterminate, IntervalRule, Price, Settings, Step};
 use facts::money::{Amount, Rounding};

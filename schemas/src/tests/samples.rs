@@ -236,7 +236,8 @@ pub fn ledger_items() -> Vec<LedgerItem> {
         extendable: true,
         lines: smallvec![line],
     };
-    let extend = Extend { hold_id, at: OccurredAt(NOON + 288_000_000), seconds: 660, amounts: smallvec![amount("1.1")] };
+    let extend =
+        Extend { hold_id, at: OccurredAt(NOON + 288_000_000), seconds: 660, amounts: smallvec![amount("1.1")] };
     let release = Release { hold_id, at: OccurredAt(NOON + 600_000_000), why: ReleaseWhy::Charged };
     let mut items = ledger_items_v1();
     items.extend([

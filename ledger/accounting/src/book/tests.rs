@@ -132,7 +132,7 @@ fn balances_read_as_the_trade_reads_them() {
     book.apply_entry(at(8, 0), &payment("1", &config.accounts["acme"], "10")).unwrap();
     book.apply_entry(at(8, 1), &payment("2", &config.accounts["pre"], "50")).unwrap();
     let mut text = String::new();
-    for b in views::balances(&book, &config).unwrap() {
+    for b in views::balances(&book, &config, 0).unwrap() {
         text += &format!(
             "{} owed {} provisional {} prepaid {} limit {} available {} {}\n",
             b.account, b.owed, b.provisional, b.prepaid, b.limit, b.available, b.currency
@@ -156,7 +156,7 @@ fn balances_read_as_the_trade_reads_them() {
         unallocated_receipts 0 10 -10
     "#]]
     .assert_eq(&text);
-    assert_eq!(views::balances_of(&book, &config, "nobody"), Some(vec![]));
+    assert_eq!(views::balances_of(&book, &config, "nobody", 0), Some(vec![]));
     let entries = [payment("1", &config.accounts["acme"], "10")];
     let rows = entries.iter().map(|entry| (at(8, 0), facts::BookedAt(1), entry));
     let statement = views::statement("acme", Currency::new("EUR").unwrap(), "34".parse().unwrap(), rows).unwrap();
