@@ -179,6 +179,9 @@ pub enum DeckCommand {
         file: PathBuf,
         #[command(flatten)]
         answers: crate::deck::Answers,
+        /// Only problems and totals, no rows
+        #[arg(long)]
+        summary: bool,
     },
 }
 

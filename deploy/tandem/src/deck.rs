@@ -1,19 +1,33 @@
-//! `tandem deck read`: a carrier's file as rows, problems and totals. Stores nothing.
+//! `tandem deck read`: a carrier's file as rows, problems and totals. Stores nothing but the template it is asked for.
 
 use crate::apply::{problem_line, read_bounded};
 use crate::output::{self, Ending, Failure, Outcome};
+use decks::{Item, ReadOptions};
+use facts::deck::Rate;
 use facts::money::Currency;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// What a person answers where a file can be read in two ways.
+/// What a person answers where a file can be read in two ways. An answer stands above the template.
 #[derive(Debug, Default, clap::Args)]
 pub struct Answers {
+    /// What was fixed for this carrier, by --save-template
+    #[arg(long, value_name = "FILE")]
+    pub template: Option<PathBuf>,
+    /// Write what was found and answered, so that the carrier's next notice is read without questions
+    #[arg(long, value_name = "FILE")]
+    pub save_template: Option<PathBuf>,
     /// Where the file does not say it
     #[arg(long, value_name = "CODE")]
     pub currency: Option<String>,
-    /// The sheet with the rates
+    /// A sheet with rates; as often as needed
     #[arg(long, value_name = "NAME")]
-    pub sheet: Option<String>,
+    pub sheet: Vec<String>,
+    /// All sheets that hold rates, as one deck
+    #[arg(long, conflicts_with = "sheet")]
+    pub all_sheets: bool,
+    /// Of a text file: utf-8, windows-1252, windows-1251, iso-8859-2, ...
+    #[arg(long, value_name = "NAME")]
+    pub encoding: Option<String>,
     /// Which column holds a field, by its header; as often as needed
     #[arg(long, value_name = "FIELD=HEADER")]
     pub column: Vec<String>,
@@ -32,6 +46,18 @@ pub struct Answers {
     /// First and next interval in seconds where rows name none, as 60/1
     #[arg(long, value_name = "FIRST/NEXT")]
     pub increment: Option<String>,
+    /// The same for destinations whose name begins so, as Mexico=60/60; as often as needed
+    #[arg(long, value_name = "NAME=FIRST/NEXT")]
+    pub increment_of: Vec<String>,
+    /// What a word of the status column means, as NDA=blocked; as often as needed
+    #[arg(long, value_name = "WORD=open|blocked|discontinued")]
+    pub status: Vec<String>,
+    /// First day of rows without a date: YYYY-MM-DD or an instant
+    #[arg(long, value_name = "DATE")]
+    pub valid_from: Option<String>,
+    /// What ASAP means in a column of dates: YYYY-MM-DD or an instant
+    #[arg(long, value_name = "DATE")]
+    pub issued: Option<String>,
     /// Zone in which dates without an offset begin
     #[arg(long, value_name = "IANA")]
     pub zone: Option<String>,
@@ -41,14 +67,38 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// The answers as the reader takes them.
-    pub fn options(&self) -> Result<decks::ReadOptions, Failure> {
-        let mut options = decks::ReadOptions {
-            currency: self.currency.as_deref().map(Currency::new).transpose().map_err(Failure::usage)?,
-            sheet: self.sheet.as_deref().map(Into::into),
-            zero_is_free: self.zero_is_free,
-            ..decks::ReadOptions::default()
+    /// Template and answers as the reader takes them.
+    pub fn options(&self) -> Result<ReadOptions, Failure> {
+        let mut options = match &self.template {
+            Some(path) => read_template(path)?,
+            None => ReadOptions::default(),
         };
+        if let Some(code) = &self.currency {
+            options.currency = Some(Currency::new(code).map_err(Failure::usage)?);
+        }
+        if !self.sheet.is_empty() {
+            options.sheets = self.sheet.iter().map(Into::into).collect();
+        }
+        options.all_sheets |= self.all_sheets;
+        options.zero_is_free |= self.zero_is_free;
+        if let Some(encoding) = &self.encoding {
+            options.encoding = Some(encoding.into());
+        }
+        if let Some(zone) = &self.zone {
+            options.effective_zone = zone.into();
+        }
+        self.columns(&mut options)?;
+        self.signs(&mut options);
+        self.increments(&mut options)?;
+        self.statuses(&mut options)?;
+        let instant = |text: &Option<String>| text.as_ref().map(|text| day(text, &options.effective_zone)).transpose();
+        let (valid_from, issued_at) = (instant(&self.valid_from)?, instant(&self.issued)?);
+        options.valid_from = valid_from.or(options.valid_from);
+        options.issued_at = issued_at.or(options.issued_at);
+        Ok(options)
+    }
+
+    fn columns(&self, options: &mut ReadOptions) -> Result<(), Failure> {
         for column in &self.column {
             let (word, header) = column
                 .split_once('=')
@@ -59,88 +109,182 @@ impl Answers {
             })?;
             options.columns.insert(field, header.into());
         }
-        options.date_order = self.date_order.as_deref().map(|order| match order {
-            "month-first" => decks::DateOrder::MonthFirst,
-            _ => decks::DateOrder::DayFirst,
-        });
-        options.decimal_mark = self.decimal.as_deref().map(|mark| match mark {
-            "comma" => decks::DecimalMark::Comma,
-            _ => decks::DecimalMark::Point,
-        });
-        options.hyphen = self.hyphen.as_deref().map(|hyphen| match hyphen {
-            "range" => decks::Hyphen::Range,
-            _ => decks::Hyphen::Separator,
-        });
-        options.space = self.space.as_deref().map(|space| match space {
-            "list" => decks::Space::List,
-            _ => decks::Space::Separator,
-        });
+        Ok(())
+    }
+
+    fn signs(&self, options: &mut ReadOptions) {
+        if let Some(order) = self.date_order.as_deref() {
+            let month = order == "month-first";
+            options.date_order = Some(if month { decks::DateOrder::MonthFirst } else { decks::DateOrder::DayFirst });
+        }
+        if let Some(mark) = self.decimal.as_deref() {
+            let comma = mark == "comma";
+            options.decimal_mark = Some(if comma { decks::DecimalMark::Comma } else { decks::DecimalMark::Point });
+        }
+        if let Some(hyphen) = self.hyphen.as_deref() {
+            let range = hyphen == "range";
+            options.hyphen = Some(if range { decks::Hyphen::Range } else { decks::Hyphen::Separator });
+        }
+        if let Some(space) = self.space.as_deref() {
+            options.space = Some(if space == "list" { decks::Space::List } else { decks::Space::Separator });
+        }
+    }
+
+    fn increments(&self, options: &mut ReadOptions) -> Result<(), Failure> {
+        let read = |flag: &str, text: &str| {
+            let wrong = || Failure::Usage(format!("{flag} {text}: write two numbers of seconds, as 60/1"));
+            decks::template::parse_increment(text).ok_or_else(wrong)
+        };
         if let Some(text) = &self.increment {
-            let pair = text.split_once('/').and_then(|(a, b)| a.trim().parse().ok().zip(b.trim().parse().ok()));
-            options.increment = pair
-                .ok_or_else(|| Failure::Usage(format!("--increment {text}: write two numbers of seconds, as 60/1")))?;
+            options.increment = Some(read("--increment", text)?);
+            // A person has said it: the notice need not agree.
+            options.notice_must_agree = false;
         }
-        if let Some(zone) = &self.zone {
-            options.effective_zone = zone.as_str().into();
+        for text in &self.increment_of {
+            let wrong = || Failure::Usage(format!("--increment-of {text}: write it as Mexico=60/60"));
+            let (name, increment) = text.split_once('=').ok_or_else(wrong)?;
+            let increment = read("--increment-of", increment)?;
+            options.increments.retain(|(known, _)| known != name);
+            options.increments.push((name.into(), increment));
         }
-        Ok(options)
+        Ok(())
+    }
+
+    fn statuses(&self, options: &mut ReadOptions) -> Result<(), Failure> {
+        for text in &self.status {
+            let read = text.split_once('=').and_then(|(word, status)| {
+                let status = serde_json::from_value(status.into()).ok()?;
+                Some((word.to_lowercase(), status))
+            });
+            let wrong = || Failure::Usage(format!("--status {text}: write it as NDA=blocked (or open, discontinued)"));
+            let (word, status) = read.ok_or_else(wrong)?;
+            options.status_words.insert(word.into(), status);
+        }
+        Ok(())
     }
 }
 
-/// Reads and prints a deck file.
-pub fn read(file: &Path, answers: &Answers, json: bool) -> Outcome {
+/// A day in a zone, or an instant with its own offset.
+fn day(text: &str, zone: &str) -> Result<i64, Failure> {
+    if let Some(micros) = facts::time::parse_rfc3339(text) {
+        return Ok(micros);
+    }
+    let wrong = |error: jiff::Error| Failure::Usage(format!("{text:?} is no day as 2023-06-01: {error}"));
+    let date: jiff::civil::Date = text.parse().map_err(wrong)?;
+    Ok(date.in_tz(zone).map_err(wrong)?.timestamp().as_microsecond())
+}
+
+/// A template file as options.
+pub fn read_template(path: &Path) -> Result<ReadOptions, Failure> {
+    let wrong = |error: &dyn std::fmt::Display| Failure::Usage(format!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    decks::template::parse(&text).map_err(|error| wrong(&error))
+}
+
+/// Reads and prints a deck file; with `summary` only what it adds up to.
+pub fn read(file: &Path, answers: &Answers, summary: bool, json: bool) -> Outcome {
     let options = answers.options()?;
     let bytes = read_bounded(file)?;
     let name = file.display().to_string();
-    if json { lines(&name, &bytes, &options) } else { table(file, &name, &bytes, &options) }
-}
-
-/// One row or problem a line, in the file's order.
-fn lines(name: &str, bytes: &[u8], options: &decks::ReadOptions) -> Outcome {
-    let mut failed = None;
-    let read = decks::read_rows(name, bytes, options, &mut |item| {
-        if failed.is_none() {
-            failed = output::line(&decks::json::item(&item)).err();
-        }
-    });
-    if let Some(failure) = failed {
+    let lines = output::Lines::new();
+    let mut out = Out { file, lines, json, summary, failed: None, rates: 0, problems: Vec::new(), left_out: 0 };
+    let read = decks::read_rows(&name, &bytes, &options, &mut |item| out.item(&item));
+    if let Some(failure) = out.failed.take() {
         return Err(failure);
     }
-    match read {
-        Ok((_, totals)) if totals.problems == 0 => Ok(Ending::Good),
-        Ok(_) => Ok(Ending::Differs),
-        Err(error) => {
-            output::line(&decks::json::refusal(&error))?;
-            Err(Failure::usage(error))
+    let last = match &read {
+        Ok((found, totals)) => decks::json::summary_line(found, totals),
+        Err(error) => decks::json::refusal(error),
+    };
+    out.end(&last)?;
+    let (found, totals) = read.map_err(Failure::usage)?;
+    if !json {
+        for (label, text) in decks::json::summary(&found, &totals) {
+            output::note(&format!("{label:>14}: {text}"));
         }
     }
+    if let Some(path) = &answers.save_template {
+        let text = decks::template::save(&options, &found).map_err(Failure::usage)?;
+        let text = format!("# how {name} was read, by tandem deck read --save-template\n{text}");
+        std::fs::write(path, text).map_err(|error| Failure::Broken(format!("{}: {error}", path.display())))?;
+    }
+    Ok(if totals.problems == 0 { Ending::Good } else { Ending::Differs })
 }
 
-fn table(file: &Path, name: &str, bytes: &[u8], options: &decks::ReadOptions) -> Outcome {
-    let read = decks::read(name, bytes, options).map_err(Failure::usage)?;
-    let rows: Vec<Vec<String>> = read
-        .rates
-        .iter()
-        .map(|(rate, _)| {
-            let instant = |t: Option<i64>| t.map(facts::time::rfc3339).unwrap_or_default();
-            vec![
-                rate.prefix.to_string(),
-                rate.destination.to_string(),
-                format!("{}/{}", rate.first_interval, rate.next_interval),
-                rate.first_rate.to_string(),
-                rate.next_rate.to_string(),
-                instant(rate.valid_from),
-                instant(rate.valid_until),
-            ]
-        })
-        .collect();
-    let header = ["prefix", "destination", "increment", "first rate", "next rate", "from", "until"];
-    output::table(&header, &[false, false, false, true, true, false, false], &rows)?;
-    for problem in &read.problems {
-        output::note(&problem_line(file, problem));
+/// Prints rows as they are read: a million of them are never held.
+struct Out<'f> {
+    file: &'f Path,
+    lines: output::Lines,
+    json: bool,
+    summary: bool,
+    failed: Option<Failure>,
+    rates: u64,
+    /// Shown behind the table, the first of them only.
+    problems: Vec<String>,
+    left_out: u64,
+}
+
+/// Problems shown to people; `--json` prints all.
+const PROBLEMS_SHOWN: usize = 1_000;
+
+impl Out<'_> {
+    fn item(&mut self, item: &Item) {
+        if self.failed.is_some() {
+            return;
+        }
+        let printed = match item {
+            Item::Problem(problem) if !self.json => {
+                if self.problems.len() < PROBLEMS_SHOWN {
+                    self.problems.push(problem_line(self.file, problem));
+                } else {
+                    self.left_out += 1;
+                }
+                Ok(())
+            }
+            Item::Rate(..) if self.summary => Ok(()),
+            Item::Rate(rate, _) if !self.json => self.rate(rate),
+            item => self.lines.line(&decks::json::item(item)),
+        };
+        self.failed = printed.err();
     }
-    for (label, text) in decks::json::summary(&read.found, &read.totals) {
-        output::note(&format!("{label:>14}: {text}"));
+
+    fn rate(&mut self, rate: &Rate) -> Result<(), Failure> {
+        if self.rates == 0 {
+            let header = ["prefix", "destination", "increment", "first rate", "next rate", "from", "until"];
+            let [a, b, c, d, e, f, g] = header;
+            self.lines.line(&format!("{a:15}  {b:40}  {c:9}  {d:>12}  {e:>12}  {f:20}  {g}"))?;
+        }
+        self.rates += 1;
+        let instant = |t: Option<i64>| t.map(facts::time::rfc3339).unwrap_or_default();
+        let status = match rate.status {
+            facts::deck::RowStatus::Open => "",
+            facts::deck::RowStatus::Blocked => "  blocked",
+            facts::deck::RowStatus::Discontinued => "  discontinued",
+        };
+        let text = format!(
+            "{:15}  {:40}  {:9}  {:>12}  {:>12}  {:20}  {}{status}",
+            rate.prefix.to_string(),
+            rate.destination,
+            format!("{}/{}", rate.first_interval, rate.next_interval),
+            rate.first_rate.to_string(),
+            rate.next_rate.to_string(),
+            instant(rate.valid_from),
+            instant(rate.valid_until),
+        );
+        self.lines.line(text.trim_end())
     }
-    Ok(if read.problems.is_empty() { Ending::Good } else { Ending::Differs })
+
+    /// What stands behind the rows: the last JSON line, or the problems for people.
+    fn end(self, last: &str) -> Result<(), Failure> {
+        let Self { mut lines, json, problems, left_out, .. } = self;
+        if json {
+            lines.line(last)?;
+        }
+        lines.end()?;
+        problems.iter().for_each(|problem| output::note(problem));
+        if left_out > 0 {
+            output::note(&format!("... and {left_out} more rows with problems; --json prints them all"));
+        }
+        Ok(())
+    }
 }

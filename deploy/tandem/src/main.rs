@@ -90,7 +90,7 @@ fn run(cli: &Cli) -> Outcome {
             reason: reason.clone(),
             by: by.clone().unwrap_or_else(user),
         }),
-        Command::Deck(DeckCommand::Read { file, answers }) => deck::read(file, answers, cli.json),
+        Command::Deck(DeckCommand::Read { file, answers, summary }) => deck::read(file, answers, *summary, cli.json),
         Command::Calls(CallsCommand::Read { file, source }) => calls::read(file, source, cli.json),
         Command::Calls(CallsCommand::Import { file, switch, wait }) => {
             let file = std::path::absolute(file).map_err(Failure::usage)?;

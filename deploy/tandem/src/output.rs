@@ -75,6 +75,31 @@ pub fn line(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Lines of data on stdout by the million: written in blocks. [`Lines::end`] writes the last.
+pub struct Lines(io::BufWriter<io::StdoutLock<'static>>);
+
+impl Lines {
+    pub fn new() -> Self {
+        Self(io::BufWriter::with_capacity(1 << 16, io::stdout().lock()))
+    }
+
+    pub fn line(&mut self, text: &str) -> Result<(), Failure> {
+        Self::written(self.0.write_all(text.as_bytes()).and_then(|()| self.0.write_all(b"\n")))
+    }
+
+    pub fn end(mut self) -> Result<(), Failure> {
+        Self::written(self.0.flush())
+    }
+
+    fn written(done: io::Result<()>) -> Result<(), Failure> {
+        match done {
+            Ok(()) => Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+            Err(e) => Err(Failure::Broken(format!("stdout: {e}"))),
+        }
+    }
+}
+
 /// One JSON object on a line.
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     line(&serde_json::to_string(value).map_err(|e| Failure::Broken(format!("JSON: {e}")))?)

@@ -39,6 +39,18 @@ impl<'a> Cell<'a> {
         plain(scientific).map_or_else(|| Self::Error(format!("number {scientific}")), Self::Number)
     }
 
+    /// The same value, free of the file's text.
+    pub fn into_owned(self) -> Cell<'static> {
+        match self {
+            Self::Empty => Cell::Empty,
+            Self::Text(text) => Cell::Text(Cow::Owned(text.into_owned())),
+            Self::Number(text) => Cell::Number(text),
+            Self::Date(date) => Cell::Date(date),
+            Self::Bool(value) => Cell::Bool(value),
+            Self::Error(text) => Cell::Error(text),
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         matches!(self, Self::Empty)
     }

@@ -1,4 +1,4 @@
-//! Lines of a CSV file as rows of cells: any separator, any usual encoding, bounded. Knows nothing of rates.
+//! Lines of a CSV file as rows of cells: any separator, bounded. Knows nothing of rates.
 
 use crate::cell::Cell;
 use crate::header::Search;
@@ -6,45 +6,9 @@ use crate::options::{Limits, ReadOptions};
 use crate::{DeckError, Each, Rows};
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use smol_str::SmolStr;
-use std::borrow::Cow;
 
 /// Separators that are tried, in this order, where the template names none.
 const SEPARATORS: [char; 4] = [',', ';', '\t', '|'];
-
-/// Text and the name of its encoding. Bytes that are no text at all are refused.
-pub fn decode<'a>(file: &str, bytes: &'a [u8]) -> Result<(&'static str, Cow<'a, str>), DeckError> {
-    let (name, text) = match encoding_rs::Encoding::for_bom(bytes) {
-        Some((encoding, skip)) => {
-            let name = match encoding.name() {
-                "UTF-16LE" => "utf-16le",
-                "UTF-16BE" => "utf-16be",
-                _ => "utf-8",
-            };
-            let (text, broken) = encoding.decode_without_bom_handling(&bytes[skip..]);
-            if broken {
-                return Err(DeckError::Damaged {
-                    file: file.to_owned(),
-                    place: "its text".to_owned(),
-                    reason: format!("bytes that are no {name}, though it begins as such"),
-                });
-            }
-            (name, text)
-        }
-        None => match std::str::from_utf8(bytes) {
-            Ok(text) => ("utf-8", Cow::Borrowed(text)),
-            Err(_) => ("windows-1252", encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0),
-        },
-    };
-    let control = |b: u8| b < 32 && !matches!(b, b'\t' | b'\r' | b'\n' | 0x0c);
-    if let Some(at) = text.bytes().position(control) {
-        return Err(DeckError::Format {
-            file: file.to_owned(),
-            what: format!("no text (control byte {:#04x} at byte {at})", text.as_bytes()[at]),
-            advice: "send a CSV or XLSX file",
-        });
-    }
-    Ok((name, text))
-}
 
 /// The lines of one file with its separator known.
 pub struct Lines<'a> {
@@ -67,7 +31,7 @@ impl<'a> Lines<'a> {
         }
         for separator in SEPARATORS {
             let mut search = Search::new(file, "", template);
-            if with(separator).walk("", &mut |row, cells| search.row(row, cells)).is_ok() && search.found().is_some() {
+            if with(separator).walk("", &mut |row, cells| search.row(row, cells)).is_ok() && search.is_found() {
                 return Ok((with(separator), separator));
             }
         }

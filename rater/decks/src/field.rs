@@ -88,6 +88,14 @@ impl Field {
         WORDS.map(|(_, word)| word).join(", ")
     }
 
+    /// Whether the column holds prices for a time.
+    pub(crate) fn is_price(self) -> bool {
+        matches!(
+            self,
+            Self::Rate | Self::FirstRate | Self::NextRate | Self::InterRate | Self::IntraRate | Self::IndeterminateRate
+        )
+    }
+
     /// The first of two equal headers counts for these; for all others two are refused.
     pub(crate) fn first_counts(self) -> bool {
         matches!(self, Self::Change | Self::Destination)

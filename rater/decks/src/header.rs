@@ -4,11 +4,12 @@
 use crate::DeckError;
 use crate::cell::Cell;
 use crate::field::Field;
-use crate::lexicon::{Unit, currency_in, field, unit};
+use crate::lexicon::{currency_in, field, unit};
 use crate::notice::{self, Notice};
 use crate::options::ReadOptions;
 use facts::Currency;
 use smol_str::SmolStr;
+use std::collections::BTreeMap;
 
 /// Rows that are looked at for a header.
 pub const SEARCH_ROWS: u32 = 200;
@@ -20,12 +21,20 @@ pub struct Layout {
     /// Column (from 0), meaning, header as written; rising by column.
     pub columns: Vec<(usize, Field, SmolStr)>,
     pub ignored: Vec<SmolStr>,
+    /// Headers of price columns with their second line, which may hold the unit.
+    pub prices: BTreeMap<Field, SmolStr>,
     /// From the header of the price column.
     pub currency: Option<Currency>,
     pub notice: Notice,
 }
 
 impl Layout {
+    /// Whether rows can name their own increments.
+    pub fn has_increments(&self) -> bool {
+        let named = [Field::Increment, Field::FirstInterval, Field::NextInterval];
+        self.columns.iter().any(|(_, field, _)| named.contains(field))
+    }
+
     pub fn name(&self, field: Field) -> SmolStr {
         self.columns.iter().find(|(_, f, _)| *f == field).map_or_else(SmolStr::default, |(.., name)| name.clone())
     }
@@ -37,53 +46,98 @@ pub struct Search<'a> {
     sheet: SmolStr,
     template: &'a ReadOptions,
     notice: Notice,
-    layout: Option<Layout>,
+    /// The header and its row; the next row may hold its second line.
+    head: Option<(u32, Vec<SmolStr>)>,
+    second: Option<(u32, Vec<SmolStr>)>,
+    /// The row above, where it could be the first line of a header.
+    above: Vec<SmolStr>,
     /// The row with most known columns, for the message when none is a header.
     nearest: Option<(usize, String)>,
 }
 
+/// What a sheet turned out to be.
+pub enum Sheet {
+    Rates(Layout),
+    /// No header: its text.
+    Text(Notice),
+}
+
 impl<'a> Search<'a> {
     pub fn new(file: &'a str, sheet: &str, template: &'a ReadOptions) -> Self {
-        Self { file, sheet: sheet.into(), template, notice: Notice::default(), layout: None, nearest: None }
+        Self {
+            file,
+            sheet: sheet.into(),
+            template,
+            notice: Notice::default(),
+            head: None,
+            second: None,
+            above: Vec::new(),
+            nearest: None,
+        }
     }
 
     /// `false` = seen enough.
     pub fn row(&mut self, number: u32, cells: &[Cell<'_>]) -> Result<bool, DeckError> {
-        let found: Vec<(usize, Field, SmolStr)> = cells
-            .iter()
-            .enumerate()
-            .filter_map(|(at, cell)| match cell {
-                Cell::Text(text) => self.meaning(text).map(|field| (at, field, SmolStr::new(text))),
-                _ => None,
-            })
-            .collect();
-        let has = |fields: &[Field]| found.iter().any(|(_, field, _)| fields.contains(field));
-        let code = has(&[Field::Code]) || (has(&[Field::CountryCode]) && has(&[Field::AreaCode]));
-        let price = has(&[Field::Rate, Field::FirstRate, Field::NextRate, Field::InterRate, Field::IntraRate]);
-        if code && price {
-            self.layout = Some(self.decide(number, cells, found)?);
+        let texts = texts(cells);
+        if self.head.is_some() {
+            // `(USD/min)` under `Rate`: no row of rates is without a digit.
+            let filled = texts.iter().filter(|text| !text.is_empty()).count();
+            let second = filled > 1 && !texts.iter().any(|text| text.contains(|c: char| c.is_ascii_digit()));
+            self.second = (second && all_text(cells)).then_some((number, texts));
             return Ok(false);
         }
+        let found = self.fields(&texts);
+        if is_header(&found) {
+            self.head = Some((number, texts));
+            return Ok(true);
+        }
+        if all_text(cells) && !self.above.is_empty() {
+            for fill in [false, true] {
+                let both = joined(&self.above, &texts, fill);
+                if is_header(&self.fields(&both)) {
+                    self.head = Some((number, both));
+                    return Ok(true);
+                }
+            }
+        }
         if self.nearest.as_ref().is_none_or(|(known, _)| found.len() > *known) {
-            let texts: Vec<String> =
-                cells.iter().filter(|cell| !cell.is_empty()).take(12).map(|cell| cell.to_string()).collect();
+            let texts: Vec<&str> = texts.iter().map(SmolStr::as_str).filter(|text| !text.is_empty()).take(12).collect();
             if !texts.is_empty() {
                 let sheet = if self.sheet.is_empty() { String::new() } else { format!("sheet {:?} ", self.sheet) };
                 let text: String = texts.join(", ").chars().take(200).collect();
                 self.nearest = Some((found.len(), format!("{sheet}row {number}: {text}")));
             }
         }
-        notice::row(&mut self.notice, cells, self.template);
+        notice::row(&mut self.notice, cells);
+        self.above = if all_text(cells) { texts } else { Vec::new() };
         Ok(number < SEARCH_ROWS)
     }
 
-    pub fn found(self) -> Option<Layout> {
-        self.layout
+    /// What the sheet is, once its first rows have been walked.
+    pub fn end(mut self) -> Result<Sheet, DeckError> {
+        let Some((mut row, head)) = self.head.take() else { return Ok(Sheet::Text(self.notice)) };
+        let mut full = head.clone();
+        if let Some((second, texts)) = self.second.take() {
+            row = second;
+            full = joined(&head, &texts, false);
+        }
+        let found = self.fields(&head).into_iter().map(|(at, field)| (at, field, head[at].clone())).collect();
+        self.decide(row, &full, found).map(Sheet::Rates)
+    }
+
+    /// Whether a header was found.
+    pub fn is_found(&self) -> bool {
+        self.head.is_some()
     }
 
     /// What the row nearest to a header says.
     pub fn nearest(&self) -> Option<String> {
-        self.nearest.as_ref().filter(|_| self.layout.is_none()).map(|(_, text)| text.clone())
+        self.nearest.as_ref().filter(|_| self.head.is_none()).map(|(_, text)| text.clone())
+    }
+
+    fn fields(&self, texts: &[SmolStr]) -> Vec<(usize, Field)> {
+        let texts = texts.iter().enumerate().filter(|(_, text)| !text.is_empty());
+        texts.filter_map(|(at, text)| self.meaning(text).map(|field| (at, field))).collect()
     }
 
     fn meaning(&self, header: &str) -> Option<Field> {
@@ -99,7 +153,7 @@ impl<'a> Search<'a> {
     fn decide(
         &mut self,
         header_row: u32,
-        cells: &[Cell<'_>],
+        texts: &[SmolStr],
         mut found: Vec<(usize, Field, SmolStr)>,
     ) -> Result<Layout, DeckError> {
         let has = |found: &[(usize, Field, SmolStr)], field| found.iter().any(|(_, f, _)| *f == field);
@@ -130,17 +184,21 @@ impl<'a> Search<'a> {
             )));
         }
         let price = |f: &Field| matches!(f, Field::Rate | Field::FirstRate | Field::NextRate | Field::InterRate);
-        let currency = kept.iter().filter(|(_, f, _)| price(f)).find_map(|(.., name)| currency_in(name));
-        if let Some((.., name)) = kept.iter().find(|(_, f, name)| price(f) && unit(name) != Unit::default()) {
+        let full = |at: &usize| texts.get(*at).cloned().unwrap_or_default();
+        let currency = kept.iter().filter(|(_, f, _)| price(f)).find_map(|(at, ..)| currency_in(&full(at)));
+        let prices: BTreeMap<Field, SmolStr> =
+            kept.iter().filter(|(_, f, _)| f.is_price()).map(|(at, f, _)| (*f, full(at))).collect();
+        if let Some(name) = prices.values().find(|name| unit(name).unknown) {
             return Err(DeckError::Unit { file: self.file.to_owned(), column: name.to_string() });
         }
         let used: Vec<usize> = kept.iter().map(|(at, ..)| *at).collect();
-        let ignored = cells.iter().enumerate().filter(|(at, cell)| !used.contains(at) && !cell.is_empty());
+        let ignored = texts.iter().enumerate().filter(|(at, text)| !used.contains(at) && !text.is_empty());
         Ok(Layout {
             sheet: self.sheet.clone(),
             header_row,
-            ignored: ignored.map(|(_, cell)| SmolStr::new(cell.to_string())).collect(),
+            ignored: ignored.map(|(_, text)| text.clone()).collect(),
             columns: kept,
+            prices,
             currency,
             notice: std::mem::take(&mut self.notice),
         })
@@ -150,4 +208,42 @@ impl<'a> Search<'a> {
         let columns: Vec<String> = columns.iter().map(|name| format!("{name:?}")).collect();
         DeckError::Ambiguous { file: self.file.to_owned(), field, columns: columns.join(" and ") }
     }
+}
+
+fn is_header(found: &[(usize, Field)]) -> bool {
+    let has = |fields: &[Field]| found.iter().any(|(_, field)| fields.contains(field));
+    let code = has(&[Field::Code]) || (has(&[Field::CountryCode]) && has(&[Field::AreaCode]));
+    code && has(&[Field::Rate, Field::FirstRate, Field::NextRate, Field::InterRate, Field::IntraRate])
+}
+
+/// Texts of a row by column; what is no text counts as empty, for a header is text.
+fn texts(cells: &[Cell<'_>]) -> Vec<SmolStr> {
+    let text = |cell: &Cell<'_>| match cell {
+        Cell::Text(text) => SmolStr::new(text),
+        _ => SmolStr::default(),
+    };
+    cells.iter().map(text).collect()
+}
+
+fn all_text(cells: &[Cell<'_>]) -> bool {
+    cells.iter().all(|cell| matches!(cell, Cell::Text(_) | Cell::Empty))
+}
+
+/// Two lines of a header as one. With `fill`, a text that spans columns stands above each of them.
+fn joined(above: &[SmolStr], below: &[SmolStr], fill: bool) -> Vec<SmolStr> {
+    let mut spanning = SmolStr::default();
+    (0..above.len().max(below.len()))
+        .map(|at| {
+            let (up, down) = (above.get(at).cloned().unwrap_or_default(), below.get(at).cloned().unwrap_or_default());
+            if !up.is_empty() {
+                spanning = up.clone();
+            }
+            match (up.is_empty(), down.is_empty()) {
+                (true, false) if fill && !spanning.is_empty() => smol_str::format_smolstr!("{spanning} {down}"),
+                (true, _) => down,
+                (_, true) => up,
+                _ => smol_str::format_smolstr!("{up} {down}"),
+            }
+        })
+        .collect()
 }

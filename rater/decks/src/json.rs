@@ -132,12 +132,14 @@ pub fn summary(found: &Found, totals: &Totals) -> Vec<(&'static str, String)> {
         map.iter().map(|(what, count)| format!("{what}: {count}")).collect::<Vec<_>>().join(", ")
     };
     let mut lines = vec![
-        ("format", found.format.to_owned()),
+        ("format", format!("{}, {}", found.format, found.encoding)),
         ("header row", found.header_row.to_string()),
         ("columns", list(&columns)),
         ("currency", found.currency.map_or_else(|| "not in the file".to_owned(), |c| c.to_string())),
         ("rows", totals.rows.to_string()),
         ("rates", totals.rates.to_string()),
+        ("codes", totals.codes.to_string()),
+        ("destinations", totals.destinations.to_string()),
         ("problems", totals.problems.to_string()),
         ("increments", counts(&totals.increments)),
     ];
@@ -146,6 +148,14 @@ pub fn summary(found: &Found, totals: &Totals) -> Vec<(&'static str, String)> {
             lines.push((label, text));
         }
     };
+    let price = |price: Option<Price>| price.map(|price| price.to_string()).unwrap_or_default();
+    also("least rate", price(totals.least));
+    also("greatest rate", price(totals.greatest));
+    if let Some(mean) = totals.mean() {
+        also("mean rate", format!("{mean} (exactly {} / {})", totals.sum_text(), totals.open));
+    }
+    let dates = |(first, last)| format!("{} to {}", rfc3339(first), rfc3339(last));
+    also("valid from", totals.valid_from.map(dates).unwrap_or_default());
     also("sheet", found.sheet.to_string());
     also("not used", found.ignored.join(", "));
     also("product", found.notice.product.as_deref().unwrap_or_default().to_owned());
@@ -160,8 +170,41 @@ pub fn summary(found: &Found, totals: &Totals) -> Vec<(&'static str, String)> {
     also("discontinued", count(totals.discontinued));
     also("blank rows", count(totals.blank));
     also("remarks", count(totals.remarks));
-    also("assumed", list(&found.assumptions));
+    for text in &found.assumptions {
+        also("assumed", text.clone());
+    }
+    for text in &found.to_confirm {
+        also("to confirm", text.clone());
+    }
     lines
+}
+
+/// The same as one JSON line, which ends the output of a file that was read.
+pub fn summary_line(found: &Found, totals: &Totals) -> String {
+    let columns: serde_json::Map<String, serde_json::Value> =
+        found.columns.iter().map(|(field, name)| (field.to_string(), name.as_str().into())).collect();
+    let pair = |(first, next): (u32, u32)| format!("{first}/{next}");
+    let exceptions: serde_json::Map<String, serde_json::Value> =
+        found.increments.iter().map(|(name, increment)| (name.to_string(), pair(*increment).into())).collect();
+    let day = |day: Option<jiff::civil::DateTime>| day.map(|day| day.to_string());
+    let notice = &found.notice;
+    written(&serde_json::json!({ "summary": {
+        "format": found.format, "encoding": found.encoding, "separator": found.separator, "sheet": found.sheet,
+        "header_row": found.header_row, "columns": columns, "ignored": found.ignored, "currency": found.currency,
+        "rows": totals.rows, "rates": totals.rates, "codes": totals.codes, "destinations": totals.destinations,
+        "problems": totals.problems, "blank": totals.blank, "remarks": totals.remarks, "blocked": totals.blocked,
+        "discontinued": totals.discontinued, "increments": totals.increments, "changes": totals.changes,
+        "least_rate": totals.least, "greatest_rate": totals.greatest, "mean_rate": totals.mean(),
+        "rate_sum": totals.sum_text(), "open_rates": totals.open,
+        "valid_from": totals.valid_from.map(|(first, last)| [rfc3339(first), rfc3339(last)]),
+        "increment": found.increment.map(pair), "increment_exceptions": exceptions,
+        "notice": {
+            "product": notice.product, "currency": notice.currency, "issued": day(notice.issued),
+            "effective_from": day(notice.effective_from), "increase_from": day(notice.increase_from),
+            "decrease_from": day(notice.decrease_from),
+        },
+        "assumptions": found.assumptions, "to_confirm": found.to_confirm,
+    }}))
 }
 
 /// A refused file as one line.

@@ -291,6 +291,11 @@ pub fn unit(header: &str) -> Unit {
     }
 }
 
+/// Whether words of a sentence speak of prices.
+pub fn says_price(words: &[String]) -> bool {
+    words.iter().any(|word| RATE.contains(&word.as_str()) || matches!(word.as_str(), "amounts" | "charges" | "ценах"))
+}
+
 /// The currency that a header or text names as a word of its own.
 pub fn currency_in(text: &str) -> Option<Currency> {
     crate::currency::named(text)

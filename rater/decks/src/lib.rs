@@ -1,4 +1,4 @@
-//! Reading carriers' rate decks (CSV, XLSX) into `facts::deck::Rate` rows, with every row that cannot be read
+//! Reading carriers' rate decks (CSV, XLSX, XLS, ODS) into `facts::deck::Rate` rows, with every row that cannot be read
 //! named by place, reason and advice. Never opens a file, never guesses a price, never drops a row uncounted.
 
 mod cell;
@@ -6,6 +6,8 @@ mod code;
 mod csv;
 mod currency;
 mod date;
+mod encoding;
+mod error;
 mod field;
 mod header;
 pub mod json;
@@ -15,21 +17,27 @@ mod notice;
 mod options;
 mod pattern;
 mod price;
+mod prose;
 mod row;
+mod sheets;
+mod status;
+mod survey;
+pub mod template;
 #[cfg(test)]
 mod tests;
+mod totals;
 mod xlsx;
 
+pub use error::DeckError;
 pub use field::Field;
 pub use notice::Notice;
-pub use options::{DateOrder, DecimalMark, Hyphen, Limits, ReadOptions, Space};
+pub use options::{DateOrder, DecimalMark, Hyphen, Increment, Limits, ReadOptions, Space};
+pub use totals::Totals;
 
 use cell::Cell;
 use facts::Currency;
 use facts::deck::{DeckTerms, Rate, RateDeck};
-use header::Layout;
 use smol_str::SmolStr;
-use std::collections::BTreeMap;
 
 /// Where a row stood in its file.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -60,15 +68,15 @@ pub enum Item {
 /// What the reader recognised, for people to check before they import.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Found {
-    /// `csv` or `xlsx`.
+    /// `csv`, `xlsx`, `xls` or `ods`.
     pub format: &'static str,
-    /// `utf-8`, `utf-16le`, `utf-16be`, `windows-1252`; of the cells' text.
-    pub encoding: &'static str,
+    /// Of the cells' text: `utf-8`, `utf-16le`, `windows-1252`, ...
+    pub encoding: SmolStr,
     /// CSV only.
     pub separator: Option<char>,
     /// All sheets by name; empty for CSV.
     pub sheets: Vec<SmolStr>,
-    /// The sheet with the rates.
+    /// The sheet with the rates; several with a comma between them.
     pub sheet: SmolStr,
     pub header_row: u32,
     /// Recognised columns: what it means, its header as written.
@@ -78,32 +86,16 @@ pub struct Found {
     /// From template, notice, header or column; `None` = the file does not say and whoever imports must.
     pub currency: Option<Currency>,
     pub notice: Notice,
+    /// The order of day and month, where dates needed one.
+    pub date_order: Option<DateOrder>,
+    /// Increment of rows that name none, and its exceptions by how the destination's name begins.
+    pub increment: Option<Increment>,
+    pub increments: Vec<(SmolStr, Increment)>,
     /// What was taken for granted because nothing said otherwise.
     pub assumptions: Vec<String>,
-}
-
-/// Counts; `rows = rates' rows + problems' rows + blank + remarks`.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Totals {
-    /// Rows below the header.
-    pub rows: u64,
-    /// Rates made; a row that lists several codes makes several.
-    pub rates: u64,
-    /// Rows that made rates.
-    pub rate_rows: u64,
-    /// Rows with a problem.
-    pub problems: u64,
-    pub blank: u64,
-    /// Rows with text but neither a code nor a price: section titles, terms.
-    pub remarks: u64,
-    pub blocked: u64,
-    pub discontinued: u64,
-    /// Rates by increment, e.g. `60/1`.
-    pub increments: BTreeMap<SmolStr, u64>,
-    /// Rows by what the file says has changed.
-    pub changes: BTreeMap<SmolStr, u64>,
-    /// Earliest and latest first day of validity, microseconds since the epoch.
-    pub valid_from: Option<(i64, i64)>,
+    /// What was found in sentences and needs a person's word before money hangs on it; each with the flag that gives
+    /// it.
+    pub to_confirm: Vec<String>,
 }
 
 /// A deck file read whole.
@@ -113,39 +105,6 @@ pub struct DeckFile {
     pub problems: Vec<Problem>,
     pub found: Found,
     pub totals: Totals,
-}
-
-/// Why a file is refused as a whole. Codes of single rows are `Problem`s.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum DeckError {
-    #[error("{file} is {what}; {advice}")]
-    Format { file: String, what: String, advice: &'static str },
-    #[error("{file} is beyond the limit: {what} (limit {limit}); split it or raise the limit")]
-    TooLarge { file: String, what: String, limit: u64 },
-    #[error("{file} is damaged at {place}: {reason}; ask for it again")]
-    Damaged { file: String, place: String, reason: String },
-    #[error(
-        "{file} has no header row with a code and a price in its first {looked} rows (looked at: {seen}); name the \
-         columns in the template"
-    )]
-    NoHeader { file: String, looked: u32, seen: String },
-    #[error("{file}: {field} could be any of the columns {columns}; name one: --column {field}=HEADER")]
-    Ambiguous { file: String, field: Field, columns: String },
-    #[error(
-        "{file}: the prices of column {column:?} are in cents or not for a minute; write them in the currency for a \
-         minute, or ask for such a deck"
-    )]
-    Unit { file: String, column: String },
-    #[error("{file}: the sheets {sheets} all hold rates; name one: --sheet NAME")]
-    SeveralSheets { file: String, sheets: String },
-    #[error("{file} has no sheet {sheet:?}; it has {sheets}")]
-    NoSheet { file: String, sheet: String, sheets: String },
-    #[error(
-        "{file}: the currency is {first} by the {first_from} and {second} by the {second_from}; ask which is meant"
-    )]
-    Currency { file: String, first: Currency, first_from: &'static str, second: Currency, second_from: &'static str },
-    #[error("template: {0}")]
-    Template(String),
 }
 
 impl DeckFile {
@@ -208,95 +167,17 @@ pub fn read_rows(
     match recognise(file_name, bytes)? {
         Kind::Xlsx => {
             let mut workbook = xlsx::Workbook::open(file_name, bytes, &template.limits)?;
-            let found = Found { format: "xlsx", encoding: "utf-8", sheets: workbook.sheets(), ..Found::default() };
-            read_from(file_name, &mut workbook, found, template, sink)
+            let encoding = SmolStr::new_static("utf-8");
+            let found = Found { format: "xlsx", encoding, sheets: workbook.sheets(), ..Found::default() };
+            sheets::read(file_name, &mut workbook, found, template, sink)
         }
         Kind::Text => {
-            let (encoding, text) = csv::decode(file_name, bytes)?;
+            let (encoding, text) = encoding::decode(file_name, bytes, template)?;
             let (mut lines, separator) = csv::Lines::open(file_name, &text, template)?;
             let found = Found { format: "csv", encoding, separator: Some(separator), ..Found::default() };
-            read_from(file_name, &mut lines, found, template, sink)
+            sheets::read(file_name, &mut lines, found, template, sink)
         }
     }
-}
-
-fn read_from(
-    file: &str,
-    rows: &mut dyn Rows,
-    mut found: Found,
-    template: &ReadOptions,
-    sink: &mut dyn FnMut(Item),
-) -> Result<(Found, Totals), DeckError> {
-    let layout = choose_sheet(file, rows, template)?;
-    found.sheet = layout.sheet.clone();
-    found.header_row = layout.header_row;
-    found.columns = layout.columns.iter().map(|(_, field, name)| (*field, name.clone())).collect();
-    found.ignored = layout.ignored.clone();
-    found.notice = layout.notice.clone();
-    found.currency = currency(file, &layout, template)?;
-    let mut reader = row::Reader::new(file, &layout, found.currency, template)?;
-    rows.walk(&layout.sheet, &mut |number, cells| {
-        if number > layout.header_row {
-            reader.row(number, cells, sink)?;
-        }
-        Ok(true)
-    })?;
-    found.currency = reader.currency();
-    found.assumptions = reader.assumptions();
-    Ok((found, reader.totals))
-}
-
-/// Finds the one sheet that holds rates.
-fn choose_sheet(file: &str, rows: &mut dyn Rows, template: &ReadOptions) -> Result<Layout, DeckError> {
-    let sheets = rows.sheets();
-    if let Some(wanted) = &template.sheet
-        && !sheets.contains(wanted)
-    {
-        return Err(DeckError::NoSheet { file: file.to_owned(), sheet: wanted.to_string(), sheets: sheets.join(", ") });
-    }
-    let mut layouts = Vec::new();
-    let mut seen = Vec::new();
-    for sheet in sheets.iter().filter(|sheet| template.sheet.as_ref().is_none_or(|wanted| wanted == *sheet)) {
-        let mut search = header::Search::new(file, sheet, template);
-        rows.walk(sheet, &mut |number, cells| search.row(number, cells))?;
-        seen.extend(search.nearest());
-        layouts.extend(search.found());
-    }
-    if layouts.len() > 1 {
-        let sheets: Vec<_> = layouts.iter().map(|layout| layout.sheet.as_str()).collect();
-        return Err(DeckError::SeveralSheets { file: file.to_owned(), sheets: sheets.join(", ") });
-    }
-    layouts.pop().ok_or_else(|| DeckError::NoHeader {
-        file: file.to_owned(),
-        looked: header::SEARCH_ROWS,
-        seen: if seen.is_empty() { "nothing but empty cells".to_owned() } else { seen.join(" | ") },
-    })
-}
-
-/// The one currency that everything which names one agrees on.
-fn currency(file: &str, layout: &Layout, template: &ReadOptions) -> Result<Option<Currency>, DeckError> {
-    let said = [
-        (template.currency, "template"),
-        (layout.notice.currency, "notice above the header"),
-        (layout.currency, "price column's header"),
-    ];
-    let mut known: Option<(Currency, &'static str)> = None;
-    for (currency, from) in said {
-        match (known, currency) {
-            (Some((first, first_from)), Some(second)) if first != second => {
-                return Err(DeckError::Currency {
-                    file: file.to_owned(),
-                    first,
-                    first_from,
-                    second,
-                    second_from: from,
-                });
-            }
-            (None, Some(currency)) => known = Some((currency, from)),
-            _ => {}
-        }
-    }
-    Ok(known.map(|(currency, _)| currency))
 }
 
 enum Kind {

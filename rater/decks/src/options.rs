@@ -2,27 +2,31 @@
 
 use crate::field::Field;
 use facts::Currency;
+use facts::deck::RowStatus;
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
 
 /// How `3/4/23` is meant where nothing in the column itself says so.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DateOrder {
-    /// 3 April; also where nothing is declared, then named among the assumptions.
-    #[default]
+    /// 3 April 2023.
     DayFirst,
     /// 4 March 2023.
     MonthFirst,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DecimalMark {
     Point,
     Comma,
 }
 
 /// What a hyphen between two numbers of a code cell means.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Hyphen {
     /// `3370-3379` is ten codes.
     Range,
@@ -31,7 +35,8 @@ pub enum Hyphen {
 }
 
 /// What a blank between two numbers of a code cell means.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Space {
     /// `4470 4471` is two codes.
     List,
@@ -72,11 +77,18 @@ impl Default for Limits {
     }
 }
 
+/// First and next interval, seconds.
+pub type Increment = (u32, u32);
+
 /// A template: whatever is `None` or empty is found out from the file, or asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReadOptions {
-    /// The sheet with rates, where several have them.
-    pub sheet: Option<SmolStr>,
+    /// WHATWG label (`windows-1251`) of a text file without a mark; `None`: UTF-8, or told by its words.
+    pub encoding: Option<SmolStr>,
+    /// The sheets with rates, where several have them.
+    pub sheets: Vec<SmolStr>,
+    /// All sheets that have a header of rates.
+    pub all_sheets: bool,
     pub currency: Option<Currency>,
     pub separator: Option<char>,
     /// Headers as the file writes them, where the reader would not know or could not decide.
@@ -87,8 +99,16 @@ pub struct ReadOptions {
     pub space: Option<Space>,
     /// IANA zone in which dates without an offset begin.
     pub effective_zone: SmolStr,
-    /// Where rows name no increment: first and next interval, seconds.
-    pub increment: (u32, u32),
+    /// Where rows name no increment; `None`: what the notice says, else per second.
+    pub increment: Option<Increment>,
+    /// Where rows name none, by how the destination's name begins.
+    pub increments: Vec<(SmolStr, Increment)>,
+    /// Words of a status cell, in small letters, that the reader would not know or that this carrier means otherwise.
+    pub status_words: BTreeMap<SmolStr, RowStatus>,
+    /// The notice's date counts for rows without one, and nobody has to confirm it.
+    pub notice_date: bool,
+    /// What the notice says must be what stands here, or the file is refused: so for a template, not for an answer.
+    pub notice_must_agree: bool,
     /// A price of 0 is a price; without it such a row is a problem.
     pub zero_is_free: bool,
     /// Where neither row nor notice names a date; microseconds since the epoch.
@@ -105,7 +125,9 @@ pub struct ReadOptions {
 impl Default for ReadOptions {
     fn default() -> Self {
         Self {
-            sheet: None,
+            encoding: None,
+            sheets: Vec::new(),
+            all_sheets: false,
             currency: None,
             separator: None,
             columns: BTreeMap::new(),
@@ -114,7 +136,11 @@ impl Default for ReadOptions {
             hyphen: None,
             space: None,
             effective_zone: SmolStr::new_static("UTC"),
-            increment: (1, 1),
+            increment: None,
+            increments: Vec::new(),
+            status_words: BTreeMap::new(),
+            notice_date: false,
+            notice_must_agree: false,
             zero_is_free: false,
             valid_from: None,
             issued_at: None,

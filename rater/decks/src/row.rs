@@ -1,25 +1,31 @@
 //! One data row into rates or a problem. A row is never dropped without being counted, a value never guessed
 //! without being named among the assumptions.
 
+mod assumed;
+mod values;
+
 use crate::cell::Cell;
 use crate::code;
-use crate::currency;
-use crate::date::{self, Moment};
+use crate::date;
 use crate::field::Field;
 use crate::header::Layout;
-use crate::options::{DateOrder, ReadOptions};
-use crate::price;
-use crate::{DeckError, Item, Problem, Source, Totals};
-use facts::deck::{Price, Rate, RowStatus};
+use crate::lexicon::{Unit, unit};
+use crate::options::{DateOrder, Increment, ReadOptions};
+use crate::sheets::Known;
+use crate::totals::Totals;
+use crate::{DeckError, Found, Item, Problem, Source};
+use assumed::Assumed;
+use facts::deck::{Price, Rate};
 use facts::{Currency, Prefix};
+use hashbrown::{HashMap, HashSet};
 use jiff::tz::TimeZone;
 use smol_str::SmolStr;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Longest interval, seconds: a day.
 const INTERVAL_MAX: u32 = 86_400;
-/// Time types that mean "the whole week" (Airtel's `STD_S`, others' words).
-const FLAT: [&str; 7] = ["std_s", "flat", "24h", "24x7", "all", "all day", "always"];
+/// Where nothing names an increment: per second.
+const PER_SECOND: Increment = (1, 1);
 
 /// What is wrong with which column.
 struct Fault {
@@ -34,66 +40,110 @@ impl Fault {
     }
 }
 
+/// When a row begins to count, and for whom.
+type Slot = (Option<i64>, u32);
+
 /// Reads the rows below a header.
 pub struct Reader<'a> {
     file: &'a str,
     layout: &'a Layout,
     template: &'a ReadOptions,
     columns: BTreeMap<Field, usize>,
+    /// Price columns that are not in the currency for a minute.
+    units: BTreeMap<Field, Unit>,
     zone: TimeZone,
+    order: DateOrder,
     currency: Option<Currency>,
     /// What is valid from then on where the row does not say.
     valid_from: Option<i64>,
     issued_at: Option<i64>,
-    /// Codes seen, to find the second row for the same code, date, band and origin.
-    seen: BTreeMap<(Prefix, Option<i64>, u32), u32>,
-    /// Numbers of the (time band, origin) pairs in `seen`.
+    /// Where rows name no increment; `None`: nothing says it.
+    increment: Option<Increment>,
+    /// The same by words with which a destination's name begins; longest first.
+    increments: Vec<(Vec<String>, SmolStr, Increment)>,
+    /// How the last destination's increment was found.
+    increment_memo: Option<(SmolStr, Option<Increment>)>,
+    /// Exceptions that named a destination of the file.
+    excepted: Vec<bool>,
+    /// Codes seen, each with the row that was first.
+    seen: HashMap<Prefix, (Slot, u32)>,
+    /// Further rows of a code: other dates, bands, origins.
+    more: BTreeMap<(Prefix, Slot), u32>,
+    /// Numbers of the (time band, origin) pairs in slots.
     pairs: BTreeMap<(Option<SmolStr>, Option<SmolStr>), u32>,
+    destinations: HashSet<SmolStr>,
     destination: SmolStr,
     date: Option<(String, i64)>,
-    /// Why something was read one way, with the first row where it mattered.
-    assumed: BTreeSet<&'static str>,
+    assumed: Assumed,
     pub totals: Totals,
 }
-
-const DAY_FIRST: &str = "dates that could be read both ways were read day first";
-const ONE_SECOND: &str = "rows without an increment were given the template's";
-const ALWAYS: &str = "rows without a date are valid always";
-const NOTICE_DATE: &str = "rows without a date are valid from the notice's date";
 
 impl<'a> Reader<'a> {
     pub fn new(
         file: &'a str,
         layout: &'a Layout,
-        currency: Option<Currency>,
+        known: &Known,
+        order: Option<DateOrder>,
         template: &'a ReadOptions,
     ) -> Result<Self, DeckError> {
         let zone = jiff::tz::TimeZoneDatabase::bundled()
             .get(&template.effective_zone)
             .map_err(|error| DeckError::Template(format!("effective_zone {:?}: {error}", template.effective_zone)))?;
-        let (first, next) = template.increment;
-        if next == 0 || next > INTERVAL_MAX || first > INTERVAL_MAX {
-            return Err(DeckError::Template(format!("increment {first}/{next} is outside 0 to 86400 / 1 to 86400")));
+        let increments = if template.increments.is_empty() { &known.said.except } else { &template.increments };
+        let all = increments.iter().map(|(_, increment)| *increment).chain(template.increment);
+        for (first, next) in all {
+            if next == 0 || next > INTERVAL_MAX || first > INTERVAL_MAX {
+                return Err(DeckError::Template(format!(
+                    "increment {first}/{next} is outside 0 to 86400 / 1 to 86400"
+                )));
+            }
         }
-        let instant = |at| date::in_zone(at, &zone);
-        let notice = layout.notice.effective_from.and_then(instant);
-        let issued_at = template.issued_at.or_else(|| layout.notice.issued.and_then(instant));
-        Ok(Self {
+        let mut increments: Vec<_> = increments
+            .iter()
+            .map(|(name, increment)| (crate::lexicon::words_of(name), name.clone(), *increment))
+            .collect();
+        increments.sort_by_key(|(words, ..)| std::cmp::Reverse(words.len()));
+        let mut reader = Self {
             file,
             layout,
             template,
-            columns: layout.columns.iter().map(|(at, field, _)| (*field, *at)).collect(),
-            currency,
-            valid_from: template.valid_from.or(notice),
-            issued_at,
+            columns: BTreeMap::new(),
+            units: BTreeMap::new(),
+            currency: known.currency,
+            valid_from: None,
+            issued_at: None,
             zone,
-            seen: BTreeMap::new(),
+            order: order.unwrap_or(DateOrder::DayFirst),
+            increment: template.increment.or(known.said.all),
+            excepted: vec![false; increments.len()],
+            increments,
+            increment_memo: None,
+            seen: HashMap::new(),
+            more: BTreeMap::new(),
             pairs: BTreeMap::new(),
+            destinations: HashSet::new(),
             destination: SmolStr::default(),
             date: None,
-            assumed: BTreeSet::new(),
+            assumed: Assumed::new(known, template),
             totals: Totals::default(),
-        })
+        };
+        reader.enter(layout);
+        Ok(reader)
+    }
+
+    /// Turns to the next sheet; codes of the sheets before stay known.
+    pub fn enter(&mut self, layout: &'a Layout) {
+        let instant = |at| date::in_zone(at, &self.zone);
+        self.valid_from = self.template.valid_from.or_else(|| layout.notice.effective_from.and_then(instant));
+        self.issued_at = self.template.issued_at.or_else(|| layout.notice.issued.and_then(instant));
+        self.layout = layout;
+        self.columns = layout.columns.iter().map(|(at, field, _)| (*field, *at)).collect();
+        let units = layout.prices.iter().map(|(field, name)| (*field, unit(name)));
+        self.units = units.filter(|(_, unit)| *unit != Unit::default()).collect();
+        for (field, unit) in &self.units {
+            self.assumed.unit(&layout.prices[field], *unit);
+        }
+        self.assumed.notice(&layout.notice);
     }
 
     /// Reads one row and hands over what it means.
@@ -111,19 +161,19 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let source = Source { sheet: self.layout.sheet.clone(), row: number };
-        let result = self.rates(number, cells);
-        match result {
+        match self.rates(number, cells) {
             Ok(rates) => {
                 self.totals.rate_rows += 1;
                 for rate in rates {
-                    self.count(&rate);
+                    self.totals.count(&rate);
                     sink(Item::Rate(rate, source.clone()));
                 }
             }
             Err(Fault { field, reason, advice }) => {
                 self.totals.problems += 1;
                 if self.totals.problems > u64::from(self.template.limits.problems) {
-                    return Err(self.beyond("more rows with problems", self.template.limits.problems));
+                    let what = format!("more rows with problems (the last: row {number}: {reason}; {advice})");
+                    return Err(self.beyond(&what, self.template.limits.problems));
                 }
                 let column = field.map_or_else(SmolStr::default, |field| self.layout.name(field));
                 sink(Item::Problem(Problem { source, column, reason, advice: advice.to_owned() }));
@@ -132,30 +182,26 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The deck's currency, which a column may have told.
-    pub fn currency(&self) -> Option<Currency> {
-        self.currency
-    }
-
-    pub fn assumptions(&self) -> Vec<String> {
-        self.assumed.iter().map(ToString::to_string).collect()
+    /// Writes down what the rows have shown, and hands over the totals.
+    pub fn finish(mut self, found: &mut Found) -> Totals {
+        self.totals.codes = self.seen.len() as u64;
+        self.totals.destinations = self.destinations.len() as u64;
+        found.currency = self.currency;
+        found.increment = self.increment;
+        found.increments = self.increments.iter().map(|(_, name, increment)| (name.clone(), *increment)).collect();
+        if self.assumed.increments_used && self.template.increments.is_empty() {
+            for ((_, name, (first, next)), used) in self.increments.iter().zip(&self.excepted) {
+                if !used {
+                    self.assumed.exception_without_code(name, *first, *next);
+                }
+            }
+        }
+        (found.assumptions, found.to_confirm) = self.assumed.told();
+        self.totals
     }
 
     fn beyond(&self, what: &str, limit: u32) -> DeckError {
         DeckError::TooLarge { file: self.file.to_owned(), what: what.to_owned(), limit: u64::from(limit) }
-    }
-
-    fn count(&mut self, rate: &Rate) {
-        let totals = &mut self.totals;
-        totals.rates += 1;
-        totals.blocked += u64::from(rate.status == RowStatus::Blocked);
-        totals.discontinued += u64::from(rate.status == RowStatus::Discontinued);
-        *totals.increments.entry(increment_text(rate.first_interval, rate.next_interval)).or_default() += 1;
-        if let Some(from) = rate.valid_from {
-            let (first, last) = totals.valid_from.get_or_insert((from, from));
-            *first = from.min(*first);
-            *last = from.max(*last);
-        }
     }
 
     /// Neither code nor price: a section title, terms, or the header once more.
@@ -163,8 +209,12 @@ impl<'a> Reader<'a> {
         let code = [Field::Code, Field::CountryCode, Field::AreaCode];
         let price = [Field::Rate, Field::FirstRate, Field::NextRate, Field::InterRate, Field::IntraRate];
         let empty = |fields: &[Field]| fields.iter().all(|field| self.cell(cells, *field).is_empty());
-        let again = |field: Field| matches!(self.cell(cells, field), Cell::Text(text) if *text == self.layout.name(field).as_str());
-        (empty(&code) && empty(&price)) || code.into_iter().any(again)
+        if empty(&price) && (empty(&code) || is_sentence(cells)) {
+            return true;
+        }
+        let name = |field: Field| self.layout.name(field);
+        let again = |field: Field| matches!(self.cell(cells, field), Cell::Text(text) if *text == name(field).as_str());
+        code.into_iter().any(again)
     }
 
     fn cell<'c>(&self, cells: &'c [Cell<'c>], field: Field) -> &'c Cell<'c> {
@@ -178,13 +228,13 @@ impl<'a> Reader<'a> {
         let status = self.status(cells)?;
         let mut rate = Rate::simple(Prefix::default(), "", 1, 1, Price(0));
         self.prices(cells, &mut rate, status)?;
+        self.conditions(cells, &mut rate)?;
         self.intervals(cells, &mut rate)?;
         self.fees(cells, &mut rate)?;
         self.dates(cells, &mut rate)?;
-        self.conditions(cells, &mut rate)?;
-        let pair = self.pair(&rate);
+        let slot = (rate.valid_from, self.pair(&rate));
         for code in &codes {
-            if let Some(first) = self.seen.get(&(*code, rate.valid_from, pair)) {
+            if let Some(first) = self.row_of(*code, slot) {
                 let reason = format!("row {first} already prices code {code} from the same date on");
                 return Err(Fault::new(self.code_field(), reason, "keep one of the two rows"));
             }
@@ -193,13 +243,28 @@ impl<'a> Reader<'a> {
             *self.totals.changes.entry(SmolStr::new(text)).or_default() += 1;
         }
         for code in &codes {
-            self.seen.insert((*code, rate.valid_from, pair), number);
+            let (first, _) = self.seen.entry(*code).or_insert((slot, number));
+            if *first != slot {
+                self.more.insert((*code, slot), number);
+            }
+        }
+        if !self.destinations.contains(&rate.destination) {
+            self.destinations.insert(rate.destination.clone());
         }
         let mut rates = vec![rate; codes.len()];
         for (rate, code) in rates.iter_mut().zip(codes) {
             rate.prefix = code;
         }
         Ok(rates)
+    }
+
+    /// The row that already prices a code in a slot.
+    fn row_of(&self, code: Prefix, slot: Slot) -> Option<u32> {
+        match self.seen.get(&code) {
+            None => None,
+            Some((first, row)) if *first == slot => Some(*row),
+            Some(_) => self.more.get(&(code, slot)).copied(),
+        }
     }
 
     fn code_field(&self) -> Field {
@@ -224,276 +289,12 @@ impl<'a> Reader<'a> {
         let next = self.pairs.len() as u32 + 1;
         *self.pairs.entry((rate.time_band.clone(), rate.origin.clone())).or_insert(next)
     }
-
-    fn check_currency(&mut self, cells: &[Cell<'_>]) -> Result<(), Fault> {
-        let cell = self.cell(cells, Field::Currency);
-        if cell.is_empty() {
-            return Ok(());
-        }
-        let text = cell.to_string();
-        let named = currency::of_cell(&text);
-        let fault = |reason: String, advice| Err(Fault::new(Field::Currency, reason, advice));
-        match (named, self.currency) {
-            (None, _) => fault(format!("{text:?} is no currency"), "write its three letters (ISO 4217)"),
-            (Some(named), Some(deck)) if named != deck => {
-                fault(format!("the row is in {named}, the deck in {deck}"), "split the deck by currency")
-            }
-            (named, _) => {
-                self.currency = named;
-                Ok(())
-            }
-        }
-    }
-
-    fn status(&self, cells: &[Cell<'_>]) -> Result<RowStatus, Fault> {
-        if self.is_yes(cells, Field::Discontinued)? {
-            return Ok(RowStatus::Discontinued);
-        }
-        if self.is_yes(cells, Field::Forbidden)? {
-            return Ok(RowStatus::Blocked);
-        }
-        // A carrier without a status column writes the word where the price stands.
-        let price = self.cell(cells, Field::Rate).to_string();
-        let text = self.cell(cells, Field::Status).to_string();
-        let word = |text: &str| match text.to_lowercase().as_str() {
-            "blocked" | "forbidden" | "barred" | "reject" | "rejected" => Some(RowStatus::Blocked),
-            "discontinued" | "closed" | "deleted" | "removed" | "withdrawn" | "inactive" => {
-                Some(RowStatus::Discontinued)
-            }
-            _ => None,
-        };
-        if let Some(status) = word(&price) {
-            return Ok(status);
-        }
-        match text.to_lowercase().as_str() {
-            "" | "current" | "open" | "active" | "new" | "valid" | "0" | "no change" | "increase" | "decrease" => {
-                Ok(RowStatus::Open)
-            }
-            _ => word(&text).ok_or_else(|| {
-                Fault::new(
-                    Field::Status,
-                    format!("{text:?} is no known status"),
-                    "write current, blocked or discontinued, or ask what it means",
-                )
-            }),
-        }
-    }
-
-    fn is_yes(&self, cells: &[Cell<'_>], field: Field) -> Result<bool, Fault> {
-        match self.cell(cells, field) {
-            Cell::Bool(value) => Ok(*value),
-            cell => match cell.to_string().to_lowercase().as_str() {
-                "" | "0" | "n" | "no" | "false" => Ok(false),
-                "1" | "y" | "yes" | "true" | "x" => Ok(true),
-                other => Err(Fault::new(field, format!("{other:?} is neither yes nor no"), "write yes or no")),
-            },
-        }
-    }
-
-    fn prices(&mut self, cells: &[Cell<'_>], rate: &mut Rate, status: RowStatus) -> Result<(), Fault> {
-        rate.status = status;
-        for (field, into) in [
-            (Field::InterRate, &mut rate.inter_rate),
-            (Field::IntraRate, &mut rate.intra_rate),
-            (Field::IndeterminateRate, &mut rate.indeterminate_rate),
-        ] {
-            *into = self.price(cells, field)?;
-        }
-        let closed = status != RowStatus::Open;
-        let base =
-            if closed && self.price(cells, Field::Rate).is_err() { None } else { self.price(cells, Field::Rate)? };
-        let first = self.price(cells, Field::FirstRate)?.or(base);
-        let next = self.price(cells, Field::NextRate)?.or(base);
-        let jurisdictional = rate.inter_rate.max(rate.intra_rate);
-        let free = |price: Option<Price>| price == Some(Price(0));
-        if !closed
-            && !self.template.zero_is_free
-            && free(first.or(next).or(jurisdictional))
-            && free(next.or(first).or(jurisdictional))
-        {
-            let field = self.price_field();
-            return Err(Fault::new(
-                field,
-                "the price is 0",
-                "ask the carrier for the price; where it is meant to be free, say so: --zero-is-free",
-            ));
-        }
-        match (first.or(next), next.or(first), jurisdictional) {
-            (Some(first), Some(next), _) => (rate.first_rate, rate.next_rate) = (first, next),
-            (_, _, Some(dearer)) => (rate.first_rate, rate.next_rate) = (dearer, dearer),
-            _ if closed => {}
-            _ => {
-                let field = self.price_field();
-                return Err(Fault::new(
-                    field,
-                    "the price is empty",
-                    "ask the carrier for the price, or mark the row as blocked or discontinued",
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// The column that is named where a row has no price.
-    fn price_field(&self) -> Field {
-        [Field::Rate, Field::NextRate, Field::FirstRate, Field::InterRate]
-            .into_iter()
-            .find(|field| self.columns.contains_key(field))
-            .unwrap_or(Field::Rate)
-    }
-
-    fn price(&self, cells: &[Cell<'_>], field: Field) -> Result<Option<Price>, Fault> {
-        price::price(self.cell(cells, field), self.currency, self.template.decimal_mark)
-            .map_err(|(reason, advice)| Fault::new(field, reason, advice))
-    }
-
-    fn intervals(&mut self, cells: &[Cell<'_>], rate: &mut Rate) -> Result<(), Fault> {
-        let both = match self.cell(cells, Field::Increment) {
-            Cell::Empty => None,
-            cell => Some(self.increment(&cell.to_string())?),
-        };
-        let first = self.seconds(cells, Field::FirstInterval)?;
-        let next = self.seconds(cells, Field::NextInterval)?;
-        let (first, next) = match (both, first, next) {
-            (None, None, None) => {
-                self.assumed.insert(ONE_SECOND);
-                self.template.increment
-            }
-            (Some((a, b)), first, next) => (first.unwrap_or(a), next.unwrap_or(b)),
-            (None, Some(first), next) => (first, next.unwrap_or(first)),
-            (None, None, Some(next)) => (next, next),
-        };
-        if next == 0 {
-            let field = if both.is_some() { Field::Increment } else { Field::NextInterval };
-            return Err(Fault::new(field, "the next interval is 0 seconds", "give it at least 1 second"));
-        }
-        (rate.first_interval, rate.next_interval) = (first, next);
-        Ok(())
-    }
-
-    fn increment(&self, text: &str) -> Result<(u32, u32), Fault> {
-        let read = |part: &str| part.trim().parse::<u32>().ok().filter(|seconds| *seconds <= INTERVAL_MAX);
-        let pair = match text.split_once(['/', '+', '-', ':']) {
-            Some((first, next)) => read(first).zip(read(next)),
-            None => read(text).map(|seconds| (seconds, seconds)),
-        };
-        pair.ok_or_else(|| {
-            Fault::new(
-                Field::Increment,
-                format!("{text:?} is no increment"),
-                "write first and next interval in seconds, as 60/1",
-            )
-        })
-    }
-
-    fn seconds(&self, cells: &[Cell<'_>], field: Field) -> Result<Option<u32>, Fault> {
-        let cell = self.cell(cells, field);
-        if cell.is_empty() {
-            return Ok(None);
-        }
-        let text = cell.to_string();
-        text.parse().ok().filter(|seconds| *seconds <= INTERVAL_MAX).map(Some).ok_or_else(|| {
-            Fault::new(field, format!("{text:?} is no number of seconds"), "write whole seconds up to 86400")
-        })
-    }
-
-    fn fees(&self, cells: &[Cell<'_>], rate: &mut Rate) -> Result<(), Fault> {
-        rate.connect_fee = self.price(cells, Field::ConnectFee)?.unwrap_or_default();
-        rate.settings.attempt_fee = self.price(cells, Field::AttemptFee)?;
-        rate.settings.disconnect_fee = self.price(cells, Field::DisconnectFee)?;
-        rate.free = self.seconds(cells, Field::FreeSeconds)?.map_or(0, |seconds| i64::from(seconds) * 1_000_000);
-        rate.settings.grace = self.seconds(cells, Field::GraceSeconds)?.map(|seconds| i64::from(seconds) * 1_000_000);
-        Ok(())
-    }
-
-    fn dates(&mut self, cells: &[Cell<'_>], rate: &mut Rate) -> Result<(), Fault> {
-        rate.valid_from = match self.date(cells, Field::ValidFrom)? {
-            Some(from) => Some(from),
-            None => {
-                let assumed = if self.valid_from.is_some() { NOTICE_DATE } else { ALWAYS };
-                self.assumed.insert(assumed);
-                self.valid_from
-            }
-        };
-        rate.valid_until = self.date(cells, Field::ValidUntil)?;
-        match (rate.valid_from, rate.valid_until) {
-            (Some(from), Some(until)) if until <= from => {
-                Err(Fault::new(Field::ValidUntil, "the row ends before it begins", "correct one of its two dates"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn date(&mut self, cells: &[Cell<'_>], field: Field) -> Result<Option<i64>, Fault> {
-        const ADVICE: &str = "write it as YYYY-MM-DD, or declare the order of day and month in the template";
-        let cell = self.cell(cells, field);
-        let written = match cell {
-            Cell::Empty => return Ok(None),
-            cell => cell.to_string(),
-        };
-        if let Some((text, micros)) = &self.date
-            && *text == written
-        {
-            return Ok(Some(*micros));
-        }
-        if matches!(written.to_lowercase().as_str(), "asap" | "immediately" | "immediate" | "now") {
-            return self.issued_at.map(Some).ok_or_else(|| {
-                Fault::new(
-                    field,
-                    format!("{written:?} needs the deck's date of issue"),
-                    "declare issued_at in the template",
-                )
-            });
-        }
-        let order = self.template.date_order.unwrap_or(DateOrder::DayFirst);
-        let micros = match date::moment(cell, order).map_err(|reason| Fault::new(field, reason, ADVICE))? {
-            Moment::Instant(micros) => micros,
-            Moment::Civil(read) => {
-                if read.order_mattered && self.template.date_order.is_none() {
-                    self.assumed.insert(DAY_FIRST);
-                }
-                let at = date::in_zone(read.at, &self.zone);
-                at.ok_or_else(|| Fault::new(field, format!("{written:?} is beyond the calendar"), ADVICE))?
-            }
-        };
-        self.date = Some((written, micros));
-        Ok(Some(micros))
-    }
-
-    fn conditions(&mut self, cells: &[Cell<'_>], rate: &mut Rate) -> Result<(), Fault> {
-        let destination = self.cell(cells, Field::Destination);
-        if let Cell::Text(text) = destination
-            && *text != self.destination.as_str()
-        {
-            self.destination = SmolStr::new(text);
-        } else if !matches!(destination, Cell::Text(_)) {
-            self.destination = SmolStr::new(destination.to_string());
-        }
-        rate.destination = self.destination.clone();
-        let origin = self.cell(cells, Field::Origin).to_string();
-        rate.origin = (!origin.is_empty()).then(|| origin.into());
-        let time_type = self.cell(cells, Field::TimeType).to_string();
-        let is = |known: &str| known.eq_ignore_ascii_case(&time_type);
-        if time_type.is_empty()
-            || FLAT.iter().any(|word| is(word))
-            || self.template.flat_time_types.iter().any(|w| is(w))
-        {
-            return Ok(());
-        }
-        match self.template.time_bands.iter().find(|band| is(band)) {
-            Some(band) => rate.time_band = Some(band.clone()),
-            None => {
-                return Err(Fault::new(
-                    Field::TimeType,
-                    format!("time type {time_type:?} is not known"),
-                    "declare it in the template as a time band or as meaning always",
-                ));
-            }
-        }
-        Ok(())
-    }
 }
 
-fn increment_text(first: u32, next: u32) -> SmolStr {
-    smol_str::format_smolstr!("{first}/{next}")
+/// One cell with several words and nothing beside it.
+fn is_sentence(cells: &[Cell<'_>]) -> bool {
+    let mut filled = cells.iter().filter(|cell| !cell.is_empty());
+    let (first, second) = (filled.next(), filled.next());
+    let is_text = |text: &str| text.contains(' ') && text.chars().filter(|c| c.is_alphabetic()).count() > 3;
+    matches!((first, second), (Some(Cell::Text(text)), None) if is_text(text))
 }

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use std::io::Write as _;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
+mod notices;
+
 const SDF: &[u8] = include_bytes!("../../../deploy/traffic/data/sdf_outbound_2010.csv");
 const NOTIFICATION: &[u8] = include_bytes!("../../../tests/fixtures/decks/carrier_notification.xlsx");
 
@@ -32,6 +34,9 @@ fn lines(file: &DeckFile) -> String {
     }
     for assumption in &file.found.assumptions {
         text += &format!("assumed: {assumption}\n");
+    }
+    for question in &file.found.to_confirm {
+        text += &format!("to confirm: {question}\n");
     }
     text
 }
@@ -83,6 +88,7 @@ fn a_notification_is_read_below_its_letterhead() {
         21 [Rates (USD / Min)] "#N/A" is no price; write a decimal number
         22 [Time Type] time type "NIGHT" is not known; declare it in the template as a time band or as meaning always
         23 [Complete Code] a spreadsheet has shortened the code to "4.47E+11"; format the column as text, type the code again and export it again
+        to confirm: currency USD by the notice: --currency USD
     "##]].assert_eq(&lines(&file));
     let found = &file.found;
     assert_eq!((found.sheet.as_str(), found.header_row, found.currency), ("Pricing", 15, Currency::new("USD").ok()));
@@ -108,17 +114,16 @@ fn other_carriers_columns_are_understood() {
             2 49 Germany 60/1 0.01 2023-05-16T00:00:00Z.. Open
             3 49900 Germany Premium 1/1 0 2023-05-16T00:00:00Z.. Blocked
             4 4915 Germany Old 1/1 0 2023-05-16T00:00:00Z.. Discontinued
-            5 [Effective from] "ASAP" needs the deck's date of issue; declare issued_at in the template
+            5 [Effective from] "ASAP" needs the deck's date of issue; say when it was issued: --issued 2023-05-09
         "#]],
     );
     // JeraSoft.
     check(
         "Code,Code Name,Effective Date,End Date,Rate,Min,Int,Setup Fee\n44,UK,03/04/2023,,0.0103,30,6,0.01\n",
         &plain(),
-        expect![[r#"
-            2 44 UK 30/6 0.0103 2023-04-03T00:00:00Z.. Open
-            assumed: dates that could be read both ways were read day first
-        "#]],
+        expect![[
+            r#"deck: "03/04/2023" (row 2) can be read day first and month first, and no other date tells which; say how its dates are meant: --date-order day-first or month-first"#
+        ]],
     );
     // ASTPP: patterns, free seconds, one increment.
     let astpp = "id,pattern,comment,connectcost,includedseconds,cost,trunk_id,inc,status\n\
@@ -149,10 +154,10 @@ fn other_carriers_columns_are_understood() {
         "lrn_prefix\tInterstate\tIntrastate\n1201200\t0.001\t0.0025\n",
         &plain(),
         expect![[r#"
-        2 1201200  1/1 0.0025 .. Open
-        assumed: rows without a date are valid always
-        assumed: rows without an increment were given the template's
-    "#]],
+            2 1201200  1/1 0.0025 .. Open
+            assumed: rows without a date are valid always
+            to confirm: rows without an increment are billed by the second, for nothing names one: --increment 1/1
+        "#]],
     );
 }
 
@@ -174,18 +179,21 @@ fn headers_in_other_languages_and_codes_in_other_forms_are_read() {
         "Направление,Код,Цена за мин\nМексика,\"52 33,39\",0.1\n",
         &template,
         expect![[r#"
-        2 5233 Мексика 1/1 0.1 .. Open
-        2 5239 Мексика 1/1 0.1 .. Open
-        assumed: rows without a date are valid always
-        assumed: rows without an increment were given the template's
-    "#]],
+            2 5233 Мексика 1/1 0.1 .. Open
+            2 5239 Мексика 1/1 0.1 .. Open
+            assumed: rows without a date are valid always
+            to confirm: rows without an increment are billed by the second, for nothing names one: --increment 1/1
+        "#]],
     );
     check(
         "Destination,Code,Rate (USD cents/min)\nUK,44,1.5\n",
         &plain(),
-        expect![[
-            r#"deck: the prices of column "Rate (USD cents/min)" are in cents or not for a minute; write them in the currency for a minute, or ask for such a deck"#
-        ]],
+        expect![[r#"
+            2 44 UK 1/1 0.015 .. Open
+            assumed: prices of column "Rate (USD cents/min)" are hundredths of the currency; they were divided by 100
+            assumed: rows without a date are valid always
+            to confirm: rows without an increment are billed by the second, for nothing names one: --increment 1/1
+        "#]],
     );
     check(
         "Destination,Code,Peak Rate,Off-Peak Rate\nUK,44,1.5,1\n",
@@ -198,11 +206,11 @@ fn headers_in_other_languages_and_codes_in_other_forms_are_read() {
         "Destination,Code,Old Rate,Rate\nUK,44,0.1,0\nUK mobile,447,0.1,0.2\n",
         &plain(),
         expect![[r#"
-        3 447 UK mobile 1/1 0.2 .. Open
-        2 [Rate] the price is 0; ask the carrier for the price; where it is meant to be free, say so: --zero-is-free
-        assumed: rows without a date are valid always
-        assumed: rows without an increment were given the template's
-    "#]],
+            3 447 UK mobile 1/1 0.2 .. Open
+            2 [Rate] the price is 0; ask the carrier for the price; where it is meant to be free, say so: --zero-is-free
+            assumed: rows without a date are valid always
+            to confirm: rows without an increment are billed by the second, for nothing names one: --increment 1/1
+        "#]],
     );
 }
 
@@ -233,7 +241,7 @@ fn every_unclear_value_is_a_problem_with_advice() {
             5 [Rate] the price "0.12345678901" has more than 10 decimals or is too large; round it to 10 decimals at most
             6 [Billing increment] the next interval is 0 seconds; give it at least 1 second
             7 [Valid until] the row ends before it begins; correct one of its two dates
-            8 [Valid from] "whenever" is no date that is known here; write it as YYYY-MM-DD, or declare the order of day and month in the template
+            8 [Valid from] "whenever" is no date that is known here; write it as YYYY-MM-DD, or say how dates are meant: --date-order
             9 [Status] "maybe" is no known status; write current, blocked or discontinued, or ask what it means
             10 [Code] the code is empty; give the row a code
             12 [Code] row 11 already prices code 51 from the same date on; keep one of the two rows
@@ -260,10 +268,10 @@ fn a_file_that_could_be_read_two_ways_is_refused_with_both_named() {
         "Code,Current Rate,New Rate\n44,0.1,0.2\n",
         &template,
         expect![[r#"
-        2 44  1/1 0.2 .. Open
-        assumed: rows without a date are valid always
-        assumed: rows without an increment were given the template's
-    "#]],
+            2 44  1/1 0.2 .. Open
+            assumed: rows without a date are valid always
+            to confirm: rows without an increment are billed by the second, for nothing names one: --increment 1/1
+        "#]],
     );
     template.columns.insert(Field::ConnectFee, "Fee".into());
     check(
@@ -282,7 +290,7 @@ fn a_file_that_could_be_read_two_ways_is_refused_with_both_named() {
         "Name,Telephone\nAlice,44\n",
         &plain(),
         expect![
-            "deck has no header row with a code and a price in its first 200 rows (looked at: row 1: Name, Telephone); name the columns in the template"
+            "deck has no header row with a code and a price in its first 200 rows (looked at: row 1: Name, Telephone); name the columns: --column code=HEADER --column rate=HEADER"
         ],
     );
 }
@@ -295,34 +303,34 @@ fn text_in_any_usual_encoding_is_text_and_the_rest_is_refused() {
         &utf16,
         &plain(),
         expect![[r#"
-        2 44 Größe 1/1 0.1 .. Open
-        assumed: rows without a date are valid always
-        assumed: rows without an increment were given the template's
-    "#]],
+            2 44 Größe 1/1 0.1 .. Open
+            assumed: rows without a date are valid always
+            to confirm: rows without an increment are billed by the second, for nothing names one: --increment 1/1
+        "#]],
     );
     check(
         b"\xef\xbb\xbfCode,Destination,Rate\r\n44,UK,0.1\r\n",
         &plain(),
         expect![[r#"
-        2 44 UK 1/1 0.1 .. Open
-        assumed: rows without a date are valid always
-        assumed: rows without an increment were given the template's
-    "#]],
+            2 44 UK 1/1 0.1 .. Open
+            assumed: rows without a date are valid always
+            to confirm: rows without an increment are billed by the second, for nothing names one: --increment 1/1
+        "#]],
     );
     check(
         b"Code,Destination,Rate\n225,C\xf4te d'Ivoire,0.1\n",
         &plain(),
         expect![[r#"
-        2 225 Côte d'Ivoire 1/1 0.1 .. Open
-        assumed: rows without a date are valid always
-        assumed: rows without an increment were given the template's
-    "#]],
+            2 225 Côte d'Ivoire 1/1 0.1 .. Open
+            assumed: rows without a date are valid always
+            to confirm: rows without an increment are billed by the second, for nothing names one: --increment 1/1
+        "#]],
     );
     check(b"", &plain(), expect!["deck is empty; ask for it again"]);
     check(
         b"\x7fELF\x02\x01\x01\0\0\0\0\0",
         &plain(),
-        expect!["deck is no text (control byte 0x02 at byte 4); send a CSV or XLSX file"],
+        expect!["deck is no text (control byte 0x02 at byte 4); send a CSV, XLSX, XLS or ODS file"],
     );
     check(
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
@@ -343,10 +351,10 @@ fn dates_begin_at_midnight_of_the_declared_zone() {
         "Code,Rate,Effective Date\n43,0.1,2023-07-01\n43,0.2,2023-12-01\n",
         &template,
         expect![[r#"
-        2 43  1/1 0.1 2023-06-30T22:00:00Z.. Open
-        3 43  1/1 0.2 2023-11-30T23:00:00Z.. Open
-        assumed: rows without an increment were given the template's
-    "#]],
+            2 43  1/1 0.1 2023-06-30T22:00:00Z.. Open
+            3 43  1/1 0.2 2023-11-30T23:00:00Z.. Open
+            to confirm: rows without an increment are billed by the second, for nothing names one: --increment 1/1
+        "#]],
     );
     let template = ReadOptions { effective_zone: "Mars/Olympus".into(), ..plain() };
     check(
@@ -365,13 +373,13 @@ fn hyphens_mean_what_the_template_says() {
         "Code,Rate\n\"4470-4472,4479\",0.1\n",
         &template,
         expect![[r#"
-        2 4470  1/1 0.1 .. Open
-        2 4471  1/1 0.1 .. Open
-        2 4472  1/1 0.1 .. Open
-        2 4479  1/1 0.1 .. Open
-        assumed: rows without a date are valid always
-        assumed: rows without an increment were given the template's
-    "#]],
+            2 4470  1/1 0.1 .. Open
+            2 4471  1/1 0.1 .. Open
+            2 4472  1/1 0.1 .. Open
+            2 4479  1/1 0.1 .. Open
+            assumed: rows without a date are valid always
+            to confirm: rows without an increment are billed by the second, for nothing names one: --increment 1/1
+        "#]],
     );
 }
 
@@ -441,7 +449,9 @@ fn a_line_without_end_and_a_million_columns_are_refused_by_name() {
     check(
         format!("Code,Rate\n{}", "x,1\n".repeat(20)),
         &template,
-        expect!["deck is beyond the limit: more rows with problems (limit 10); split it or raise the limit"],
+        expect![[
+            r#"deck is beyond the limit: more rows with problems (the last: row 12: "x" is no pattern of prefixes: it holds no digit; write the codes out) (limit 10); split it or raise the limit"#
+        ]],
     );
     template.limits.file_bytes = 10;
     check(

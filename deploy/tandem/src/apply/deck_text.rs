@@ -18,6 +18,8 @@ use std::path::PathBuf;
 pub struct DeckText {
     id: String,
     file: PathBuf,
+    /// How the file is read, by `tandem deck read --save-template`; relative to the document.
+    template: Option<PathBuf>,
     /// Where the file does not say it.
     currency: Option<Currency>,
     #[serde(default = "utc")]
@@ -73,6 +75,7 @@ fn utc() -> String {
 pub struct Declared {
     pub id: String,
     pub file: PathBuf,
+    pub template: Option<PathBuf>,
     pub currency: Option<Currency>,
     /// Everything but the currency, which the file may say.
     terms: DeckTerms,
@@ -125,7 +128,7 @@ impl DeckText {
             settings: self.settings.read(&place)?,
             ..DeckTerms::new(self.currency.unwrap_or(facts::config::SiteSettings::default().base_currency))
         };
-        Ok(Declared { file: self.file, currency: self.currency, terms, id: self.id })
+        Ok(Declared { file: self.file, template: self.template, currency: self.currency, terms, id: self.id })
     }
 }
 

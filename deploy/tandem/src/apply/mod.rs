@@ -105,11 +105,15 @@ fn read_deck(
 ) -> Result<Vec<ConfigItem>, Failure> {
     let file = folder.join(&deck.file);
     let bytes = read_bounded(&file)?;
+    let template = match &deck.template {
+        Some(path) => crate::deck::read_template(&folder.join(path))?,
+        None => decks::ReadOptions::default(),
+    };
     let options = decks::ReadOptions {
-        currency: deck.currency,
+        currency: deck.currency.or(template.currency),
         effective_zone: deck.effective_zone(),
         time_bands: deck.time_bands(),
-        ..decks::ReadOptions::default()
+        ..template
     };
     let read = decks::read(&file.display().to_string(), &bytes, &options).map_err(Failure::usage)?;
     problems.extend(read.problems.iter().map(|problem| problem_line(&file, problem)));

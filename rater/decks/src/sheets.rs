@@ -1,0 +1,136 @@
+//! From a file's tables to rows: which sheets hold rates, what their notices and columns say together, then every
+//! row in order. Never opens a file.
+
+use crate::header::{self, Layout, Search, Sheet};
+use crate::options::ReadOptions;
+use crate::prose::Said;
+use crate::survey::Survey;
+use crate::{DeckError, Found, Item, Rows, Totals, notice, prose, row};
+use facts::Currency;
+
+/// What was found out before the first row is read.
+pub struct Known {
+    pub currency: Option<Currency>,
+    pub said: Said,
+}
+
+/// Reads all sheets of rates.
+pub fn read(
+    file: &str,
+    rows: &mut dyn Rows,
+    mut found: Found,
+    template: &ReadOptions,
+    sink: &mut dyn FnMut(Item),
+) -> Result<(Found, Totals), DeckError> {
+    let (mut layouts, texts) = choose(file, rows, template)?;
+    let mut survey = Survey::default();
+    for layout in &layouts {
+        layout.notice.dates().for_each(|text| survey.date(&text, || "in the notice".to_owned()));
+        survey.sheet(rows, layout, template)?;
+    }
+    let order = survey.order(file, template)?;
+    layouts.iter_mut().for_each(|layout| notice::resolve(&mut layout.notice, order));
+    let said = increments(file, &layouts, texts.iter().chain(&survey.lines), template)?;
+    let known = Known { currency: currency(file, &layouts, template)?, said };
+    let names: Vec<&str> = layouts.iter().map(|layout| layout.sheet.as_str()).collect();
+    let Some(first) = layouts.first() else { return Err(no_header(file, &[])) };
+    found.sheet = names.join(", ").into();
+    found.header_row = first.header_row;
+    found.columns = first.columns.iter().map(|(_, field, name)| (*field, name.clone())).collect();
+    found.ignored = first.ignored.clone();
+    found.notice = first.notice.clone();
+    found.date_order = order;
+    let mut reader = row::Reader::new(file, first, &known, order, template)?;
+    for layout in &layouts {
+        reader.enter(layout);
+        rows.walk(&layout.sheet, &mut |number, cells| {
+            if number > layout.header_row {
+                reader.row(number, cells, sink)?;
+            }
+            Ok(true)
+        })?;
+    }
+    let totals = reader.finish(&mut found);
+    Ok((found, totals))
+}
+
+/// The sheets that hold rates, and the text of all others.
+fn choose(file: &str, rows: &mut dyn Rows, template: &ReadOptions) -> Result<(Vec<Layout>, Vec<String>), DeckError> {
+    let sheets = rows.sheets();
+    if let Some(wanted) = template.sheets.iter().find(|wanted| !sheets.contains(*wanted)) {
+        let sheet = wanted.to_string();
+        return Err(DeckError::NoSheet { file: file.to_owned(), sheet, sheets: sheets.join(", ") });
+    }
+    let (mut layouts, mut seen, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+    for sheet in &sheets {
+        let mut search = Search::new(file, sheet, template);
+        rows.walk(sheet, &mut |number, cells| search.row(number, cells))?;
+        seen.extend(search.nearest());
+        let wanted = template.sheets.is_empty() || template.sheets.contains(sheet);
+        if search.is_found() && !wanted {
+            continue;
+        }
+        match search.end()? {
+            Sheet::Rates(layout) => layouts.push(layout),
+            Sheet::Text(notice) => texts.extend(notice.texts()),
+        }
+    }
+    let several = layouts.len() > 1 && template.sheets.is_empty() && !template.all_sheets;
+    if several {
+        let sheets: Vec<_> = layouts.iter().map(|layout| layout.sheet.as_str()).collect();
+        return Err(DeckError::SeveralSheets { file: file.to_owned(), sheets: sheets.join(", ") });
+    }
+    if layouts.is_empty() { Err(no_header(file, &seen)) } else { Ok((layouts, texts)) }
+}
+
+fn no_header(file: &str, seen: &[String]) -> DeckError {
+    DeckError::NoHeader {
+        file: file.to_owned(),
+        looked: header::SEARCH_ROWS,
+        seen: if seen.is_empty() { "nothing but empty cells".to_owned() } else { seen.join(" | ") },
+    }
+}
+
+/// What the sentences of notices, terms and remarks say about increments, and whether that is understood.
+fn increments<'t>(
+    file: &str,
+    layouts: &[Layout],
+    texts: impl Iterator<Item = &'t String>,
+    template: &ReadOptions,
+) -> Result<Said, DeckError> {
+    let mut said = Said::default();
+    for layout in layouts {
+        layout.notice.texts().iter().for_each(|line| prose::read(&mut said, line));
+    }
+    texts.for_each(|line| prose::read(&mut said, line));
+    let needed = layouts.iter().any(|layout| !layout.has_increments());
+    match (&said.unclear, template.increment, said.all) {
+        (Some(text), None, _) if needed => Err(DeckError::Increments { file: file.to_owned(), text: text.clone() }),
+        (None, Some((a, b)), Some((c, d))) if template.notice_must_agree && (a, b) != (c, d) && needed => {
+            let (first, second) = (format!("{a}/{b}"), format!("{c}/{d}"));
+            Err(DeckError::IncrementsDiffer { file: file.to_owned(), first, second })
+        }
+        _ => Ok(said),
+    }
+}
+
+/// The one currency that everything which names one agrees on.
+fn currency(file: &str, layouts: &[Layout], template: &ReadOptions) -> Result<Option<Currency>, DeckError> {
+    let mut said = vec![(template.currency, "template")];
+    for layout in layouts {
+        said.push((layout.notice.currency, "notice above the header"));
+        said.push((layout.currency, "price column's header"));
+    }
+    let mut known: Option<(Currency, &'static str)> = None;
+    for (currency, from) in said {
+        match (known, currency) {
+            (Some((first, first_from)), Some(second)) if first != second => {
+                let file = file.to_owned();
+                return Err(DeckError::Currency { file, first, first_from, second, second_from: from });
+            }
+            (None, Some(currency)) => known = Some((currency, from)),
+            _ => {}
+        }
+    }
+    Ok(known.map(|(currency, _)| currency))
+}

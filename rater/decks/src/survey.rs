@@ -1,0 +1,96 @@
+//! A look at the whole sheet before its rows are read: what one row alone cannot tell. Decides nothing about a price.
+
+use crate::cell::Cell;
+use crate::date::{self, Order};
+use crate::field::Field;
+use crate::header::Layout;
+use crate::options::{DateOrder, ReadOptions};
+use crate::{DeckError, Rows};
+
+/// Lines of text below a table that are kept.
+const LINES_MAX: usize = 200;
+
+/// What the columns say as a whole.
+#[derive(Default, Debug)]
+pub struct Survey {
+    /// First dates that can be read only one way, and the first that could be both, each with its place.
+    day_first: Option<String>,
+    month_first: Option<String>,
+    either: Option<String>,
+    /// Text among and below the rows: terms, remarks.
+    pub lines: Vec<String>,
+}
+
+impl Survey {
+    /// Looks at one sheet of rates. `wanted`: the text of remarks is of use.
+    pub fn sheet(&mut self, rows: &mut dyn Rows, layout: &Layout, template: &ReadOptions) -> Result<(), DeckError> {
+        let at = |fields: &[Field]| -> Vec<usize> {
+            layout.columns.iter().filter(|(_, field, _)| fields.contains(field)).map(|(at, ..)| *at).collect()
+        };
+        let dates = at(&[Field::ValidFrom, Field::ValidUntil]);
+        let codes = at(&[Field::Code, Field::CountryCode, Field::AreaCode]);
+        let mut last = String::new();
+        rows.walk(&layout.sheet, &mut |number, cells| {
+            if number <= layout.header_row {
+                return Ok(true);
+            }
+            for at in dates.iter().filter(|_| template.date_order.is_none()) {
+                if let Some(Cell::Text(text)) = cells.get(*at)
+                    && *text != last
+                {
+                    last.clear();
+                    last.push_str(text);
+                    self.date(text, || place(layout, number));
+                }
+            }
+            if self.lines.len() < LINES_MAX && codes.iter().all(|at| !is_code(cells.get(*at))) {
+                let texts: Vec<String> =
+                    cells.iter().filter(|cell| !cell.is_empty()).map(ToString::to_string).collect();
+                if !texts.is_empty() {
+                    self.lines.push(texts.join(": "));
+                }
+            }
+            Ok(true)
+        })
+    }
+
+    /// A date that stands somewhere.
+    pub fn date(&mut self, text: &str, place: impl Fn() -> String) {
+        let slot = match date::order_of(text) {
+            None => return,
+            Some(Order::DayFirst) => &mut self.day_first,
+            Some(Order::MonthFirst) => &mut self.month_first,
+            Some(Order::Either) => &mut self.either,
+        };
+        slot.get_or_insert_with(|| format!("{text:?} ({})", place()));
+    }
+
+    /// The order of day and month that all dates allow; `None` where none needs one.
+    pub fn order(&self, file: &str, template: &ReadOptions) -> Result<Option<DateOrder>, DeckError> {
+        let ask = |seen: String| Err(DeckError::DateOrder { file: file.to_owned(), seen });
+        match (template.date_order, &self.day_first, &self.month_first, &self.either) {
+            (Some(order), ..) => Ok(Some(order)),
+            (None, Some(day), Some(month), _) => {
+                ask(format!("{day} can be read day first only and {month} month first only"))
+            }
+            (None, Some(_), None, _) => Ok(Some(DateOrder::DayFirst)),
+            (None, None, Some(_), _) => Ok(Some(DateOrder::MonthFirst)),
+            (None, None, None, Some(either)) => {
+                ask(format!("{either} can be read day first and month first, and no other date tells which"))
+            }
+            (None, None, None, None) => Ok(None),
+        }
+    }
+}
+
+fn is_code(cell: Option<&Cell<'_>>) -> bool {
+    match cell {
+        Some(Cell::Text(text)) => text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '^' | '=' | '\'')),
+        Some(Cell::Number(_)) => true,
+        _ => false,
+    }
+}
+
+fn place(layout: &Layout, row: u32) -> String {
+    if layout.sheet.is_empty() { format!("row {row}") } else { format!("sheet {}, row {row}", layout.sheet) }
+}

@@ -1,0 +1,82 @@
+//! What stands in sentences, in two lines or once for the whole deck.
+
+use super::{check, plain};
+use crate::ReadOptions;
+use expect_test::expect;
+
+#[test]
+fn the_order_of_day_and_month_is_told_by_the_whole_column_or_asked() {
+    let csv = "Code,Code Name,Effective Date,End Date,Rate,Min,Int,Setup Fee\n44,UK,03/04/2023,,0.0103,30,6,0.01\n";
+    let template = ReadOptions { date_order: Some(crate::DateOrder::MonthFirst), ..plain() };
+    check(
+        csv,
+        &template,
+        expect![[r#"
+        2 44 UK 30/6 0.0103 2023-03-04T00:00:00Z.. Open
+    "#]],
+    );
+    // A later row can be read month first only; the end date counts too.
+    check(
+        format!("{csv}45,DK,05/01/2023,05/31/2023,0.1,1,1,\n"),
+        &plain(),
+        expect![[r#"
+        2 44 UK 30/6 0.0103 2023-03-04T00:00:00Z.. Open
+        3 45 DK 1/1 0.1 2023-05-01T00:00:00Z..2023-05-31T00:00:00Z Open
+    "#]],
+    );
+    check(
+        format!("{csv}45,DK,31/05/2023,05/31/2023,0.1,1,1,\n"),
+        &plain(),
+        expect![[
+            r#"deck: "31/05/2023" (row 3) can be read day first only and "05/31/2023" (row 3) month first only; say how its dates are meant: --date-order day-first or month-first"#
+        ]],
+    );
+}
+
+#[test]
+fn increments_in_a_sentence_below_the_table_count_and_one_in_the_row_counts_more() {
+    let csv = "Destination,Code,Rate,Increment\nMexico - Mobile,521,0.1,\nUK,44,0.1,\nUSA,1,0.1,\nMexico,52,0.1,1/1\n\
+        Section two,,,\nAll calls are billed in increments of 1/1 except Mexico (60/60) and United States (6/6).,,,\n";
+    check(
+        csv,
+        &plain(),
+        expect![[r#"
+        2 521 Mexico - Mobile 60/60 0.1 .. Open
+        3 44 UK 1/1 0.1 .. Open
+        4 1 USA 6/6 0.1 .. Open
+        5 52 Mexico 1/1 0.1 .. Open
+        assumed: rows without a date are valid always
+        to confirm: increments 1/1, Mexico 60/60, United States 6/6 by the words "All calls are billed in increments of 1/1 except Mexico (60/60) and United States (6/6).": --increment 1/1
+    "#]],
+    );
+    check(
+        "Destination,Code,Rate\nUK,44,0.1\nBilling increments: 1/1 or 60/60,,\n",
+        &plain(),
+        expect![[
+            r#"deck: "Billing increments: 1/1 or 60/60" names increments in a way that is not understood; name them: --increment 60/1"#
+        ]],
+    );
+}
+
+#[test]
+fn a_header_of_two_lines_is_one_header() {
+    check(
+        "Dial,,Rate\nCode,Destination,USD cents/min\n44,UK,1.5\n",
+        &plain(),
+        expect![[r#"
+        3 44 UK 1/1 0.015 .. Open
+        assumed: prices of column "Rate USD cents/min" are hundredths of the currency; they were divided by 100
+        assumed: rows without a date are valid always
+        to confirm: rows without an increment are billed by the second, for nothing names one: --increment 1/1
+    "#]],
+    );
+    check(
+        "Code,Destination,Rate,Increment\n,,(USD/sec),(sec/sec)\n44,UK,0.0015,60/1\n",
+        &plain(),
+        expect![[r#"
+        3 44 UK 60/1 0.09 .. Open
+        assumed: prices of column "Rate (USD/sec)" are for a second; they were multiplied by 60
+        assumed: rows without a date are valid always
+    "#]],
+    );
+}
