@@ -202,13 +202,9 @@ pub trait Bus: Send + Sync {
     fn begin(&self, topic: &str, partition: u32) -> Result<u64, BusError>;
     /// Gives up records before `before` (whole segments only, so perhaps fewer). Returns the new begin.
     fn trim(&self, topic: &str, partition: u32, before: u64) -> Result<u64, BusError>;
-    /// How it is now.
+    /// How it is now. A bus that is away looks by itself, again and again, whether that has ended: nobody has to write
+    /// to find out.
     fn health(&self) -> BusHealth;
-    /// True where only the next write can tell that it is no longer away (a full disk has space again), so that whoever
-    /// waits for its health before he writes would wait for ever. A bus with a probe of its own needs no such try.
-    fn heals_by_writing(&self) -> bool {
-        false
-    }
     /// Makes every blocked and later call of its writers and readers return [`BusError::Stopped`].
     fn stop(&self);
 }

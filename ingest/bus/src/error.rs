@@ -25,8 +25,8 @@ pub enum BusError {
     Damaged { file: PathBuf, byte: u64, reason: String, advice: &'static str },
     /// The topic was there and is gone, or another one stands in its place. Never begun again.
     #[error(
-        "topic {topic} is lost: {reason}; it is not begun again by itself: restore it, or let a \
-         person declare the loss"
+        "topic {topic} is lost: {reason}; it is not begun again by itself: stop, restore it from a copy with its first \
+         record, start again"
     )]
     TopicLost { topic: String, reason: String },
     #[error("topic {topic} is not as declared: {differences}; mend the topic or the configuration")]

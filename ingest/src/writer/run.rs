@@ -379,7 +379,7 @@ impl Loop {
 
     /// True when a file has been replayed and removed.
     fn replay_oldest(&mut self) -> Result<bool, IngestError> {
-        if matches!(self.bus.health(), BusHealth::Away { .. }) && !self.bus.heals_by_writing() {
+        if matches!(self.bus.health(), BusHealth::Away { .. }) {
             return Ok(false);
         }
         let Some(bytes) = self.spool.oldest()? else { return Ok(false) };

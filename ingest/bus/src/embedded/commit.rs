@@ -29,6 +29,8 @@ pub struct Committer {
     chain: Chain,
     end: u64,
     begin: u64,
+    /// Bytes that did not find room last.
+    wanted: u64,
     head: HeadFile,
     head_warned: bool,
 }
@@ -62,7 +64,7 @@ impl Committer {
         let file = File::options().read(true).write(true).open(path).map_err(io)?;
         let zeroed = file.metadata().map_err(io)?.len();
         let pos = segment.end_pos.load(Ordering::Acquire);
-        Ok(Committer { log, file, pos, zeroed, chain, end, begin, head, head_warned: false, segment })
+        Ok(Committer { log, file, pos, zeroed, chain, end, begin, wanted: 0, head, head_warned: false, segment })
     }
 
     /// Runs until the log is stopped or has failed.
@@ -87,6 +89,14 @@ impl Committer {
                         return self.log.poison(reason);
                     }
                 }
+                Work::Probe => match self.probe() {
+                    Ok(()) => {
+                        tracing::info!(topic = %self.log.topic, partition = self.log.partition, "there is space for the log again");
+                        self.log.space_again();
+                    }
+                    Err(Failure::NoSpace(_)) => {}
+                    Err(Failure::Fatal(reason)) => return self.log.poison(reason),
+                },
                 Work::End => break,
             }
             // A block that was once huge is not kept for ever.
@@ -103,6 +113,7 @@ impl Committer {
     fn commit(&mut self, block: &mut Vec<u8>, base: u64, count: u32) -> Result<(), Failure> {
         let length = block.len() - HEADER;
         let span = block::align(block.len() as u64);
+        self.wanted = span;
         if self.pos > HEADER as u64 && self.pos + span > self.log.config.segment_bytes {
             self.roll()?;
         }
@@ -160,6 +171,21 @@ impl Committer {
                 Err(error) => return Err(self.fatal("writing ahead", &error)),
             }
         }
+        Ok(())
+    }
+
+    /// Looks whether what did not find room would find it now, by taking the room for it.
+    fn probe(&mut self) -> Result<(), Failure> {
+        let target = self.pos + self.wanted;
+        let mut at = self.pos;
+        while at < target {
+            let len = (target - at).min(ZEROS.len() as u64) as usize;
+            if let Err(error) = self.log.config.disk.write_all_at(&self.file, &ZEROS[..len], at) {
+                return Err(self.write_failed("looking for space in", &error));
+            }
+            at += len as u64;
+        }
+        self.zeroed = self.zeroed.max(target);
         Ok(())
     }
 

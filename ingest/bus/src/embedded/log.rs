@@ -26,6 +26,8 @@ pub struct Segment {
     pub marks: Mutex<Vec<(u64, u64)>>,
 }
 
+/// How often a log without space looks for some.
+const PROBE: Duration = Duration::from_millis(500);
 /// Distance of marks in a segment.
 const MARK_BYTES: u64 = 128 << 10;
 
@@ -110,6 +112,8 @@ pub enum Work {
     Trim {
         before: u64,
     },
+    /// There was no space, and nobody has tried since: look whether there is some.
+    Probe,
     End,
 }
 
@@ -260,8 +264,22 @@ impl Log {
             if state.stopping {
                 return Work::End;
             }
-            state = self.work.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+            if state.no_space.is_none() {
+                state = self.work.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+                continue;
+            }
+            let (woken, waited) =
+                self.work.wait_timeout(state, PROBE).unwrap_or_else(std::sync::PoisonError::into_inner);
+            if waited.timed_out() && woken.pending_count == 0 && !woken.stopping {
+                return Work::Probe;
+            }
+            state = woken;
         }
+    }
+
+    /// For the committer: what did not find room would find it now.
+    pub fn space_again(&self) {
+        lock(&self.state).no_space = None;
     }
 
     /// For the committer: everything below `end` is durable, the active segment up to `end_pos`.

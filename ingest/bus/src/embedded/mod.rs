@@ -389,10 +389,6 @@ impl Bus for EmbeddedBus {
         self.log(topic, partition)?.trim(before)
     }
 
-    fn heals_by_writing(&self) -> bool {
-        true
-    }
-
     fn health(&self) -> BusHealth {
         let topics = self.topics.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut troubles: Vec<_> = topics.values().flat_map(|t| &t.logs).filter_map(|log| log.trouble()).collect();

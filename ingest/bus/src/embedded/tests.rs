@@ -309,7 +309,14 @@ fn a_full_disk_fails_cleanly_and_work_goes_on_when_there_is_space() {
     assert!(matches!(bus.health(), BusHealth::Away { .. }));
     assert_eq!(read(&bus).unwrap(), (0..done).collect::<Vec<_>>(), "nothing half-written is visible");
     assert!(append(&bus, done, done + 1, 100).is_err(), "still full");
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(matches!(bus.health(), BusHealth::Away { .. }), "there is no space yet");
     disk.set_left(u64::MAX);
+    let begun = std::time::Instant::now();
+    while bus.health() != BusHealth::Up {
+        assert!(begun.elapsed() < PATIENCE, "space is not noticed unless somebody writes");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     append(&bus, done, done + 40, 100).unwrap();
     assert_eq!(bus.health(), BusHealth::Up);
     assert_eq!(read(&bus).unwrap(), (0..done + 40).collect::<Vec<_>>());

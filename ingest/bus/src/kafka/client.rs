@@ -40,7 +40,8 @@ const PROBE: Duration = Duration::from_secs(2);
 pub struct Shared {
     stopped: AtomicBool,
     away: Mutex<Option<(SystemTime, String)>>,
-    lost: Mutex<Option<(SystemTime, String)>>,
+    /// Topics that are lost, with when that was noticed and why; in the order in which it was.
+    lost: Mutex<Vec<(String, SystemTime, String)>>,
     stop_signal: Condvar,
     /// A topic to ask for when probing, so that the question is small.
     pub probe_topic: Mutex<Option<String>>,
@@ -78,12 +79,20 @@ impl Shared {
     }
     /// A topic is lost: that needs a person.
     pub fn note_lost(&self, error: &BusError) {
-        lock(&self.lost).get_or_insert_with(|| (SystemTime::now(), error.to_string()));
+        let BusError::TopicLost { topic, reason } = error else { return };
+        let mut lost = lock(&self.lost);
+        if lost.iter().all(|(known, ..)| known != topic) {
+            tracing::error!(topic, reason, "a topic is lost");
+            lost.push((topic.clone(), SystemTime::now(), error.to_string()));
+        }
     }
     pub fn health(&self) -> BusHealth {
-        if let Some((since, why)) = lock(&self.lost).clone() {
-            return BusHealth::Failed { since, why };
+        let lost = lock(&self.lost);
+        if let Some((_, since, _)) = lost.first() {
+            let why: Vec<&str> = lost.iter().map(|(_, _, why)| why.as_str()).collect();
+            return BusHealth::Failed { since: *since, why: why.join(". ") };
         }
+        drop(lost);
         match lock(&self.away).clone() {
             Some((since, why)) => BusHealth::Away { since, why },
             None => BusHealth::Up,

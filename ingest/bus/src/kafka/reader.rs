@@ -68,20 +68,20 @@ impl KafkaReader {
             Code::PartitionEOF => None,
             Code::AutoOffsetReset | Code::OffsetOutOfRange => {
                 let bounds = self.asking.fetch_watermarks(&self.topic, self.partition as i32, ASK);
-                let (begin, end) = bounds.unwrap_or((0, 0));
-                Some(BusError::OffsetOutOfRange {
-                    topic: self.topic.clone(),
-                    partition: self.partition,
-                    asked: self.position,
-                    begin: begin.max(0) as u64,
-                    end: end.max(0) as u64,
-                })
+                let (begin, end) = match bounds {
+                    Ok((begin, end)) => (begin.max(0) as u64, end.max(0) as u64),
+                    Err(error) => return self.judge_unasked(&error),
+                };
+                let (topic, partition, asked) = (self.topic.clone(), self.partition, self.position);
+                if asked > end {
+                    // What was read is not there any more: somebody has made the topic anew.
+                    let reason = format!("partition {partition} ends at {end}, it was read up to {asked}");
+                    return Some(self.lost(reason));
+                }
+                Some(BusError::OffsetOutOfRange { topic, partition, asked, begin, end })
             }
             code if is_unknown_topic(code) => {
-                let reason = "the brokers do not know it any more".to_owned();
-                let error = BusError::TopicLost { topic: self.topic.clone(), reason };
-                self.shared.note_lost(&error);
-                Some(error)
+                Some(self.lost("the brokers do not know it any more".to_owned()))
             }
             code if is_passing(code) => {
                 tracing::debug!(%error, "{what}");
@@ -89,6 +89,23 @@ impl KafkaReader {
             }
             _ => Some(trouble(&what, error)),
         }
+    }
+
+    /// The offset is not there, and asking what is there failed too.
+    fn judge_unasked(&self, error: &KafkaError) -> Option<BusError> {
+        match error.rdkafka_error_code() {
+            Some(code) if is_passing(code) => None,
+            Some(code) if is_unknown_topic(code) => {
+                Some(self.lost("the brokers do not know it any more".to_owned()))
+            }
+            _ => Some(trouble(&format!("asking for the offsets of {}/{}", self.topic, self.partition), error)),
+        }
+    }
+
+    fn lost(&self, reason: String) -> BusError {
+        let error = BusError::TopicLost { topic: self.topic.clone(), reason };
+        self.shared.note_lost(&error);
+        error
     }
 
     /// One message, or an error that does not pass.
