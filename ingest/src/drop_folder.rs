@@ -90,19 +90,24 @@ impl Watcher {
         Ok(Self { settings, seen: BTreeMap::new() })
     }
 
-    /// Looks and imports until told to stop. `told` hears of every file; `switch` gives the configuration in force.
+    /// Looks and imports until told to stop. `told` hears of every file, `round` of every look and what kept it from
+    /// its end; `switch` gives the configuration in force.
     pub fn run(
         &mut self,
         sink: Sink<'_>,
         switch: &dyn Fn(&str) -> Option<Switch>,
+        round: &mut dyn FnMut(Option<&IngestError>),
         told: &mut dyn FnMut(&Path, &Outcome),
     ) -> Result<(), IngestError> {
         while !sink.stop.load(Ordering::Relaxed) {
             match self.round(sink, switch, told) {
-                Ok(_) | Err(IngestError::Stopped) => {}
+                Ok(_) | Err(IngestError::Stopped) => round(None),
                 Err(error @ (IngestError::WriterStopped(_) | IngestError::Bus(_))) => return Err(error),
                 // A folder that is away (network share, full disk) may come back.
-                Err(error) => tracing::warn!(target: "ingest", folder = %self.settings.folder.display(), "{error}"),
+                Err(error) => {
+                    tracing::warn!(target: "ingest", folder = %self.settings.folder.display(), "{error}");
+                    round(Some(&error));
+                }
             }
             let begun = Instant::now();
             while begun.elapsed() < self.settings.every && !sink.stop.load(Ordering::Relaxed) {

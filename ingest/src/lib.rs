@@ -25,10 +25,11 @@ pub use writer::{CallEventWriter, Outgoing, Pending, WriterOptions, WriterStats}
 use bus::Bus;
 use facts::config::Switch;
 use schemas::SchemaIds;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 /// A switch of the configuration in force, by its id.
 pub type SwitchLookup = Arc<dyn Fn(&str) -> Option<Switch> + Send + Sync>;
@@ -58,6 +59,8 @@ pub struct Ingest {
     shared: Shared,
     bus: Arc<dyn Bus>,
     options: IngestOptions,
+    /// Drop folders that cannot be worked on now: since when, and why.
+    stuck: Mutex<BTreeMap<PathBuf, (SystemTime, String)>>,
 }
 
 impl Ingest {
@@ -67,7 +70,7 @@ impl Ingest {
         let ids = options.writer.ids.clone();
         let writer = Arc::new(CallEventWriter::start(Arc::clone(&bus), options.writer.clone())?);
         let shared = Shared { raw, writer, switches: Arc::clone(&options.switches), ids };
-        Ok(Self { shared, bus, options })
+        Ok(Self { shared, bus, options, stuck: Mutex::default() })
     }
 
     /// Raw store and writer, for other collectors (`calls import`, the demo's generator).
@@ -80,34 +83,61 @@ impl Ingest {
         http::router(http::HttpState { shared: self.shared.clone(), allowed })
     }
 
+    /// Drop folders that cannot be worked on now: folder, since when, why. They are tried again and again.
+    pub fn stuck(&self) -> Vec<(PathBuf, SystemTime, String)> {
+        let stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+        stuck.iter().map(|(folder, (since, why))| (folder.clone(), *since, why.clone())).collect()
+    }
+
     /// Runs drop folders and topics until `stop` is set; then everything handed over is made durable. The first error
-    /// that needs a person ends it.
+    /// that needs a person ends it, and the writer's end is one; the process around it goes on.
     pub fn run(&self, stop: &AtomicBool) -> Result<(), IngestError> {
+        // Of the collectors only: `stop` is the whole process's.
+        let halt = &AtomicBool::new(false);
+        let stats = self.shared.writer.stats();
         let result = std::thread::scope(|scope| {
             let mut threads = Vec::new();
             for folder in &self.options.drop {
-                threads.push(scope.spawn(move || ended(self.drop_folder(folder, stop), stop)));
+                threads.push(scope.spawn(move || ended(self.drop_folder(folder, halt), halt)));
             }
             for topic in &self.options.switch_events {
-                threads.push(scope.spawn(move || ended(self.topic(topic, stop), stop)));
-            }
-            while !stop.load(Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_millis(50));
+                threads.push(scope.spawn(move || ended(self.topic(topic, halt), halt)));
             }
             let mut first = Ok(());
+            while !stop.load(Ordering::Relaxed) && !halt.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(50));
+                if stats.ended.load(Ordering::SeqCst) {
+                    first = Err(IngestError::WriterStopped(stats.last_trouble()));
+                    break;
+                }
+            }
+            halt.store(true, Ordering::SeqCst);
             for thread in threads {
                 first = first.and(join(thread));
             }
             first
         });
-        self.shared.writer.stop();
+        if stop.load(Ordering::Relaxed) || stats.ended.load(Ordering::SeqCst) {
+            self.shared.writer.stop();
+        }
         result
     }
 
     fn drop_folder(&self, folder: &DropFolder, stop: &AtomicBool) -> Result<(), IngestError> {
         let mut watcher = Watcher::new(folder.clone())?;
         let sink = Sink { raw: &self.shared.raw, writer: &self.shared.writer, stop };
-        watcher.run(sink, &*self.shared.switches, &mut |path, outcome| match outcome {
+        let mut round = |error: Option<&IngestError>| {
+            let mut stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+            match error {
+                None => drop(stuck.remove(&folder.folder)),
+                Some(error) => {
+                    let known =
+                        stuck.entry(folder.folder.clone()).or_insert_with(|| (SystemTime::now(), String::new()));
+                    known.1 = error.to_string();
+                }
+            }
+        };
+        watcher.run(sink, &*self.shared.switches, &mut round, &mut |path, outcome| match outcome {
             Outcome::Done { summary, .. } => tracing::info!(
                 target: "ingest", file = %path.display(), sent = summary.sent, rejected = summary.rejected, "imported"
             ),

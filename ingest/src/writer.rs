@@ -110,6 +110,10 @@ pub struct WriterStats {
     pub spool_bytes: AtomicU64,
     /// Since when the bus has been away, microseconds; 0 = it is there.
     pub away_since: AtomicI64,
+    /// Neither the bus nor the spool takes anything: callers wait.
+    pub waiting: AtomicBool,
+    /// The thread has ended with an error: nothing is taken any more until the process is started again.
+    pub ended: AtomicBool,
     last_trouble: Mutex<String>,
 }
 

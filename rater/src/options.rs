@@ -8,7 +8,7 @@ use schemas::{DecodeError, SchemaIds};
 use smol_str::SmolStr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 /// The configuration in force now, as the process follows it.
 pub type ConfigNow = Arc<dyn Fn() -> Arc<Config> + Send + Sync>;
@@ -87,8 +87,8 @@ pub enum RaterError {
     #[error("{stream} frame {seq} item {index} is not there; the log is damaged, run `tandem ledger verify`")]
     Missing { stream: SmolStr, seq: u64, index: u32 },
     #[error(
-        "{topic}/{partition} is not the log that {stream} was made from (its incarnation differs); restore it, or let \
-         a person declare the loss"
+        "{topic}/{partition} is not the log that {stream} was made from (its incarnation differs); stop, restore \
+         the topic from a copy with its first record, start again"
     )]
     WrongLog { topic: SmolStr, partition: u32, stream: SmolStr },
 }
@@ -137,8 +137,20 @@ pub struct RaterStats {
     pub clock: AtomicI64,
     /// Recovered, claimed and working.
     pub working: AtomicBool,
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<(SystemTime, String)>>,
+    rival: Mutex<Option<Rival>>,
 }
+
+/// Another rater of the same partition, which claimed the stream while this one worked.
+#[derive(Debug, Clone)]
+struct Rival {
+    owner: SmolStr,
+    since: SystemTime,
+    last: Instant,
+}
+
+/// Two that take turns meet every 12 s; after so long without the other there is one again.
+const RIVAL_GONE: Duration = Duration::from_secs(30);
 
 /// A copy of the counters that matter most, for pages and commands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -161,9 +173,23 @@ impl RaterStats {
         (self.rated_to.load(Ordering::Acquire), self.seq.load(Ordering::Acquire))
     }
 
-    /// What is wrong now, in words; `None` while all is well.
-    pub fn trouble(&self) -> Option<String> {
+    /// What is wrong now, in words, and since when; `None` while all is well.
+    pub fn trouble(&self) -> Option<(SystemTime, String)> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Who else owns this partition now, and since when that has been seen. They take turns: every claim ends the
+    /// other's, no figure changes, and both do little else than read their log again.
+    pub fn rival(&self) -> Option<(SystemTime, SmolStr)> {
+        let rival = self.rival.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        rival.filter(|rival| rival.last.elapsed() < RIVAL_GONE).map(|rival| (rival.since, rival.owner))
+    }
+
+    pub(crate) fn met_rival(&self, owner: &SmolStr) {
+        let mut rival = self.rival.lock().unwrap_or_else(PoisonError::into_inner);
+        let still = rival.as_ref().filter(|rival| rival.last.elapsed() < RIVAL_GONE).map(|rival| rival.since);
+        let since = still.unwrap_or_else(SystemTime::now);
+        *rival = Some(Rival { owner: owner.clone(), since, last: Instant::now() });
     }
 
     pub fn seen(&self) -> Seen {
@@ -178,7 +204,7 @@ impl RaterStats {
             revised: get(&self.revised),
             suspended: get(&self.suspended),
             open_calls: get(&self.open_calls),
-            trouble: self.trouble(),
+            trouble: self.trouble().map(|(_, what)| what),
         }
     }
 
@@ -188,8 +214,10 @@ impl RaterStats {
         self.rated_to.store(rated_to, Ordering::Release);
     }
 
-    pub(crate) fn set_trouble(&self, trouble: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    pub(crate) fn set_trouble(&self, what: Option<String>) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = trouble.as_ref().map_or_else(SystemTime::now, |(since, _)| *since);
+        *trouble = what.map(|what| (since, what));
     }
 }
 

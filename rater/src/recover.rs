@@ -2,7 +2,7 @@
 //! advances it by the inputs since, and reads the events of calls still open once more.
 
 use bus::stream::{Accepted, StreamWriter};
-use bus::{Batch, TopicSpec};
+use bus::{Batch, BusError, TopicSpec};
 use facts::OccurredAt;
 use facts::call::{BusRecord, CallEvent};
 use facts::stream::Incarnation;
@@ -53,7 +53,11 @@ pub(crate) fn recover(options: &RaterOptions, stop: &AtomicBool) -> Result<Optio
         }
         match options.bus.partitions(&options.topic)? {
             Some(partitions) if partitions > options.partition => break partitions,
-            _ => std::thread::sleep(Duration::from_millis(100)),
+            _ => match options.bus.end(&options.topic, options.partition) {
+                // It was there and is gone: nobody will make it.
+                Err(error @ BusError::TopicLost { .. }) => return Err(error.into()),
+                _ => std::thread::sleep(Duration::from_millis(100)),
+            },
         }
     };
     let stream = options.stream();

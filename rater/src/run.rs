@@ -59,6 +59,9 @@ pub fn run_partition(options: RaterOptions, stop: &AtomicBool, stats: &RaterStat
         let fenced = matches!(error, RaterError::Stream(StreamError::Fenced { .. } | StreamError::NotAccepted { .. }));
         tracing::error!(site = %options.site, partition = options.partition, "rater: {error}");
         stats.set_trouble(Some(error.to_string()));
+        if let RaterError::Stream(StreamError::Fenced { owner, .. }) = &error {
+            stats.met_rival(owner);
+        }
         if !fenced && !error.is_retriable() {
             return Err(error);
         }

@@ -7,9 +7,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use serde_json::Value;
 use tests::site::{self, SWITCH};
-use tests::{Figures, SmallDisk, Tandem, eventually, http};
+use tests::{Figures, SmallDisk, Tandem, eventually, health};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 /// Copies that fit into what the log has written ahead, and many more.
@@ -29,11 +28,11 @@ fn a_full_disk_of_the_log_and_then_of_the_engine_costs_time_and_no_figure() {
     booked(&tandem, &address, "before any disk is full");
 
     log.fill(0);
-    while part(&tandem, &address, "Bus")["state"] == "good" {
+    while health::part(&tandem, &address, "Bus")["state"] == "good" {
         assert!(copies < COPIES_MAX, "a full disk is not noticed after {copies} copies");
         hand_in(&tandem, &mut copies);
     }
-    let told = part(&tandem, &address, "Bus")["detail"].to_string();
+    let told = health::part(&tandem, &address, "Bus")["detail"].to_string();
     assert!(told.contains("no space"), "what is wrong is not said: {told}");
     // What comes now is kept in the spool, which lies on another disk, and answered as kept.
     hand_in(&tandem, &mut copies);
@@ -41,12 +40,12 @@ fn a_full_disk_of_the_log_and_then_of_the_engine_costs_time_and_no_figure() {
     booked(&tandem, &address, "after the log has space again");
 
     engine.fill(0);
-    let failing = || part(&tandem, &address, "Reports")["detail"].to_string();
+    let failing = || health::part(&tandem, &address, "Reports")["detail"].to_string();
     eventually("the console says that loading fails", PATIENCE, || {
         if copies < COPIES_MAX {
             hand_in(&tandem, &mut copies);
         }
-        failing().contains("loading has failed since").then_some(())
+        failing().contains("loading fails").then_some(())
     });
     println!("the engine on a full disk: {}", failing());
     engine.free();
@@ -65,22 +64,5 @@ fn hand_in(tandem: &Tandem, copies: &mut u64) {
 
 /// No part of the process is in trouble any more, by itself.
 fn booked(tandem: &Tandem, address: &str, when: &str) {
-    eventually(when, PATIENCE, || {
-        let lines = health(tandem, address);
-        let good = lines.iter().all(|line| line["state"] == "good");
-        good.then_some(())
-    });
-}
-
-fn part(tandem: &Tandem, address: &str, part: &str) -> Value {
-    let lines = health(tandem, address);
-    lines.into_iter().find(|line| line["part"] == part).unwrap_or_else(|| panic!("no line for {part}"))
-}
-
-fn health(tandem: &Tandem, address: &str) -> Vec<Value> {
-    let token = fs::read_to_string(tandem.data().join("run/token")).expect("a token");
-    let bearer = format!("Bearer {}", token.trim());
-    let answer = http::request("GET", &format!("{address}/health.json"), &[("authorization", &bearer)], None);
-    let json = answer.expect("the console answers").json();
-    json.as_array().expect("a list of parts").clone()
+    eventually(when, PATIENCE, || health::all_good(tandem, address).then_some(()));
 }

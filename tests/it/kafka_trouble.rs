@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tests::site::{self, SWITCH};
-use tests::{Figures, Kafka, Tandem, eventually, http};
+use tests::{Figures, Kafka, Tandem, eventually, health};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 const AWAY: Duration = Duration::from_secs(30);
@@ -24,12 +24,20 @@ fn rival_raters_and_a_broker_away_for_30_seconds_change_no_figure() {
     site::apply(&up);
     let (mut rival, rival_address) = start("rater");
     let mut copies = 0;
-    eventually("a rater says who has taken over", PATIENCE, || {
+    let both = eventually("both raters say that they are two", PATIENCE, || {
         hand_in(&up, &mut copies);
         std::thread::sleep(Duration::from_secs(1));
-        let lines = [health(&up, &address), health(&rival, &rival_address)].concat();
-        lines.iter().any(|line| line["detail"].to_string().contains("has taken over")).then_some(())
+        let both = [health::lines(&up, &address), health::lines(&rival, &rival_address)];
+        let words = "two raters own partition 0";
+        let told = |lines: &Vec<Value>| lines.iter().any(|line| line["detail"].to_string().contains(words));
+        let found = both.iter().all(told).then_some(both);
+        found
     });
+    for lines in both {
+        let line = lines.iter().find(|line| line["part"] == "Rater 0").expect("a line for the rater");
+        assert!(line["state"] == "bad" && line["advice"].to_string().contains("stop one of them"), "{line}");
+        println!("{line}");
+    }
     for _ in 0..4 {
         hand_in(&up, &mut copies);
         std::thread::sleep(Duration::from_secs(2));
@@ -39,17 +47,14 @@ fn rival_raters_and_a_broker_away_for_30_seconds_change_no_figure() {
     kafka.kill();
     hand_in(&up, &mut copies);
     eventually("the console says that the broker is away", PATIENCE, || {
-        let lines = health(&up, &address);
-        let bus = lines.iter().find(|line| line["part"] == "Bus").expect("a line for the bus");
-        bus["detail"].to_string().contains("away since").then_some(())
+        let bus = health::part(&up, &address, "Bus");
+        bus["detail"].to_string().contains("the broker is away").then_some(())
     });
     std::thread::sleep(AWAY);
     hand_in(&up, &mut copies);
     kafka.restart();
     hand_in(&up, &mut copies);
-    eventually("all is well again", PATIENCE, || {
-        health(&up, &address).iter().all(|line| line["state"] == "good").then_some(())
-    });
+    eventually("all is well again", PATIENCE, || health::all_good(&up, &address).then_some(()));
     let records = copies * site::lines().len() as u64;
     assert_eq!(site::import(&up, copies), [records, 0, records, 0], "read, accepted, repeated, rejected");
     let figures = Figures::of(&up, &up);
@@ -62,11 +67,4 @@ fn hand_in(tandem: &Tandem, copies: &mut u64) {
     fs::write(&file, site::copy(*copies).join("\n") + "\n").expect("the home can be written");
     tandem.run(&["calls", "import", &file.display().to_string(), "--switch", SWITCH]).ok();
     *copies += 1;
-}
-
-fn health(tandem: &Tandem, address: &str) -> Vec<Value> {
-    let token = fs::read_to_string(tandem.data().join("run/token")).expect("a token");
-    let bearer = format!("Bearer {}", token.trim());
-    let answer = http::request("GET", &format!("{address}/health.json"), &[("authorization", &bearer)], None);
-    answer.expect("the console answers").json().as_array().expect("a list of parts").clone()
 }

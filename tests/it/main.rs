@@ -10,6 +10,7 @@ mod kafka_bus;
 mod kafka_pipeline;
 mod kafka_trouble;
 mod kill;
+mod lost_topic;
 mod pipeline;
 mod quote;
 mod readers;

@@ -9,6 +9,7 @@ pub mod cache;
 pub mod deaths;
 pub mod disk;
 pub mod figures;
+pub mod health;
 pub mod http;
 pub mod kafka;
 pub mod ports;

@@ -248,7 +248,7 @@ fn summary(node: &Node, answer: &Answer, sent: &SentDay, took: Duration) -> Resu
     let report = block_on(reports::report(&mut session, ReportName::Customer, &reports::Filter::default()))
         .map_err(Failure::broken)?;
     let millis = took.as_millis().max(1) as u64;
-    let seen: Vec<rater::Seen> = node.raters.iter().map(|rater| rater.seen()).collect();
+    let seen: Vec<rater::Seen> = node.raters.iter().map(|(_, rater)| rater.seen()).collect();
     let sum = |pick: fn(&rater::Seen) -> u64| seen.iter().map(pick).sum::<u64>();
     let rows = [
         ("calls generated", answer.calls.to_string()),
@@ -302,7 +302,7 @@ fn prove(node: &Node, answer: &Answer) -> Result<bool, Failure> {
         differing += 1;
         note(&format!("{side} {account} {currency}: the ledger says {amount}, the generator nothing"));
     }
-    let suspended: u64 = node.raters.iter().map(|rater| rater.suspended.load(Ordering::Relaxed)).sum();
+    let suspended: u64 = node.raters.iter().map(|(_, rater)| rater.suspended.load(Ordering::Relaxed)).sum();
     if suspended < answer.suspended {
         differing += 1;
         note(&format!("{suspended} calls in suspense, the generator says {}", answer.suspended));

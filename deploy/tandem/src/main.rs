@@ -10,6 +10,7 @@ mod deck;
 mod demo;
 mod engine;
 mod frames;
+mod health;
 mod http;
 mod node;
 mod ops;

@@ -2,6 +2,7 @@
 //! threads of its own. `up`, the single roles, the demo and the one-shot commands all start a node.
 
 use crate::engine;
+use crate::health::{Noticed, RoleEnded};
 use crate::output::{Failure, note};
 use crate::records::Records;
 use crate::registry;
@@ -17,7 +18,7 @@ use reporting::Engine;
 use reporting::loader::{BusFrames, Loader};
 use schemas::SchemaIds;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -96,21 +97,32 @@ pub struct Node {
     pub ingest: Option<Arc<Ingest>>,
     pub view: Arc<View>,
     pub orders: Option<Orders>,
-    pub raters: Vec<Arc<RaterStats>>,
+    /// Partition and counters of each rater of this process.
+    pub raters: Vec<(u32, Arc<RaterStats>)>,
     pub engine: Result<Engine, String>,
+    /// Whether this process was to have an engine.
+    pub wants_engine: bool,
     pub loading: Option<reporting::loader::Status>,
     pub records: Arc<Records>,
     /// Set when the process is to stop.
     pub stop: Arc<AtomicBool>,
-    /// Roles that have ended with an error, in words.
-    failures: Arc<Mutex<Vec<String>>>,
+    /// Roles that have ended with an error.
+    failures: Arc<Mutex<Vec<RoleEnded>>>,
+    /// Since when parts are in trouble that keep no time themselves.
+    pub noticed: Noticed,
     /// Calls rated when the rate was last asked for.
     pub sampled: Mutex<Option<(Instant, u64)>>,
 }
 
-/// Words for people; also who claims streams.
+/// Who this process is, in words for people; also who claims streams.
 pub fn owner() -> String {
-    format!("pid {} since {}", std::process::id(), facts::time::rfc3339(wall_micros()))
+    static OWNER: OnceLock<String> = OnceLock::new();
+    let make = || {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let began = facts::time::rfc3339(wall_micros() / 1_000_000 * 1_000_000);
+        format!("pid {} on {} since {began}", std::process::id(), host.trim())
+    };
+    OWNER.get_or_init(make).clone()
 }
 
 /// The wall clock, microseconds.
@@ -203,10 +215,12 @@ impl Running {
             orders,
             raters,
             engine,
+            wants_engine: roles.engine,
             loading,
             records,
             stop,
             failures,
+            noticed: Noticed::default(),
             sampled,
         };
         Ok(Self { node: Arc::new(node), threads })
@@ -240,9 +254,14 @@ impl Node {
         Ok(seq)
     }
 
-    /// Roles that have ended with an error, in words.
-    pub fn failures(&self) -> Vec<String> {
+    /// Roles that have ended with an error.
+    pub fn ended(&self) -> Vec<RoleEnded> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The same, in words.
+    pub fn failures(&self) -> Vec<String> {
+        self.ended().iter().map(RoleEnded::to_string).collect()
     }
 
     /// Every record now on `call-events` is rated, booked and (where there is an engine) loaded. The target stands
@@ -279,7 +298,7 @@ impl Node {
         let mut lag = Lag::default();
         let progress = self.view.progress();
         let loaded = self.loading.as_ref().map(|status| status.lock().unwrap_or_else(PoisonError::into_inner).clone());
-        for (partition, (end, rater)) in ends.iter().zip(&self.raters).enumerate() {
+        for (partition, (end, (_, rater))) in ends.iter().zip(&self.raters).enumerate() {
             let (rated_to, seq) = rater.progress();
             lag.events += end.saturating_sub(rated_to);
             if rated_to >= *end && frames[partition].is_none() {
@@ -344,7 +363,7 @@ struct Starter<'a> {
     ids: &'a SchemaIds,
     config: &'a Arc<ConfigHub>,
     stop: &'a Arc<AtomicBool>,
-    failures: &'a Arc<Mutex<Vec<String>>>,
+    failures: &'a Arc<Mutex<Vec<RoleEnded>>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -359,7 +378,8 @@ impl Starter<'_> {
         let body = move || {
             if let Err(why) = work(&stop) {
                 tracing::error!(role, "{why}");
-                failures.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{role}: {why}"));
+                let since = std::time::SystemTime::now();
+                failures.lock().unwrap_or_else(PoisonError::into_inner).push(RoleEnded { role, since, why });
             }
         };
         let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
@@ -371,9 +391,14 @@ impl Starter<'_> {
         let config = self.config.clone();
         let follow = move |stop: &AtomicBool| {
             while !stop.load(Ordering::Relaxed) {
-                if let Err(error) = config.poll() {
-                    tracing::warn!(%error, "the config log cannot be followed, trying again");
-                    thread::sleep(Duration::from_millis(500));
+                match config.poll() {
+                    Ok(()) => {}
+                    Err(error) if error.is_retriable() => {
+                        tracing::warn!(%error, "the config log cannot be followed, trying again");
+                        thread::sleep(Duration::from_millis(500));
+                    }
+                    Err(_) if stop.load(Ordering::Relaxed) => return Ok(()),
+                    Err(error) => return Err(error.to_string()),
                 }
                 thread::sleep(Duration::from_millis(80));
             }
@@ -418,7 +443,7 @@ impl Starter<'_> {
         Ok(ingest)
     }
 
-    fn raters(&mut self, partitions: &[u32]) -> Result<Vec<Arc<RaterStats>>, Failure> {
+    fn raters(&mut self, partitions: &[u32]) -> Result<Vec<(u32, Arc<RaterStats>)>, Failure> {
         let mut all = Vec::new();
         for partition in partitions {
             let stats = Arc::new(RaterStats::default());
@@ -434,7 +459,7 @@ impl Starter<'_> {
             self.spawn(&format!("rater-{partition}"), move |stop| {
                 rater::run_partition(options, stop, &shown).map_err(|e| e.to_string())
             })?;
-            all.push(stats);
+            all.push((*partition, stats));
         }
         Ok(all)
     }
@@ -448,6 +473,7 @@ impl Starter<'_> {
             self.settings.data.join("ledger"),
         );
         options.ids = self.ids.clone();
+        options.owner = owner();
         let (door, inbox) = ledger::door(&options);
         self.spawn("ledger", move |stop| ledger::run(&options, &inbox, stop).map_err(|e| e.to_string()))?;
         Ok((door.view, Some(door.orders)))

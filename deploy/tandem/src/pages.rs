@@ -2,13 +2,13 @@
 //! from the raters' streams, raw records from the raw store.
 
 use crate::call_view;
+use crate::health;
 use crate::node::{Node, wall_micros};
 use crate::ops;
 use crate::output::Failure;
 use crate::tables::{self, table_of};
 use console::source::{
-    Answer, CallView, Filter, HealthLine, HealthState, Kind, Live, LivePoint, RateView, ReportName, Source,
-    SourceError, Table,
+    Answer, CallView, Filter, HealthLine, Kind, Live, LivePoint, RateView, ReportName, Source, SourceError, Table,
 };
 use facts::CallId;
 use ledger::{EntryFilter, LedgerView, Page};
@@ -67,7 +67,7 @@ impl Source for Pages {
     }
 
     fn health(&self) -> Answer<'_, Vec<HealthLine>> {
-        self.ask(|node| Ok(health(node)))
+        self.ask(|node| Ok(health::lines(node)))
     }
 
     fn report(&self, name: ReportName, filter: Filter) -> Answer<'_, Table> {
@@ -147,7 +147,7 @@ fn live(node: &Node) -> Result<Live, SourceError> {
 
 /// Calls rated since the page asked last, per second, in tenths.
 fn calls_per_second(node: &Node) -> u64 {
-    let total: u64 = node.raters.iter().map(|rater| rater.calls.load(Ordering::Relaxed)).sum();
+    let total: u64 = node.raters.iter().map(|(_, rater)| rater.calls.load(Ordering::Relaxed)).sum();
     let now = Instant::now();
     let mut sampled = node.sampled.lock().unwrap_or_else(PoisonError::into_inner);
     let rate = match *sampled {
@@ -159,81 +159,6 @@ fn calls_per_second(node: &Node) -> u64 {
     };
     *sampled = Some((now, total));
     rate
-}
-
-fn health(node: &Node) -> Vec<HealthLine> {
-    let line = |part: &str, state, detail: String| HealthLine { part: part.to_owned(), state, detail };
-    let mut lines = vec![match node.bus.health() {
-        bus::BusHealth::Up => line("Bus", HealthState::Good, format!("{:?}", node.settings.bus.kind).to_lowercase()),
-        bus::BusHealth::Away { since, why } => {
-            line("Bus", HealthState::Warned, format!("away since {}: {why}", when(since)))
-        }
-        bus::BusHealth::Failed { since, why } => {
-            line("Bus", HealthState::Bad, format!("failed at {}: {why}", when(since)))
-        }
-    }];
-    if let Some(ingest) = &node.ingest {
-        let stats = ingest.shared().writer.stats().clone();
-        let events = stats.events.load(Ordering::Relaxed);
-        let away = stats.away_since.load(Ordering::Relaxed);
-        lines.push(if away == 0 {
-            line("Ingest", HealthState::Good, format!("{events} events written since the start"))
-        } else {
-            let spool = stats.spool_bytes.load(Ordering::Relaxed);
-            line(
-                "Ingest",
-                HealthState::Warned,
-                format!("the bus is away, {spool} bytes wait in the spool: {}", stats.last_trouble()),
-            )
-        });
-    }
-    for (partition, rater) in node.raters.iter().enumerate() {
-        let part = format!("Rater {partition}");
-        lines.push(match rater.trouble() {
-            Some(trouble) => line(&part, HealthState::Bad, trouble),
-            None => {
-                let seen = rater.seen();
-                let (to, frame) = rater.progress();
-                let detail =
-                    format!("{} calls rated, {} open, offset {to}, frame {frame}", seen.calls, seen.open_calls);
-                line(&part, HealthState::Good, detail)
-            }
-        });
-    }
-    let ledger = node.view.progress();
-    lines.push(match &ledger.trouble {
-        Some(trouble) => line("Ledger", HealthState::Bad, trouble.clone()),
-        None => {
-            line("Ledger", HealthState::Good, format!("frame {}, epoch {}", ledger.state.seq(), ledger.state.epoch()))
-        }
-    });
-    lines.push(reports_health(node));
-    lines.extend(node.failures().into_iter().map(|failure| line("Role ended", HealthState::Bad, failure)));
-    lines
-}
-
-fn reports_health(node: &Node) -> HealthLine {
-    let line = |state, detail: String| HealthLine { part: "Reports".to_owned(), state, detail };
-    match (&node.engine, &node.loading) {
-        (Err(why), _) => line(HealthState::Bad, why.clone()),
-        (Ok(engine), None) => {
-            line(HealthState::Warned, format!("{}; nothing is loaded by this process", engine.place()))
-        }
-        (Ok(engine), Some(loading)) => {
-            let streams = loading.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            match streams.iter().find_map(|s| s.failing.as_ref()) {
-                Some((since, why)) => {
-                    line(HealthState::Bad, format!("loading has failed since {}: {why}", when(*since)))
-                }
-                None => line(HealthState::Good, format!("{}. {}", engine.place(), tables::covers(node))),
-            }
-        }
-    }
-}
-
-fn when(time: std::time::SystemTime) -> String {
-    let micros = time.duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_micros());
-    facts::time::rfc3339(i64::try_from(micros / 1_000_000 * 1_000_000).unwrap_or(0))
 }
 
 fn calls(node: &Node, filter: &Filter) -> Result<Table, SourceError> {

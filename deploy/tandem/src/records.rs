@@ -52,6 +52,9 @@ impl Records {
             match polled {
                 Ok(_) => drop(self.lock().reached.insert(stream.to_owned(), reader.offset())),
                 Err(StreamError::Bus(bus::BusError::Stopped)) => return Ok(()),
+                Err(error @ StreamError::Bus(_)) if !matches!(&error, StreamError::Bus(bus) if bus.is_retriable()) => {
+                    return Err(error.to_string());
+                }
                 Err(error) => {
                     tracing::warn!(stream, %error, "imports and rejects cannot be followed, trying again");
                     std::thread::sleep(Duration::from_millis(500));

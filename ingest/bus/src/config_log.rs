@@ -40,6 +40,16 @@ pub enum ConfigError {
     Item(#[from] FrameFull),
 }
 
+impl ConfigError {
+    /// True where the same may succeed later by itself: the broker is away, the disk is full.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::Bus(error) | Self::Stream(StreamError::Bus(error)) => error.is_retriable(),
+            _ => false,
+        }
+    }
+}
+
 /// One version of the configuration, for its history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {

@@ -93,6 +93,7 @@ impl Loop {
         };
         if let Err(Fatal(why)) = end {
             self.stats.trouble(why.clone());
+            self.stats.ended.store(true, Ordering::SeqCst);
             let parked = self.parked.take();
             for mut flight in self.flights.drain(..).chain(parked) {
                 answer(&mut flight, Err(IngestError::WriterStopped(why.clone())));
@@ -118,6 +119,7 @@ impl Loop {
             self.try_return()?;
         }
         self.retry_parked()?;
+        self.stats.waiting.store(self.parked.is_some(), Ordering::Relaxed);
         Ok(!self.stopping.load(Ordering::SeqCst))
     }
 

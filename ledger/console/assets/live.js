@@ -48,30 +48,14 @@
   const margin = plot("plot-margin", [{ label: "margin", stroke: blue, width: 1.5 }], data.margin, zero);
   tiles(live);
 
-  function health(lines) {
-    const body = document.querySelector("#health tbody");
-    if (!body) return;
-    const words = { good: "good", warned: "late", bad: "needs a person" };
-    body.replaceChildren(...lines.map(function (l) {
-      const row = document.createElement("tr");
-      [["Part", l.part, ""], ["State", words[l.state], l.state], ["Detail", l.detail, ""]].forEach(function (c) {
-        const cell = document.createElement("td");
-        cell.dataset.label = c[0]; cell.textContent = c[1]; cell.className = c[2];
-        row.append(cell);
-      });
-      return row;
-    }));
-  }
-
   setInterval(async function () {
     if (document.hidden) return;
     try {
-      const [l, h] = await Promise.all([fetch("/live.json"), fetch("/health.json")]);
+      const l = await fetch("/live.json");
       if (l.ok) {
         live = await l.json(); data = columns(live);
         calls.setData(data.calls); asr.setData(data.asr); margin.setData(data.margin); tiles(live);
       }
-      if (h.ok) health(await h.json());
       document.body.classList.remove("stale");
     } catch (e) { document.body.classList.add("stale"); }
   }, 2000);

@@ -44,6 +44,7 @@ pub fn page(site: &str, room: Room, title: &str, body: Markup) -> Markup {
                     form.search action="/search" method="get" role="search" {
                         input type="search" name="q" placeholder="number, call id, account" aria-label="Search";
                     }
+                    a #trouble-badge.badge href="/" hidden {}
                     span.where { "site " b { (site) } " · UTC" }
                     form action="/logout" method="post" { button.plain { "Log out" } }
                 }

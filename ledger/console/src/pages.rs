@@ -26,6 +26,9 @@ pub fn login(next: &str, wrong: bool) -> Markup {
 
 pub fn live(site: &str, live: &Result<Live, SourceError>, health: &Result<Vec<HealthLine>, SourceError>) -> Markup {
     let body = html! {
+        div #troubles {
+            @for line in health.iter().flatten().filter(|line| line.state != HealthState::Good) { (trouble_of(line)) }
+        }
         @match live {
             Ok(live) => {
                 section.tiles {
@@ -58,6 +61,18 @@ fn tenths(value: u64) -> String {
     format!("{}.{}", value / 10, value % 10)
 }
 
+/// What is wrong, since when, what to do. `live.js` makes the same of `/health.json`.
+fn trouble_of(line: &HealthLine) -> Markup {
+    html! {
+        section.trouble.(state_class(line.state)) role="alert" {
+            h2 { (line.part) ": " (state_word(line.state)) }
+            p { (line.detail) }
+            p { b { "What to do: " } (line.advice) }
+            p.small { "since " time datetime=(line.since) { (line.since) } }
+        }
+    }
+}
+
 fn health_list(lines: &[HealthLine]) -> Markup {
     html! {
         div.scroll {
@@ -88,7 +103,7 @@ fn state_class(state: HealthState) -> &'static str {
 fn state_word(state: HealthState) -> &'static str {
     match state {
         HealthState::Good => "good",
-        HealthState::Warned => "late",
+        HealthState::Warned => "waits",
         HealthState::Bad => "needs a person",
     }
 }

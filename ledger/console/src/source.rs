@@ -144,7 +144,12 @@ pub struct Live {
 pub struct HealthLine {
     pub part: String,
     pub state: HealthState,
+    /// What it does, or what is wrong.
     pub detail: String,
+    /// Since when something is wrong, RFC 3339; empty while all is well.
+    pub since: String,
+    /// What to do about it; empty while all is well.
+    pub advice: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -104,7 +104,7 @@ fn measure(settings: &Settings) -> Result<Spent, Failure> {
     let roles = Roles { ingest: false, engine: false, loader: false, records: false, ..Roles::pipeline(settings) };
     let running = Running::start(settings, &roles)?;
     let until = Instant::now() + START_LIMIT;
-    while !running.node.raters.iter().any(|rater| rater.working.load(Ordering::Relaxed)) {
+    while !running.node.raters.iter().any(|(_, rater)| rater.working.load(Ordering::Relaxed)) {
         if Instant::now() > until || !running.node.failures().is_empty() {
             return Err(Failure::Broken(format!("no rater began to work: {:?}", running.node.failures())));
         }

@@ -74,7 +74,7 @@ pub fn ensure(bus: &KafkaBus, spec: &TopicSpec) -> Result<TopicInfo, BusError> {
     if !differences.is_empty() {
         return Err(BusError::Mismatch { topic: spec.name.clone(), differences: differences.join("; ") });
     }
-    *lock(&bus.shared.probe_topic) = Some(spec.name.clone());
+    bus.shared.watch(&spec.name);
     let bounds = (0..spec.partitions).map(|p| bus.watermarks(&spec.name, p)).collect::<Result<Vec<_>, _>>()?;
     let mut info = TopicInfo { created, partitions: Vec::new() };
     if spec.kind == TopicKind::Foreign {
@@ -106,7 +106,7 @@ fn check_identity(spec: &TopicSpec, found: &[Incarnation], remembered: &[Option<
     Ok(())
 }
 
-fn memory_name(topic: &str, partition: u32) -> String {
+pub fn memory_name(topic: &str, partition: u32) -> String {
     format!("{topic}/{partition}")
 }
 

@@ -34,6 +34,8 @@ const OURS: &[(&str, &str)] = &[
 pub const MAX_MESSAGE_BYTES: &str = "4194304";
 /// How often the brokers are asked whether they are there.
 const PROBE: Duration = Duration::from_secs(2);
+/// Topics that are asked for at one probe.
+const PROBED: usize = 8;
 
 /// State shared by all clients of one bus.
 #[derive(Debug, Default)]
@@ -43,8 +45,10 @@ pub struct Shared {
     /// Topics that are lost, with when that was noticed and why; in the order in which it was.
     lost: Mutex<Vec<(String, SystemTime, String)>>,
     stop_signal: Condvar,
-    /// A topic to ask for when probing, so that the question is small.
-    pub probe_topic: Mutex<Option<String>>,
+    /// Whether there is one in `lost`: looked at on the hot path.
+    any_lost: AtomicBool,
+    /// Topics in use: asked for when probing, so that the question is small and a lost one is noticed soon.
+    watched: Mutex<Vec<String>>,
 }
 
 pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -83,14 +87,37 @@ impl Shared {
         let mut lost = lock(&self.lost);
         if lost.iter().all(|(known, ..)| known != topic) {
             tracing::error!(topic, reason, "a topic is lost");
-            lost.push((topic.clone(), SystemTime::now(), error.to_string()));
+            lost.push((topic.clone(), SystemTime::now(), reason.clone()));
+            self.any_lost.store(true, Ordering::Release);
+        }
+    }
+    /// Refuses a topic that is known to be lost: librdkafka itself waits half a minute before it says so.
+    pub fn check_lost(&self, topic: &str) -> Result<(), BusError> {
+        if !self.any_lost.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        match lock(&self.lost).iter().find(|(name, ..)| name == topic) {
+            Some((_, _, reason)) => Err(BusError::TopicLost { topic: topic.to_owned(), reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+    /// From now on the probe looks after this topic.
+    pub fn watch(&self, topic: &str) {
+        let mut watched = lock(&self.watched);
+        if watched.iter().all(|known| known != topic) {
+            watched.push(topic.to_owned());
         }
     }
     pub fn health(&self) -> BusHealth {
         let lost = lock(&self.lost);
         if let Some((_, since, _)) = lost.first() {
-            let why: Vec<&str> = lost.iter().map(|(_, _, why)| why.as_str()).collect();
-            return BusHealth::Failed { since: *since, why: why.join(". ") };
+            let all: Vec<_> = lost.iter().map(|(topic, _, why)| format!("topic {topic} is lost ({why})")).collect();
+            let why = format!(
+                "{}; nothing is begun again by itself: stop, restore what is lost from a copy with its first record, \
+                 start again",
+                all.join(", ")
+            );
+            return BusHealth::Failed { since: *since, why };
         }
         drop(lost);
         match lock(&self.away).clone() {
@@ -220,14 +247,42 @@ pub fn admin_config(config: &KafkaConfig) -> Result<ClientConfig, BusError> {
     base(config)
 }
 
-/// Asks the brokers now and then whether they are there, until the bus stops.
+/// Asks the brokers now and then whether they are there and still have our topics, until the bus stops.
 pub fn probe(asking: &BaseConsumer<Watch>, shared: &Shared) {
     let nothing = Mutex::new(());
+    // Topics that the last look did not find; one look alone may have asked a broker that has just begun to serve.
+    let mut missing: Vec<String> = Vec::new();
+    let mut next = 0;
     while !shared.is_stopped() {
-        let topic = lock(&shared.probe_topic).clone().unwrap_or_else(|| "tandem-probe".to_owned());
-        match asking.fetch_metadata(Some(&topic), Duration::from_secs(3)) {
-            Ok(_) => shared.note_back(),
-            Err(error) => shared.note_away(&error.to_string()),
+        let watched = lock(&shared.watched).clone();
+        let turn = watched.iter().cycle().skip(next).take(watched.len().min(PROBED)).cloned();
+        let mut asked: Vec<String> = turn.collect();
+        next = (next + asked.len()) % watched.len().max(1);
+        if asked.is_empty() {
+            asked.push("tandem-probe".to_owned());
+        }
+        for topic in asked.iter().chain(&missing.clone()) {
+            match asking.fetch_metadata(Some(topic), Duration::from_secs(3)) {
+                Ok(metadata) => {
+                    shared.note_back();
+                    let found = metadata.topics().iter().find(|found| found.name() == topic);
+                    let unknown = found.is_none_or(|f| f.error().is_some_and(|code| is_unknown_topic(code.into())));
+                    let seen = missing.iter().position(|name| name == topic);
+                    match (unknown && watched.contains(topic), seen) {
+                        (false, None) => {}
+                        (false, Some(at)) => drop(missing.remove(at)),
+                        (true, None) => missing.push(topic.clone()),
+                        (true, Some(_)) => shared.note_lost(&BusError::TopicLost {
+                            topic: topic.clone(),
+                            reason: "the brokers do not know it any more".to_owned(),
+                        }),
+                    }
+                }
+                Err(error) => {
+                    shared.note_away(&error.to_string());
+                    break;
+                }
+            }
         }
         if !shared.is_stopped() {
             drop(shared.stop_signal.wait_timeout(lock(&nothing), PROBE));

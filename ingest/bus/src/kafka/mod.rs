@@ -87,8 +87,19 @@ impl KafkaBus {
         Ok(KafkaBus { config, asking, shared, known: Mutex::new(known), probe: Some(probe) })
     }
 
+    /// The brokers do not know a topic: was it never there, or is it lost?
+    fn gone(&self, topic: &str) -> BusError {
+        let topic = topic.to_owned();
+        if !client::lock(&self.known).0.iter().any(|(name, _)| *name == admin::memory_name(&topic, 0)) {
+            return BusError::UnknownTopic { topic };
+        }
+        let error = BusError::TopicLost { topic, reason: "the brokers do not know it any more".to_owned() };
+        self.shared.note_lost(&error);
+        error
+    }
+
     fn watermarks(&self, topic: &str, partition: u32) -> Result<(u64, u64), BusError> {
-        let found = self.partitions(topic)?.ok_or_else(|| BusError::UnknownTopic { topic: topic.to_owned() })?;
+        let found = self.partitions(topic)?.ok_or_else(|| self.gone(topic))?;
         if partition >= found {
             return Err(BusError::UnknownPartition { topic: topic.to_owned(), partition, partitions: found });
         }
@@ -121,7 +132,7 @@ impl Bus for KafkaBus {
 
     fn writer(&self, topic: &str) -> Result<Box<dyn Writer>, BusError> {
         self.shared.check_stop()?;
-        let partitions = self.partitions(topic)?.ok_or_else(|| BusError::UnknownTopic { topic: topic.to_owned() })?;
+        let partitions = self.partitions(topic)?.ok_or_else(|| self.gone(topic))?;
         let mut ends = Vec::new();
         for partition in 0..partitions {
             ends.push(self.watermarks(topic, partition)?.1);

@@ -80,9 +80,7 @@ impl KafkaReader {
                 }
                 Some(BusError::OffsetOutOfRange { topic, partition, asked, begin, end })
             }
-            code if is_unknown_topic(code) => {
-                Some(self.lost("the brokers do not know it any more".to_owned()))
-            }
+            code if is_unknown_topic(code) => Some(self.lost("the brokers do not know it any more".to_owned())),
             code if is_passing(code) => {
                 tracing::debug!(%error, "{what}");
                 None
@@ -95,9 +93,7 @@ impl KafkaReader {
     fn judge_unasked(&self, error: &KafkaError) -> Option<BusError> {
         match error.rdkafka_error_code() {
             Some(code) if is_passing(code) => None,
-            Some(code) if is_unknown_topic(code) => {
-                Some(self.lost("the brokers do not know it any more".to_owned()))
-            }
+            Some(code) if is_unknown_topic(code) => Some(self.lost("the brokers do not know it any more".to_owned())),
             _ => Some(trouble(&format!("asking for the offsets of {}/{}", self.topic, self.partition), error)),
         }
     }
@@ -140,6 +136,7 @@ impl Reader for KafkaReader {
         }
         loop {
             self.shared.check_stop()?;
+            self.shared.check_lost(&self.topic)?;
             let left = deadline.saturating_duration_since(Instant::now());
             match self.take(batch, if batch.is_empty() { left.min(LOOK) } else { Duration::ZERO }) {
                 Ok(true) if batch.filled < max_bytes => {}

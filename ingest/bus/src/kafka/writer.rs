@@ -266,6 +266,7 @@ impl Writer for KafkaWriter {
             return Err(BusError::TooLarge { topic: self.topic.clone(), bytes, limit: MAX_SUBMIT_BYTES });
         }
         self.shared.check_stop()?;
+        self.shared.check_lost(&self.topic)?;
         let number = self.open_ticket(records.len())?;
         for (sent, record) in records.iter().enumerate() {
             if let Err(error) = self.send(partition, number, record) {
@@ -303,7 +304,8 @@ impl Writer for KafkaWriter {
                 state.spend(ticket.number);
                 return result;
             }
-            if let Err(stopped) = self.shared.check_stop() {
+            let lost = self.shared.check_lost(&self.topic);
+            if let Err(stopped) = self.shared.check_stop().and(lost) {
                 state.spend(ticket.number);
                 return Err(stopped);
             }
