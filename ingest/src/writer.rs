@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 mod run;
 #[cfg(test)]
@@ -30,6 +30,8 @@ pub const TOPIC: &str = "call-events";
 pub const BATCH_MAX: usize = 4_000;
 /// Batches that may wait in front of the writer; past it senders wait.
 const QUEUE: usize = 8;
+/// Between two looks for room in it.
+const ROOM: Duration = Duration::from_millis(2);
 
 /// Settings of the writer.
 #[derive(Clone, Debug)]
@@ -218,9 +220,23 @@ impl CallEventWriter {
         }
     }
 
-    /// Sends and waits until it is durable.
+    /// Sends and waits until it is durable; also for room in the queue, which there is none of while neither the bus nor
+    /// the spool takes anything.
     pub fn write(&self, batch: Vec<Outgoing>, timeout: Duration) -> Result<(), IngestError> {
-        self.send(batch)?.wait(timeout).unwrap_or(Err(IngestError::NotInTime(timeout.as_secs())))
+        let until = Instant::now() + timeout;
+        let late = || IngestError::NotInTime(timeout.as_secs());
+        let (reply, answer) = sync_channel(1);
+        let mut command = Command::Batch(batch, reply);
+        loop {
+            command = match self.commands.try_send(command) {
+                Ok(()) => break,
+                Err(TrySendError::Disconnected(_)) => return Err(self.stopped()),
+                Err(TrySendError::Full(_)) if Instant::now() >= until => return Err(late()),
+                Err(TrySendError::Full(back)) => back,
+            };
+            std::thread::sleep(ROOM);
+        }
+        Pending(answer).wait(until.saturating_duration_since(Instant::now())).unwrap_or_else(|| Err(late()))
     }
 
     fn stopped(&self) -> IngestError {

@@ -1,6 +1,7 @@
 //! Reading carriers' rate decks (CSV, XLSX, XLS, ODS) into `facts::deck::Rate` rows, with every row that cannot be read
 //! named by place, reason and advice. Never opens a file, never guesses a price, never drops a row uncounted.
 
+mod archive;
 mod cell;
 mod code;
 mod csv;

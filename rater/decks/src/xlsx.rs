@@ -1,13 +1,14 @@
 //! Sheets of an XLSX workbook as rows of cells. The archive is measured before anything is kept of it, so that a
 //! zip bomb is refused by name; cells are streamed, so that a declared range of a billion cells costs nothing.
 
+use crate::archive;
 use crate::cell::Cell;
 use crate::options::Limits;
 use crate::{DeckError, Each, Rows};
 use calamine::{DataRef, Reader as _, Xlsx, XlsxError};
 use jiff::civil::DateTime;
 use smol_str::SmolStr;
-use std::io::{Cursor, Read as _};
+use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// An opened workbook.
@@ -19,7 +20,7 @@ pub struct Workbook<'a> {
 
 impl<'a> Workbook<'a> {
     pub fn open(file: &'a str, bytes: &'a [u8], limits: &'a Limits) -> Result<Self, DeckError> {
-        measure(file, bytes, limits)?;
+        archive::measure(file, bytes, limits)?;
         let xlsx = unbroken(file, "the workbook", || Xlsx::new(Cursor::new(bytes)))?
             .map_err(|error| damaged(file, "the workbook", &error))?;
         Ok(Self { file, limits, xlsx })
@@ -45,38 +46,6 @@ fn unbroken<T>(file: &str, place: &str, read: impl FnOnce() -> T) -> Result<T, D
         place: place.to_owned(),
         reason: "a cell reference is beyond any sheet".to_owned(),
     })
-}
-
-/// Adds up declared sizes first, then what every part really inflates to: a header can lie.
-fn measure(file: &str, bytes: &[u8], limits: &Limits) -> Result<(), DeckError> {
-    let broken =
-        |place: &str, reason: String| DeckError::Damaged { file: file.to_owned(), place: place.to_owned(), reason };
-    let beyond = |what: String, limit: u64| DeckError::TooLarge { file: file.to_owned(), what, limit };
-    let mut archive =
-        zip::ZipArchive::new(Cursor::new(bytes)).map_err(|error| broken("its zip directory", error.to_string()))?;
-    if archive.len() > limits.parts as usize {
-        return Err(beyond(format!("{} parts in the workbook", archive.len()), u64::from(limits.parts)));
-    }
-    let mut left = limits.unpacked_bytes;
-    let mut scratch = vec![0u8; 64 << 10];
-    for index in 0..archive.len() {
-        let part = archive.by_index(index).map_err(|error| broken(&format!("part {index}"), error.to_string()))?;
-        let name = part.name().map_or_else(|_| format!("part {index}"), |name| name.into_owned());
-        if part.size() > left {
-            return Err(beyond(format!("part {name} declares {} bytes", part.size()), limits.unpacked_bytes));
-        }
-        let mut part = part;
-        loop {
-            let read = part.read(&mut scratch).map_err(|error| broken(&name, error.to_string()))?;
-            if read == 0 {
-                break;
-            }
-            left = left
-                .checked_sub(read as u64)
-                .ok_or_else(|| beyond(format!("part {name} unpacks to more than it says"), limits.unpacked_bytes))?;
-        }
-    }
-    Ok(())
 }
 
 impl Rows for Workbook<'_> {
