@@ -96,8 +96,10 @@ fn a_disk_that_fills_while_the_ledger_books_stops_the_books_and_nothing_else() {
     eventually("calls are rated while nothing can be booked", PATIENCE, || {
         (rated(&tandem, &address) > before).then_some(())
     });
-    let log = tandem.server().log();
-    assert!(log.contains("Ledger since ") && log.contains("Bus since "), "stderr says nothing:\n{log}");
+    eventually("stderr says so too", PATIENCE, || {
+        let log = tandem.server().log();
+        (log.contains("Ledger since ") && log.contains("Bus since ")).then_some(())
+    });
 
     disk.free();
     booked(&tandem, &address, "after the ledger has space again");
