@@ -173,8 +173,13 @@ impl RaterStats {
         (self.rated_to.load(Ordering::Acquire), self.seq.load(Ordering::Acquire))
     }
 
-    /// What is wrong now, in words, and since when; `None` while all is well.
-    pub fn trouble(&self) -> Option<(SystemTime, String)> {
+    /// What is wrong now, in words; `None` while all is well.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble_since().map(|(_, what)| what)
+    }
+
+    /// The same with its beginning.
+    pub fn trouble_since(&self) -> Option<(SystemTime, String)> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -204,7 +209,7 @@ impl RaterStats {
             revised: get(&self.revised),
             suspended: get(&self.suspended),
             open_calls: get(&self.open_calls),
-            trouble: self.trouble().map(|(_, what)| what),
+            trouble: self.trouble(),
         }
     }
 

@@ -177,7 +177,7 @@ fn rater(part: &str, number: u32, stats: &RaterStats) -> HealthLine {
         );
         return trouble(part, HealthState::Bad, Some(since), &what, "stop one of them; this line goes away by itself");
     }
-    if let Some((since, why)) = stats.trouble() {
+    if let Some((since, why)) = stats.trouble_since() {
         let (what, advice) = parts_of(&why);
         let advice = if advice == RESTART { "it goes on by itself as soon as that ends" } else { advice };
         // One that works and is in trouble all the same waits for a clock that a person has to set.
