@@ -2,7 +2,7 @@
 
 use accounting::{BookError, FOLD_VERSION};
 use bus::BusError;
-use bus::stream::StreamError;
+use bus::stream::{FrameError, StreamError};
 use facts::xdr::Position;
 use schemas::DecodeError;
 use smol_str::SmolStr;
@@ -40,6 +40,16 @@ impl From<StreamError> for LedgerError {
         match error {
             StreamError::Bus(error) => Self::Bus(error),
             other => Self::Stream(other),
+        }
+    }
+}
+
+impl From<FrameError> for LedgerError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Bus(error) => Self::Bus(error),
+            FrameError::Missing { stream, seq } => Self::Missing { stream, seq },
+            FrameError::Damaged { stream, seq, source } => Self::Frame { stream, seq, error: source },
         }
     }
 }

@@ -49,7 +49,7 @@ impl Follower {
             p.state = state;
             p.ready = true;
         });
-        let view = View::new(shared, bus, ids.clone(), source.topic, source.partition, config);
+        let view = View::new(shared, bus, ids.clone(), config);
         Ok((this, Arc::new(view)))
     }
 

@@ -25,13 +25,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::api::Receipt;
 use crate::error::LedgerError;
-use crate::frames::FrameReader;
 use crate::orders::{CreditAnswer, CreditReply, Orders, Reply, Waiting};
 use crate::poster::Poster;
 use crate::shared::Shared;
 use crate::snapshot::Store;
 use crate::streams::ledger_source;
 use crate::view::{ConfigNow, View};
+use bus::stream::FrameReader;
 
 /// What a ledger is started with.
 #[derive(Clone)]
@@ -98,7 +98,7 @@ pub fn door(options: &LedgerOptions) -> (Door, Inbox) {
     let shared = Shared::new(source.stream.clone());
     let (orders, receiver) = Orders::channel();
     let (bus, ids, config) = (options.bus.clone(), options.ids.clone(), options.config.clone());
-    let view = View::new(shared.clone(), bus, ids, source.topic, source.partition, config);
+    let view = View::new(shared.clone(), bus, ids, config);
     (Door { view: Arc::new(view), orders }, Inbox { shared, orders: receiver })
 }
 

@@ -3,10 +3,10 @@
 
 use crate::error::LedgerError;
 use crate::fold::Fold;
-use crate::frames::FrameReader;
 use crate::streams::Source;
 use accounting::{Book, FOLD_VERSION, History};
 use bus::Bus;
+use bus::stream::FrameReader;
 use facts::stream::StreamState;
 use schemas::SchemaIds;
 use smol_str::SmolStr;
@@ -101,7 +101,7 @@ pub fn fits(snapshot: &Snapshot, bus: &Arc<dyn Bus>, ids: &SchemaIds, source: &S
     if bus.end(&topic, partition).is_ok_and(|end| snapshot.next_offset > end) {
         return false;
     }
-    let mut frames = FrameReader::new(bus.clone(), ids.clone(), stream, topic, partition);
+    let mut frames = FrameReader::new(bus.clone(), ids.clone(), stream);
     match frames.frame(snapshot.state.seq(), offset) {
         Ok(frame) => frame.hash() == *snapshot.state.hash(),
         Err(error) => {

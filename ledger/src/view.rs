@@ -17,9 +17,10 @@ use std::time::{Duration, Instant};
 use crate::api::{EntryFilter, EntryPage, EntryRow, Page, Status};
 use crate::error::LedgerError;
 use crate::fold::Fold;
-use crate::frames::{FrameReader, entries_of_call, ledger_item};
+use crate::frames::{entries_of_call, ledger_item};
 use crate::run::wall_micros;
 use crate::shared::{Progress, Shared};
+use bus::stream::FrameReader;
 
 /// The configuration in force now.
 pub type ConfigNow = Arc<dyn Fn() -> Arc<Config> + Send + Sync>;
@@ -57,16 +58,9 @@ pub struct View {
 }
 
 impl View {
-    pub fn new(
-        shared: Arc<Shared>,
-        bus: Arc<dyn Bus>,
-        ids: SchemaIds,
-        topic: String,
-        partition: u32,
-        config: ConfigNow,
-    ) -> Self {
+    pub fn new(shared: Arc<Shared>, bus: Arc<dyn Bus>, ids: SchemaIds, config: ConfigNow) -> Self {
         let stream = shared.fold().stream().clone();
-        let frames = Mutex::new(FrameReader::new(bus, ids, stream.clone(), topic, partition));
+        let frames = Mutex::new(FrameReader::new(bus, ids, stream.clone()));
         Self { shared, stream, config, frames }
     }
 

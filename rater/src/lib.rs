@@ -2,7 +2,6 @@
 //! exactly once in effect. It reads and writes the bus and the clock; what a call is and what it costs is `rating`'s.
 
 pub mod bench;
-mod frames;
 mod index;
 mod options;
 mod recover;

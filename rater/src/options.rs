@@ -1,6 +1,6 @@
 //! What a rater is started with, what it shows while it runs, and what can stop it.
 
-use bus::stream::StreamError;
+use bus::stream::{FrameError, StreamError};
 use bus::{Bus, BusError};
 use facts::config::Config;
 use facts::xdr::Unrated;
@@ -82,6 +82,8 @@ pub enum RaterError {
     Stream(#[from] StreamError),
     #[error(transparent)]
     Bus(#[from] BusError),
+    #[error(transparent)]
+    Read(FrameError),
     #[error("{stream} frame {seq}: {source}; the log is damaged or was written by a newer Tandem")]
     Frame { stream: SmolStr, seq: u64, source: DecodeError },
     #[error("{stream} frame {seq} item {index} is not there; the log is damaged, run `tandem ledger verify`")]
@@ -91,6 +93,15 @@ pub enum RaterError {
          the topic from a copy with its first record, start again"
     )]
     WrongLog { topic: SmolStr, partition: u32, stream: SmolStr },
+}
+
+impl From<FrameError> for RaterError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Bus(error) => Self::Bus(error),
+            other => Self::Read(other),
+        }
+    }
 }
 
 impl RaterError {

@@ -1,7 +1,7 @@
 //! A new owner's start (design 7.1): claims the stream, folds it into the indexes, takes the last `RaterState`,
 //! advances it by the inputs since, and reads the events of calls still open once more.
 
-use bus::stream::{Accepted, StreamWriter};
+use bus::stream::{Accepted, FrameReader, StreamWriter};
 use bus::{Batch, BusError, TopicSpec};
 use facts::OccurredAt;
 use facts::call::{BusRecord, CallEvent};
@@ -13,7 +13,6 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::frames::Frames;
 use crate::index::{CallPlaces, Keys};
 use crate::options::{RaterError, RaterOptions};
 use crate::run::{is_void_order, wall_micros};
@@ -21,7 +20,7 @@ use crate::run::{is_void_order, wall_micros};
 /// Everything that a rater goes on from.
 pub(crate) struct Recovered {
     pub writer: StreamWriter,
-    pub frames: Frames,
+    frames: FrameReader,
     pub assembler: Assembler,
     pub places: CallPlaces,
     pub keys: Keys,
@@ -36,7 +35,6 @@ pub(crate) struct Recovered {
 struct Told {
     places: CallPlaces,
     keys: Keys,
-    frames: Frames,
     counts: Vec<facts::xdr::ImportCount>,
     state: Option<(RaterState, u64)>,
     floor: Option<u64>,
@@ -64,7 +62,6 @@ pub(crate) fn recover(options: &RaterOptions, stop: &AtomicBool) -> Result<Optio
     let mut told = Told {
         places: CallPlaces::default(),
         keys: Keys::default(),
-        frames: Frames::new(options.bus.clone(), options.ids.clone(), &stream),
         counts: Vec::new(),
         state: None,
         floor: None,
@@ -76,7 +73,6 @@ pub(crate) fn recover(options: &RaterOptions, stop: &AtomicBool) -> Result<Optio
         StreamWriter::claim(bus, &options.ids, &stream, &options.owner, None, wall_micros(), &mut |accepted| {
             told.fold(options, accepted)
         })?;
-    told.frames.note(writer.state().seq() + 1, bus.end(&stream, 0)?);
 
     let info = bus.ensure(&TopicSpec::events(options.topic.as_str(), partitions))?;
     let now = info.partitions.get(options.partition as usize).and_then(|partition| partition.incarnation);
@@ -93,7 +89,7 @@ pub(crate) fn recover(options: &RaterOptions, stop: &AtomicBool) -> Result<Optio
     let config = (options.config)();
     let mut recovered = Recovered {
         writer,
-        frames: told.frames,
+        frames: FrameReader::new(options.bus.clone(), options.ids.clone(), stream.as_str()),
         assembler: Assembler::new(Limits::from(&config.settings), options.partition),
         places: told.places,
         keys: told.keys,
@@ -125,7 +121,6 @@ impl Told {
         let seq = header.seq;
         let decode = |source| RaterError::Frame { stream: header.stream.clone(), seq, source };
         accepted.frame.expect_items(schemas::xdrs::ITEMS).map_err(decode)?;
-        self.frames.note(seq, accepted.offset);
         (self.floor, self.clock) = (header.floor, header.clock);
         for index in 0..accepted.frame.len() {
             let (public, private) = accepted.frame.item(index).map_err(decode)?;
@@ -228,10 +223,18 @@ impl Recovered {
         Ok(true)
     }
 
+    /// An item of a durable frame of the own stream.
+    pub fn item(&mut self, at: Position) -> Result<XdrItem, RaterError> {
+        let missing =
+            || RaterError::Missing { stream: self.writer.state().stream().clone(), seq: at.seq, index: at.index };
+        let offset = self.writer.places().offset(at.seq).ok_or_else(missing)?;
+        Ok(self.frames.item(at, offset, schemas::xdrs::decode_item)?)
+    }
+
     fn event_again(&mut self, event: Box<CallEvent>, offset: u64) -> Result<(), RaterError> {
         let pushed = self.assembler.recover(event, offset, &self.places, &mut self.keys);
         if let Pushed::Late { event, known } = pushed
-            && let XdrItem::Suspended(item) = self.frames.item(known.at)?
+            && let XdrItem::Suspended(item) = self.item(known.at)?
         {
             // Either it is one of the events written out, or the call had been opened again by it.
             self.assembler.reopen(*item, event, offset);

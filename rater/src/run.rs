@@ -356,7 +356,7 @@ impl<'a> Rater<'a> {
         if at.seq > self.it.writer.durable() {
             self.it.writer.settle()?;
         }
-        self.it.frames.item(at)
+        self.it.item(at)
     }
 
     fn next_seq(&self) -> u64 {

@@ -1,16 +1,16 @@
 //! One call, and one rate, with everything that explains them.
 
-use crate::frames;
 use crate::node::Node;
 use crate::ops;
 use crate::pages::shown;
 use crate::tables::table_of;
+use bus::stream::FrameReader;
 use console::source::{CallView, Fact, Kind, RateView, RawView, SourceError, Table, XdrView};
 use facts::call::{Attempt, Call};
 use facts::deck::Rate;
 use facts::number::Prefix;
 use facts::time::{rfc3339, seconds};
-use facts::xdr::{Position, RatedCall, Revision, Xdr};
+use facts::xdr::{Position, RatedCall, Revision, Xdr, XdrItem};
 use facts::{CallId, Side};
 use ledger::LedgerView;
 use reporting::block_on;
@@ -24,7 +24,15 @@ const REVISIONS_MAX: usize = 100;
 /// Everything known about a call; `None` where it is not known (yet).
 pub fn call(node: &Node, call_id: CallId) -> Result<Option<CallView>, SourceError> {
     let Some((stream, at)) = place_of(node, call_id)? else { return Ok(None) };
-    let read = |at| frames::rated_call(&*node.bus, &node.ids, &stream, at).map_err(SourceError::Broken);
+    let mut frames = FrameReader::new(node.bus.clone(), node.ids.clone(), stream.as_str());
+    let mut read = |at: Position| -> Result<Option<RatedCall>, SourceError> {
+        let Some(offset) = node.records.place(&stream, at.seq) else { return Ok(None) };
+        match frames.item(at, offset, schemas::xdrs::decode_item) {
+            Ok(XdrItem::Call(call)) => Ok(Some(*call)),
+            Ok(_) => Ok(None),
+            Err(error) => Err(SourceError::Broken(error.to_string())),
+        }
+    };
     let Some(rated) = read(at)?.filter(|rated| rated.call.call_id == call_id) else { return Ok(None) };
     let mut revisions = vec![revision_text(&rated, at)];
     let mut earlier = based_on(&rated);
@@ -262,10 +270,8 @@ pub fn rate(node: &Node, deck: &str, version: u32, prefix: &str) -> Result<Optio
     let config = node.config.current();
     let root = config.decks.get(deck).and_then(|versions| versions.iter().find(|root| root.version == version));
     let Some(root) = root else { return Ok(None) };
-    let rows = bus::config_log::deck(&config, root).map_err(|e| shown(crate::output::Failure::broken(e)))?.rates;
-    let mut covering: Vec<&Rate> =
-        rows.iter().filter(|rate| rate.prefix == wanted.truncate(rate.prefix.len())).collect();
-    covering.sort_by_key(|rate| std::cmp::Reverse(rate.prefix.len()));
+    let covering =
+        bus::config_log::rates_covering(&config, root, wanted).map_err(|e| shown(crate::output::Failure::broken(e)))?;
     let Some(first) = covering.first().filter(|rate| rate.prefix == wanted) else { return Ok(None) };
     let columns = [
         ("prefix", "Code", Kind::Text),
@@ -278,7 +284,7 @@ pub fn rate(node: &Node, deck: &str, version: u32, prefix: &str) -> Result<Optio
         ("valid_until", "Until", Kind::Instant),
         ("status", "Status", Kind::Text),
     ];
-    let line = |rate: &&Rate| {
+    let line = |rate: &Rate| {
         let time = |t: Option<i64>| t.map(rfc3339).unwrap_or_default();
         vec![
             rate.prefix.to_string(),

@@ -1,13 +1,14 @@
 //! `tandem report check`: proves that what the reports sum is what the ledger booked, to the last digit, at one cut of
 //! the streams.
 
-use crate::node::{Node, consumed, xdrs_stream};
+use crate::node::{Node, xdrs_stream};
 use crate::ops::{Answer, engine};
 use crate::output::Failure;
 use crate::tables::table_of;
 use console::source::Kind;
 use facts::Amount;
 use facts::entry::{EntryKind, Gl, Posting};
+use facts::stream::next_position;
 use ledger::{EntryFilter, LedgerView, Page, Total};
 use reporting::block_on;
 use reporting::reports::{self, Cut};
@@ -90,7 +91,7 @@ fn ledger_at_a_cut(node: &Node) -> Result<(Vec<Total>, Vec<Cut>), Failure> {
         if before.root == after.root && before.consumed == after.consumed {
             let cut = |partition| {
                 let stream = xdrs_stream(&node.settings.site, partition);
-                Cut { before: consumed(&after.consumed, &stream), stream }
+                Cut { before: next_position(&after.consumed, &stream), stream }
             };
             return Ok((totals, (0..node.settings.partitions as usize).map(cut).collect()));
         }

@@ -1,8 +1,9 @@
 //! What stands in the xdrs streams beside the calls: counts of imports, rejects, conflicts. A follower keeps the last
-//! of each, for the console and for `calls import`; the streams hold all of them.
+//! of each, for the console and for `calls import`; the streams hold all of them. It also knows where each frame stands,
+//! so that a call can be read back.
 
 use bus::Bus;
-use bus::stream::{StreamError, StreamReader};
+use bus::stream::{Places, StreamError, StreamReader};
 use facts::call::Reject;
 use facts::ids::ImportId;
 use facts::xdr::{ImportCount, XdrItem};
@@ -10,10 +11,12 @@ use schemas::{SchemaIds, xdrs};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Rejects and conflicts kept for pages; the streams hold all of them.
 const SHOWN_MAX: usize = 1_000;
+/// Longest wait for a frame that others have seen already.
+const PLACE_WAIT: Duration = Duration::from_secs(3);
 /// Imports kept.
 const IMPORTS_MAX: usize = 10_000;
 
@@ -31,6 +34,8 @@ struct Inner {
     conflicts: VecDeque<(String, String)>,
     /// Offset up to which each stream has been taken in.
     reached: BTreeMap<String, u64>,
+    /// Where the accepted frames of each stream stand.
+    places: BTreeMap<String, Places>,
 }
 
 impl Records {
@@ -39,6 +44,7 @@ impl Records {
         let mut reader = StreamReader::open(bus, ids, stream).map_err(|e| e.to_string())?;
         while !stop.load(Ordering::Relaxed) {
             let polled = reader.poll::<StreamError>(Duration::from_millis(200), &mut |accepted| {
+                self.note(stream, accepted.frame.header.seq, accepted.offset);
                 for index in 0..accepted.frame.len() {
                     let Ok((public, private)) = accepted.frame.item(index) else { continue };
                     if !xdrs::is_rated_call(public)
@@ -112,6 +118,26 @@ impl Records {
     /// Offset up to which a stream has been taken in.
     pub fn reached(&self, stream: &str) -> u64 {
         self.lock().reached.get(stream).copied().unwrap_or(0)
+    }
+
+    fn note(&self, stream: &str, seq: u64, offset: u64) {
+        let mut inner = self.lock();
+        match inner.places.get_mut(stream) {
+            Some(places) => places.note(seq, offset),
+            None => inner.places.entry(stream.to_owned()).or_default().note(seq, offset),
+        }
+    }
+
+    /// Offset of an accepted frame; waits a moment for one that was written just now. `None`: not seen (yet).
+    pub fn place(&self, stream: &str, seq: u64) -> Option<u64> {
+        let until = Instant::now() + PLACE_WAIT;
+        loop {
+            let found = self.lock().places.get(stream).and_then(|places| places.offset(seq));
+            if found.is_some() || Instant::now() > until {
+                return found;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Newest first.

@@ -34,9 +34,16 @@ use facts::time::ObservedAt;
 use shape::Day;
 use std::sync::Arc;
 
-/// The ground deck of the demo: an A-Z deck of 2010, 27,523 codes (Apache-2.0, see data/README.md). Read it with
-/// `decks::read` and hand its rows to [`Scenario::new`].
-pub const GROUND_DECK: &[u8] = include_bytes!("../data/sdf_outbound_2010.csv");
+/// The ground deck of the demo: an A-Z deck of 2010, 27,523 codes (Apache-2.0, see data/README.md).
+const GROUND_DECK: &[u8] = include_bytes!("../data/sdf_outbound_2010.csv");
+
+/// Rows of the ground deck, its free ones too, for [`Scenario::new`]. They are what a world is derived from; no price
+/// of the oracle is computed by the reader.
+pub fn ground() -> Result<Vec<Rate>, decks::DeckError> {
+    let options = decks::ReadOptions { zero_is_free: true, ..decks::ReadOptions::default() };
+    let read = decks::read("sdf_outbound_2010.csv", GROUND_DECK, &options)?;
+    Ok(read.rates.into_iter().map(|(rate, _)| rate).collect())
+}
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;

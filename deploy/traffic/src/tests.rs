@@ -17,12 +17,7 @@ fn partition_of(key: &[u8], partitions: u32) -> u32 {
 
 fn scenario(calls: u64, flaws: Flaws) -> Scenario {
     static GROUND: OnceLock<Vec<facts::deck::Rate>> = OnceLock::new();
-    let ground = GROUND.get_or_init(|| {
-        let file =
-            decks::read("ground", crate::GROUND_DECK, &decks::ReadOptions { zero_is_free: true, ..Default::default() })
-                .unwrap();
-        file.rates.into_iter().map(|(rate, _)| rate).collect()
-    });
+    let ground = GROUND.get_or_init(|| crate::ground().unwrap());
     let day = parse_rfc3339("2026-11-18T15:00:00Z").unwrap();
     Scenario::new(Options { flaws, ..Options::new(7, calls, day, 4, partition_of) }, ground).unwrap()
 }

@@ -1,10 +1,14 @@
 //! The `config` log: following it (every role does) and writing a version to it (`tandem apply` does). A version is
 //! the items up to an `Applied`; readers see whole versions only, each under the sequence of the frame that ended it.
 
+mod lookup;
+
+pub use lookup::rates_covering;
+
 use crate::stream::{Accepted, FrameParts, StreamError, StreamReader, StreamWriter};
 use crate::{Bus, BusError, TopicSpec};
 use facts::config::{Config, ConfigItem, DeckRoot};
-use facts::deck::RateDeck;
+use facts::deck::{Rate, RateDeck};
 use facts::stream::StreamState;
 use facts::time::BookedAt;
 use schemas::frame::{FrameBuilder, FrameFull};
@@ -174,20 +178,25 @@ impl Fold {
 /// Rows of a deck version, put together from its chunks.
 pub fn deck(config: &Config, root: &DeckRoot) -> Result<RateDeck, ConfigError> {
     let mut rates = Vec::with_capacity(usize::try_from(root.rows).unwrap_or(0).min(8 << 20));
-    for hash in &root.chunks {
-        let bytes = config.chunks.get(hash).ok_or_else(|| ConfigError::MissingChunk {
-            id: root.id.to_string(),
-            version: root.version,
-            chunk: hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
-        })?;
-        let rows = schemas::deck_rows::decode_chunk(bytes).map_err(|source| ConfigError::Deck {
-            id: root.id.to_string(),
-            version: root.version,
-            source,
-        })?;
-        rates.extend(rows);
+    for place in 0..root.chunks.len() {
+        rates.extend(chunk(config, root, place)?);
     }
     Ok(RateDeck { id: root.id.clone(), version: root.version, terms: root.terms.clone(), rates })
+}
+
+/// Rows of one chunk of a deck version; `place` is below the number of its chunks.
+fn chunk(config: &Config, root: &DeckRoot, place: usize) -> Result<Vec<Rate>, ConfigError> {
+    let hash = &root.chunks[place];
+    let bytes = config.chunks.get(hash).ok_or_else(|| ConfigError::MissingChunk {
+        id: root.id.to_string(),
+        version: root.version,
+        chunk: hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
+    })?;
+    schemas::deck_rows::decode_chunk(bytes).map_err(|source| ConfigError::Deck {
+        id: root.id.to_string(),
+        version: root.version,
+        source,
+    })
 }
 
 /// Who writes a version, and why; both stand in it for ever.

@@ -21,12 +21,13 @@ const LOOK: Duration = Duration::from_millis(500);
 use super::{Core, Inbox, LedgerOptions, NAP, READ_BACK, wall_micros};
 use crate::error::LedgerError;
 use crate::fold::Fold;
-use crate::frames::{FrameReader, entries_of_call};
+use crate::frames::entries_of_call;
 use crate::poster::{Poster, Took};
 use crate::rated;
 use crate::shared::Shared;
 use crate::snapshot::{self, Store};
 use crate::streams::{ledger_source, xdrs_source};
+use bus::stream::FrameReader;
 
 impl<'a> Core<'a> {
     /// Claims the stream and rebuilds the fold: from the newest snapshot that fits the log, else from its start.
@@ -74,7 +75,7 @@ impl<'a> Core<'a> {
         let now = Instant::now();
         let entries = inbox.shared.fold().book.counts().all_entries();
         let (bus, ids) = (options.bus.clone(), options.ids.clone());
-        let frames = FrameReader::new(bus, ids, stream.clone(), source.topic, source.partition);
+        let frames = FrameReader::new(bus, ids, stream.clone());
         let core = Self {
             options,
             inbox,

@@ -18,10 +18,11 @@ use super::walk::{Chain, Step};
 use super::{Break, BreakKind, Report, StreamReport, origin_of, stream_inputs};
 use crate::error::LedgerError;
 use crate::fold::Fold;
-use crate::frames::{FrameReader, entries_of_call};
+use crate::frames::entries_of_call;
 use crate::poster::refuse_too_large;
 use crate::rated;
 use crate::streams::{Source, source_of};
+use bus::stream::FrameReader;
 
 /// One xdrs stream on the way through.
 struct Side {
@@ -56,8 +57,8 @@ impl Tie {
     pub fn new(bus: Arc<dyn Bus>, ids: SchemaIds, ledger: Source) -> Self {
         let site = ledger.stream.strip_prefix("ledger.").unwrap_or_default();
         let prefix = format!("xdrs.{site}.");
-        let Source { stream, topic, partition } = ledger;
-        let own = FrameReader::new(bus.clone(), ids.clone(), stream.clone(), topic, partition);
+        let stream = ledger.stream;
+        let own = FrameReader::new(bus.clone(), ids.clone(), stream.clone());
         let (sides, here, entries, outcomes) = Default::default();
         Self { bus, ids, prefix, ledger: stream, own, sides, here, entries, seq: 0, outcomes }
     }

@@ -26,8 +26,7 @@ pub const PARTITIONS: u32 = 2;
 pub fn scenario() -> &'static (Scenario, Arc<Config>) {
     static ONCE: OnceLock<(Scenario, Arc<Config>)> = OnceLock::new();
     ONCE.get_or_init(|| {
-        let file = decks::read("ground", traffic::GROUND_DECK, &decks::ReadOptions::default()).unwrap();
-        let ground: Vec<_> = file.rates.into_iter().map(|(rate, _)| rate).step_by(12).collect();
+        let ground: Vec<_> = traffic::ground().unwrap().into_iter().step_by(12).collect();
         let day = parse_rfc3339("2025-11-18T15:00:00Z").unwrap();
         let f = Flaws::default();
         let flaws = Flaws {

@@ -169,6 +169,15 @@ pub struct StreamState {
     consumed: Vec<Consumed>,
 }
 
+/// Where the next frame has to begin in a source that is a stream, by what has been consumed.
+pub fn next_position(consumed: &[Consumed], source: &str) -> Position {
+    let next = consumed.iter().find_map(|one| match one {
+        Consumed::Stream { stream, next } if stream == source => Some(*next),
+        _ => None,
+    });
+    next.unwrap_or(STREAM_START)
+}
+
 impl StreamState {
     /// A stream in which nothing has been written: epoch 0 (no owner), next sequence 1, previous hash zeros, inputs
     /// at their starts.
@@ -213,13 +222,7 @@ impl StreamState {
 
     /// Where the next frame has to begin in another stream.
     pub fn next_position(&self, source: &str) -> Position {
-        self.consumed
-            .iter()
-            .find_map(|c| match c {
-                Consumed::Stream { stream, next } if stream == source => Some(*next),
-                _ => None,
-            })
-            .unwrap_or(STREAM_START)
+        next_position(&self.consumed, source)
     }
 
     /// Where the next frame has to begin in a topic, and the incarnation it must be (`None`: not consumed yet).

@@ -3,6 +3,8 @@
 use super::*;
 use crate::{EmbeddedBus, EmbeddedConfig};
 use facts::config::Carrier;
+use facts::deck::{DeckTerms, Price};
+use facts::{Currency, Prefix};
 
 fn carrier(id: &str, name: &str) -> ConfigItem {
     ConfigItem::Carrier(Carrier { id: id.into(), name: name.into(), contacts: Vec::new(), tax_id: None })
@@ -45,4 +47,45 @@ fn who_applies_on_top_of_what_is_no_longer_in_force_is_told_so() {
     publish(&bus, &mut ben, &[carrier("acme", "Ben's")], author("ben", "", 3)).unwrap();
     assert!(anna.poll(Duration::from_secs(5)).unwrap());
     assert_eq!(anna.current().carriers["acme"].name, "Ben's");
+}
+
+#[test]
+fn one_code_is_found_without_the_whole_deck_and_nothing_of_it_is_missed() {
+    // Codes of one to nine digits, some with many rows: a code's rows then run over the cut between two chunks.
+    let mut rows = Vec::new();
+    for n in 0..9_000u64 {
+        let digits = (n * 7_919 % 4_000_037).to_string();
+        let prefix = Prefix::new(&digits[..digits.len().min(1 + n as usize % 9)]).unwrap();
+        rows.push(Rate { valid_from: Some(n as i64), ..Rate::simple(prefix, "somewhere", 60, 1, Price(n as i64)) });
+    }
+    rows.sort_by_key(|rate| (rate.prefix, rate.valid_from));
+    let chunks: Vec<_> = rows.chunks(500).map(|rows| ([0; 32], schemas::deck_rows::encode_chunk(rows))).collect();
+    let address = |place: usize| [place as u8; 32];
+    let root = DeckRoot {
+        id: "az".into(),
+        version: 1,
+        terms: DeckTerms::new(Currency::new("USD").unwrap()),
+        chunks: (0..chunks.len()).map(address).collect(),
+        rows: rows.len() as u64,
+        source: String::new(),
+    };
+    let mut config = Config::default();
+    for (place, (_, rows)) in chunks.into_iter().enumerate() {
+        config.apply(ConfigItem::DeckChunk { hash: address(place), rows });
+    }
+    assert_eq!(deck(&config, &root).unwrap().rates, rows);
+    let split = rows.chunks(500).zip(rows.chunks(500).skip(1)).filter(|(a, b)| a[499].prefix == b[0].prefix).count();
+    assert!(split > 1, "codes whose rows stand in two chunks: {split}");
+    for code in rows
+        .iter()
+        .step_by(23)
+        .map(|rate| rate.prefix)
+        .chain(["", "99999", "40000000"].map(|p| Prefix::new(p).unwrap()))
+    {
+        let mut wanted: Vec<&Rate> =
+            rows.iter().filter(|rate| rate.prefix == code.truncate(rate.prefix.len())).collect();
+        wanted.sort_by_key(|rate| std::cmp::Reverse(rate.prefix.len()));
+        let found = rates_covering(&config, &root, code).unwrap();
+        assert_eq!(found.iter().collect::<Vec<_>>(), wanted, "{code}");
+    }
 }

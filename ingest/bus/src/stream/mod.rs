@@ -2,11 +2,13 @@
 //! hands out accepted frames only; the writer is an owner that has fenced the stream and appends frames to its chain.
 //! What is accepted is `facts::stream`'s rule and nobody else's.
 
+mod frames;
 mod reader;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+pub use frames::{FrameError, FrameReader, Places};
 pub use reader::{Accepted, StreamReader, Voids};
 pub use writer::{FrameParts, StreamWriter};
 

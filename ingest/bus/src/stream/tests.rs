@@ -1,11 +1,12 @@
 //! Two owners on the embedded bus: the later one wins, the earlier one learns of it, nothing is consumed twice.
 
-use super::{FrameParts, StreamError, StreamReader, StreamWriter};
+use super::{Accepted, FrameError, FrameParts, FrameReader, Places, StreamError, StreamReader, StreamWriter};
 use crate::{Bus, EmbeddedBus, EmbeddedConfig};
 use facts::stream::{Input, STREAM_START};
 use facts::xdr::Position;
 use schemas::SchemaIds;
 use schemas::frame::FrameBuilder;
+use std::sync::Arc;
 
 const STREAM: &str = "ledger.test";
 
@@ -99,4 +100,37 @@ fn a_frame_that_its_reader_could_not_take_comes_again() {
         })
         .unwrap();
     assert_eq!(seen, 1);
+}
+
+#[test]
+fn a_frame_read_back_is_the_accepted_one_and_not_the_void_one_of_the_same_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::open(EmbeddedConfig::new(folder.path())).unwrap());
+    let mut old = claim(&*bus, "old");
+    append(&mut old, STREAM_START, at(5)).unwrap();
+    old.settle().unwrap();
+    let mut new = claim(&*bus, "new");
+    append(&mut old, at(5), at(7)).unwrap();
+    old.settle().unwrap();
+    append(&mut new, at(5), at(8)).unwrap();
+    append(&mut new, at(8), at(9)).unwrap();
+    new.settle().unwrap();
+
+    let mut followed = Places::default();
+    let mut reader = StreamReader::open(&*bus, &SchemaIds::default(), STREAM).unwrap();
+    let note = &mut |accepted: Accepted<'_>| {
+        followed.note(accepted.frame.header.seq, accepted.offset);
+        Ok::<(), StreamError>(())
+    };
+    reader.catch_up(&*bus, note).unwrap();
+    assert_eq!(new.places(), &followed, "the owner knows what a reader finds");
+    assert_eq!(followed.offset(4), None);
+    let mut frames = FrameReader::new(bus.clone(), SchemaIds::default(), STREAM);
+    for (seq, owners_epoch, to) in [(3, 2, at(9)), (1, 1, at(5)), (2, 2, at(8))] {
+        let frame = frames.frame(seq, followed.offset(seq).unwrap()).unwrap();
+        let Some(Input::Stream { to: found, .. }) = frame.header.inputs.first() else { panic!("no input") };
+        assert_eq!((frame.header.epoch, *found), (owners_epoch, to), "frame {seq}");
+    }
+    let offset = followed.offset(2).unwrap();
+    assert!(matches!(frames.frame(3, offset), Err(FrameError::Missing { seq: 3, .. })), "another frame stands there");
 }

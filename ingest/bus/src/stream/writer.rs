@@ -1,6 +1,7 @@
 //! Owns a stream: fences it, then appends frames to its chain, several on their way to the disk at once.
 
 use super::StreamError;
+use super::frames::Places;
 use super::reader::{Accepted, StreamReader};
 use crate::{Bus, BusError, Record, Ticket, TopicSpec, Writer};
 use facts::stream::{Fence, FrameMeta, Input, StreamState};
@@ -45,6 +46,8 @@ pub struct StreamWriter {
     /// Submitted and not yet durable: sequence and ticket, oldest first.
     pending: VecDeque<(u64, Ticket)>,
     durable: u64,
+    /// Where the frames seen while claiming, and our own since, stand.
+    places: Places,
     buffer: Vec<u8>,
 }
 
@@ -68,10 +71,13 @@ impl StreamWriter {
             None => StreamReader::open(bus, ids, stream),
         }
         .map_err(own)?;
-        let mut booked_at = BookedAt::default();
+        let (mut booked_at, mut places) = (BookedAt::default(), Places::default());
         let mut each = |accepted: Accepted<'_>| {
+            let (seq, offset) = (accepted.frame.header.seq, accepted.offset);
             booked_at = accepted.frame.header.booked_at;
-            each(accepted)
+            each(accepted)?;
+            places.note(seq, offset);
+            Ok::<(), E>(())
         };
         echo.catch_up(bus, &mut each)?;
         let mut writer = bus.writer(stream).map_err(own)?;
@@ -98,6 +104,7 @@ impl StreamWriter {
                     booked_at,
                     pending: VecDeque::new(),
                     durable,
+                    places,
                     buffer,
                 });
             }
@@ -118,6 +125,11 @@ impl StreamWriter {
     /// Booking time of the last frame.
     pub fn booked_at(&self) -> BookedAt {
         self.booked_at
+    }
+
+    /// Where the frames stand that were accepted while claiming (from `resume` on), and our own durable ones.
+    pub fn places(&self) -> &Places {
+        &self.places
     }
 
     /// Frames submitted and not yet durable.
@@ -167,10 +179,9 @@ impl StreamWriter {
     /// Takes in what has become durable meanwhile, without waiting.
     pub fn collect(&mut self) -> Result<u64, StreamError> {
         while let Some((seq, ticket)) = self.pending.front().copied() {
-            if self.writer.wait(ticket, Duration::ZERO)?.is_none() {
-                break;
-            }
+            let Some(appended) = self.writer.wait(ticket, Duration::ZERO)? else { break };
             self.pending.pop_front();
+            self.places.note(seq, appended.first);
             self.durable = seq;
         }
         Ok(self.durable)
@@ -186,8 +197,13 @@ impl StreamWriter {
 
     fn wait_oldest(&mut self) -> Result<(), StreamError> {
         let Some((seq, ticket)) = self.pending.front().copied() else { return Ok(()) };
-        while self.writer.wait(ticket, WAIT)?.is_none() {}
+        let appended = loop {
+            if let Some(appended) = self.writer.wait(ticket, WAIT)? {
+                break appended;
+            }
+        };
         self.pending.pop_front();
+        self.places.note(seq, appended.first);
         self.durable = seq;
         Ok(())
     }
