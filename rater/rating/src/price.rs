@@ -12,6 +12,7 @@ use facts::config::Agreement;
 use facts::deck::{Indeterminate, IntervalRule, Price, Settings, Step};
 use facts::money::{Amount, Rounding};
 use facts::xdr::Unrated;
+use serde::Deserialize;
 
 use crate::deck::{Chosen, CompiledDeck, Extra, Row};
 use crate::exact::Exact;
@@ -59,7 +60,8 @@ impl From<&Agreement> for Terms {
 }
 
 /// Whether a call stays within a US state (13.4); indeterminate where nobody knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Jurisdiction {
     Inter,
     Intra,

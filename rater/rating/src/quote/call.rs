@@ -15,14 +15,6 @@ pub(super) const SECONDS_DECIMALS: u32 = 6;
 const EXCHANGE_DECIMALS: u32 = 8;
 const PERCENT_DECIMALS: u32 = 4;
 
-pub(super) const ROUNDINGS: [(&str, Rounding); 5] = [
-    ("up", Rounding::Up),
-    ("down", Rounding::Down),
-    ("half_up", Rounding::HalfUp),
-    ("half_even", Rounding::HalfEven),
-    ("none", Rounding::None),
-];
-
 /// Fields of a call in which null is the same as leaving them out. In `answered_at` it says that nobody answered.
 const CALL_FIELDS: [&str; 5] = ["caller", "rn", "attempted", "last_attempt", "jurisdiction"];
 /// Fields of an agreement in which null is the same as leaving them out. `exchange_rate` null: there is none.
@@ -75,14 +67,7 @@ impl CallPart {
                 "rn" => call.rn = optional(node, text)?,
                 "attempted" => call.attempted = at.boolean(node)?,
                 "last_attempt" => call.last_attempt = at.boolean(node)?,
-                "jurisdiction" => {
-                    let words = [
-                        ("inter", Jurisdiction::Inter),
-                        ("intra", Jurisdiction::Intra),
-                        ("indeterminate", Jurisdiction::Indeterminate),
-                    ];
-                    call.jurisdiction = optional(node, |node| at.word(node, &words))?.unwrap_or_default();
-                }
+                "jurisdiction" => call.jurisdiction = optional(node, |node| at.word(node))?.unwrap_or_default(),
                 other => place.unknown(other)?,
             }
         }
@@ -134,11 +119,9 @@ impl AgreementPart {
                 "side" => agreement.side = side(&at, node)?,
                 "currency" => agreement.currency = optional(node, |node| currency(&at, node))?,
                 "exchange_rate" => agreement.exchange_rate = optional(node, |node| exchange_rate(&at, node))?,
-                "rated_at" => {
-                    agreement.rated_at = at.word(node, &[("answer", RatedAt::Answer), ("setup", RatedAt::Setup)])?;
-                }
-                "duration_rounding" => terms.duration_rounding = at.word(node, &ROUNDINGS)?,
-                "amount_rounding" => terms.amount_rounding = at.word(node, &ROUNDINGS)?,
+                "rated_at" => agreement.rated_at = at.word(node)?,
+                "duration_rounding" => terms.duration_rounding = at.word(node)?,
+                "amount_rounding" => terms.amount_rounding = at.word(node)?,
                 "amount_decimals" => {
                     terms.amount_decimals = u8::try_from(at.integer(node, 0, 12)?).unwrap_or(12);
                 }
@@ -163,7 +146,7 @@ impl AgreementPart {
 }
 
 pub(super) fn side(at: &Place<'_>, node: &Node<'_>) -> Result<Side, Fault> {
-    at.word(node, &[("sell", Side::Sell), ("buy", Side::Buy)])
+    at.word(node)
 }
 
 pub(super) fn currency(at: &Place<'_>, node: &Node<'_>) -> Result<Currency, Fault> {
@@ -184,7 +167,7 @@ fn tax(place: &Place<'_>, node: &Node<'_>, usual: Rounding) -> Result<Tax, Fault
         match &**key {
             "name" => name = Some(SmolStr::new(at.text(node)?)),
             "percent" => percent = Some(at.positive(node, PERCENT_DECIMALS)?),
-            "rounding" => rounding = optional(node, |node| at.word(node, &ROUNDINGS))?.unwrap_or(usual),
+            "rounding" => rounding = optional(node, |node| at.word(node))?.unwrap_or(usual),
             other => place.unknown(other)?,
         }
     }

@@ -2,8 +2,7 @@
 //! docs/reference/quote.md lists them.
 
 use facts::deck::{
-    BandCrossing, DeckTerms, Indeterminate, IntervalRule, JurisdictionFrom, OriginGroup, OriginMode, Price, RATE_SCALE,
-    Rate, RateDeck, RatedNumber, RowStatus, Step, TimeBand, minute_of_day,
+    DeckTerms, OriginGroup, Price, RATE_SCALE, Rate, RateDeck, RowStatus, Step, TimeBand, minute_of_day,
 };
 use facts::money::Currency;
 use facts::number::Prefix;
@@ -154,25 +153,11 @@ fn term(terms: &mut DeckTerms, at: &Place<'_>, name: &str, node: &Node<'_>) -> R
             let read = |(index, day)| at.index(index).text(day).map(SmolStr::new);
             terms.holidays = days.map(read).collect::<Result<_, _>>()?;
         }
-        "band_crossing" => {
-            terms.band_crossing = at.word(node, &[("split", BandCrossing::Split), ("start", BandCrossing::Start)])?;
-        }
-        "interval_rule" => {
-            let words = [("anchored", IntervalRule::Anchored), ("round_total", IntervalRule::RoundTotal)];
-            terms.interval_rule = at.word(node, &words)?;
-        }
-        "rated_number" => {
-            terms.rated_number = at.word(node, &[("dialled", RatedNumber::Dialled), ("lrn", RatedNumber::Lrn)])?;
-        }
-        "jurisdiction_from" => {
-            let words = [("rn", JurisdictionFrom::Rn), ("dialled", JurisdictionFrom::Dialled)];
-            terms.jurisdiction_from = at.word(node, &words)?;
-        }
-        "jurisdiction_indeterminate" => {
-            let words =
-                [("inter", Indeterminate::Inter), ("intra", Indeterminate::Intra), ("dearer", Indeterminate::Dearer)];
-            terms.indeterminate = at.word(node, &words)?;
-        }
+        "band_crossing" => terms.band_crossing = at.word(node)?,
+        "interval_rule" => terms.interval_rule = at.word(node)?,
+        "rated_number" => terms.rated_number = at.word(node)?,
+        "jurisdiction_from" => terms.jurisdiction_from = at.word(node)?,
+        "jurisdiction_indeterminate" => terms.indeterminate = at.word(node)?,
         "time_bands" => {
             for (index, node) in at.list(node)?.iter().enumerate() {
                 let place = at.index(index);
@@ -296,17 +281,8 @@ pub(super) fn rate(place: &Place<'_>, node: &Node<'_>, zone: &Zone) -> Result<Ra
             "valid_until" => rate.valid_until = optional(node, |node| zone.instant(&at, node))?,
             "time_band" => rate.time_band = optional(node, name)?,
             "origin" => rate.origin = optional(node, name)?,
-            "origin_mode" => {
-                rate.origin_mode = at.word(node, &[("replace", OriginMode::Replace), ("add", OriginMode::Add)])?;
-            }
-            "status" => {
-                let words = [
-                    ("open", RowStatus::Open),
-                    ("discontinued", RowStatus::Discontinued),
-                    ("blocked", RowStatus::Blocked),
-                ];
-                rate.status = at.word(node, &words)?;
-            }
+            "origin_mode" => rate.origin_mode = at.word(node)?,
+            "status" => rate.status = at.word(node)?,
             "free_seconds" => rate.free = at.positive(node, SECONDS_DECIMALS)?,
             "steps" => rate.steps = steps(&at, node)?,
             // Where the row was read; it stands there for people.

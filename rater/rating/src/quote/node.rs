@@ -6,7 +6,8 @@ use std::fmt;
 
 use facts::money::parse_scaled;
 use facts::time::parse_rfc3339;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::value::StrDeserializer;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// A field that the contract does not allow: which one, why, what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -170,13 +171,34 @@ impl<'p> Place<'p> {
         })
     }
 
-    /// One of a closed set of words.
-    pub fn word<T: Copy>(&self, node: &Node<'_>, words: &[(&str, T)]) -> Result<T, Fault> {
+    /// One of a closed set of words: those by which the type is written everywhere (its serde names).
+    pub fn word<T: DeserializeOwned>(&self, node: &Node<'_>) -> Result<T, Fault> {
         let text = self.text(node)?;
-        words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
-            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        T::deserialize(StrDeserializer::new(text)).map_err(|WordError(known)| {
             self.fault(format!("{text:?} is none of its words"), format!("write one of {}", known.join(", ")))
         })
+    }
+}
+
+/// What serde says to a word that a type does not know: the words that it knows.
+#[derive(Debug)]
+struct WordError(&'static [&'static str]);
+
+impl fmt::Display for WordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "one of {}", self.0.join(", "))
+    }
+}
+
+impl std::error::Error for WordError {}
+
+impl Error for WordError {
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Self(&[])
+    }
+
+    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
+        Self(expected)
     }
 }
 

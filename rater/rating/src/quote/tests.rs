@@ -117,3 +117,19 @@ fn two_rows_that_are_left_are_refused_in_either_order() {
         assert!(answer(&line)["error"].is_null(), "a discontinued row takes no part");
     }
 }
+
+#[test]
+fn a_word_that_is_none_is_answered_with_those_that_are() {
+    for (part, field, advice) in [
+        ("agreement", "amount_rounding", "write one of up, down, half_up, half_even, none"),
+        ("agreement", "side", "write one of sell, buy"),
+        ("call", "jurisdiction", "write one of inter, intra, indeterminate"),
+        ("deck", "jurisdiction_indeterminate", "write one of inter, intra, dearer"),
+    ] {
+        let mut line = example();
+        line[part][field] = json!("bankers");
+        let error = &answer(&line)["error"];
+        assert_eq!(error["field"], format!("{part}.{field}"));
+        assert_eq!((&error["reason"], &error["advice"]), (&json!("\"bankers\" is none of its words"), &json!(advice)));
+    }
+}
