@@ -3,9 +3,11 @@
 //!
 //! Pictures of what it saw stay in the temporary folder, named in the output.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use tests::site::{self, SELL, SWITCH, cell, row_of};
-use tests::{Browser, Tandem};
+use tests::{Browser, Tandem, http};
 
 /// Talked 51 s; sold for 0.10863, bought for 0.06545.
 const CALL: u64 = 100_053;
@@ -117,4 +119,37 @@ fn fits(browser: &Browser, name: &str, width: i64) {
     let path = std::env::temp_dir().join(format!("tandem-console-{name}.png"));
     browser.screenshot_to(&path);
     println!("picture: {}", path.display());
+}
+
+#[test]
+fn an_accounts_entries_can_be_paged_down_to_the_first() {
+    const COPIES: u64 = 9;
+    let mut tandem = Tandem::new();
+    let base = tandem.start_listening(&["up", "--no-engine", "--listen", "127.0.0.1:0"]);
+    site::apply(&tandem);
+    site::import(&tandem, COPIES);
+    let token = std::fs::read_to_string(tandem.data().join("run/token")).expect("the first run made a token");
+    let bearer = format!("Bearer {}", token.trim());
+    let mut path = format!("/ledger/accounts/{SELL}");
+    let (mut entries, mut pages) = (BTreeSet::new(), 0);
+    loop {
+        let page = http::request("GET", &format!("{base}{path}"), &[("authorization", &bearer)], None);
+        let page = page.expect("the console answers");
+        assert_eq!(page.status, 200, "{path}: {}", page.body);
+        pages += 1;
+        let cells = page.body.split("data-label=\"Entry\"").skip(1);
+        for cell in cells {
+            let value = cell.split("data-value=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a value");
+            assert!(entries.insert(value.to_owned()), "{value} stands on two pages");
+        }
+        let Some(link) = page.body.split("rel=\"next\" href=\"").nth(1) else { break };
+        path = link.split('"').next().expect("an address").to_owned();
+    }
+    let charged = site::records().iter().filter(|record| record.sell != 0).count();
+    assert_eq!(entries.len(), charged * COPIES as usize, "on {pages} pages");
+    assert!(entries.len() > 1_000 && pages > 10, "{} entries on {pages} pages", entries.len());
+    let wrong =
+        http::request("GET", &format!("{base}/ledger/accounts/{SELL}?after=x"), &[("authorization", &bearer)], None);
+    assert_eq!(wrong.expect("an answer").status, 400);
+    tandem.stop();
 }

@@ -25,8 +25,8 @@ const FLOORS: &[&[&str]] = &[
     &["tests"],
 ];
 
-/// Adapters that build on an adapter.
-const SAME_FLOOR: &[(&str, &str)] = &[("reporting", "bus"), ("console", "reporting")];
+/// Adapters that build on an adapter; and the generator reads the deck that its world grows on.
+const SAME_FLOOR: &[(&str, &str)] = &[("reporting", "bus"), ("console", "reporting"), ("traffic", "decks")];
 
 /// Libraries that reach a clock, a socket, a file watcher or dice.
 const IMPURE: &[&str] = &[

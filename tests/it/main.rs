@@ -2,12 +2,16 @@
 //!
 //! Run with `tests/run`, or `cargo test -p tests MODULE` once that has fetched the servers.
 
+mod clickhouse_tls;
+mod config;
 mod console;
 mod full_disk;
 mod fuzz;
 mod house;
 mod kafka_bus;
 mod kafka_pipeline;
+#[cfg(feature = "kafka-tls")]
+mod kafka_tls;
 mod kafka_trouble;
 mod kill;
 mod lost_topic;
@@ -17,3 +21,4 @@ mod readers;
 mod servers;
 mod tidy;
 mod workbook;
+mod xdr_out;

@@ -17,6 +17,7 @@ pub mod process;
 pub mod registry;
 pub mod site;
 pub mod tandem;
+pub mod tls;
 
 pub use browser::{Browser, Element};
 pub use disk::SmallDisk;

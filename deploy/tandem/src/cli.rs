@@ -31,6 +31,8 @@ pub enum Command {
     Ledger(LedgerArgs),
     /// One role: loader (rated calls to ClickHouse)
     Loader,
+    /// One role: rated calls to the plain topic of the setting xdr_out
+    XdrOut,
     /// One role: console and HTTP API
     Console,
     /// Write a configuration: shows the difference, asks, writes a new version
@@ -146,6 +148,11 @@ pub struct ApplyArgs {
 pub enum ConfigCommand {
     /// Versions: when, who, why, how many changes
     History,
+    /// One version as the TOML that apply reads; its decks by version, without their rows
+    Show {
+        /// Version as in the history (default: the one in force)
+        seq: Option<u64>,
+    },
     /// Bring an older version back as a new one: shows the difference, asks, writes
     Rollback {
         /// Version to return to, as in the history

@@ -98,9 +98,7 @@ impl Drop for Folder {
 
 /// A generated day that lies far enough back for every call to come to its end.
 pub fn scenario(seed: u64, calls: u64, partitions: u32, flaws: Flaws) -> Result<Scenario, Failure> {
-    let read = decks::read("sdf_outbound_2010.csv", traffic::GROUND_DECK, &decks::ReadOptions::default())
-        .map_err(Failure::broken)?;
-    let ground: Vec<_> = read.rates.into_iter().map(|(rate, _)| rate).collect();
+    let ground = traffic::ground().map_err(Failure::broken)?;
     let day = (wall_micros().div_euclid(DAY) - DAYS_BACK) * DAY;
     let options = Options { flaws, ..Options::new(seed, calls, day, partitions, murmur2_partition) };
     Scenario::new(options, &ground).map_err(Failure::broken)

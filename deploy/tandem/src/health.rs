@@ -7,6 +7,7 @@ use crate::node::{Node, wall_micros};
 use crate::output::note;
 use crate::settings::{BusKind, EngineKind};
 use crate::tables;
+use crate::xdr_out;
 use bus::BusHealth;
 use console::source::{HealthLine, HealthState};
 use rater::RaterStats;
@@ -59,6 +60,11 @@ pub fn lines(node: &Node) -> Vec<HealthLine> {
     }
     part(&mut lines, &["ledger", "ledger-follower"], "Ledger", Some(ledger(node)));
     part(&mut lines, &["loader"], "Reports", reports(node));
+    if let Some(out) = &node.xdr_out {
+        let roles: Vec<String> = (0..node.settings.partitions).map(|number| format!("xdr-out-{number}")).collect();
+        let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
+        part(&mut lines, &roles, "xdr-out", Some(xdr_out(out)));
+    }
     lines.extend(ended.iter().map(|one| role_ended(&one.role, one)));
     let mut noticed = node.noticed.lock().unwrap_or_else(PoisonError::into_inner);
     for line in &mut lines {
@@ -198,6 +204,16 @@ fn ledger(node: &Node) -> HealthLine {
             trouble("Ledger", HealthState::Warned, None, &what, "it goes on by itself as soon as that ends")
         }
         None => good("Ledger", format!("frame {}, epoch {}", ledger.state.seq(), ledger.state.epoch())),
+    }
+}
+
+fn xdr_out(out: &xdr_out::Status) -> HealthLine {
+    match out.trouble() {
+        Some((since, why)) => {
+            let what = format!("records for others wait: {}", parts_of(&why).0);
+            trouble("xdr-out", HealthState::Warned, Some(since), &what, "it goes on by itself as soon as that ends")
+        }
+        None => good("xdr-out", format!("{} records written since the start", out.records.load(Ordering::Relaxed))),
     }
 }
 

@@ -9,7 +9,6 @@ mod cli;
 mod deck;
 mod demo;
 mod engine;
-mod frames;
 mod health;
 mod http;
 mod node;
@@ -24,6 +23,7 @@ mod settings;
 mod tables;
 mod up;
 mod void_order;
+mod xdr_out;
 
 use clap::Parser;
 use cli::{
@@ -78,9 +78,14 @@ fn run(cli: &Cli) -> Outcome {
             Some(command) => ask(ledger_op(command)),
         },
         Command::Loader => up::run(&settings, &Roles { loader: true, engine: true, ..Roles::default() }),
+        Command::XdrOut if settings.xdr_out.is_none() => Err(Failure::Usage(
+            "no topic to write to: say --xdr-out TOPIC, or topic in the table xdr_out of the settings".to_owned(),
+        )),
+        Command::XdrOut => up::run(&settings, &Roles { xdr_out: true, records: true, ..Roles::default() }),
         Command::Console => up::run(&settings, &Roles { engine: true, records: true, ..Roles::default() }),
         Command::Apply(args) => apply_files(&settings, args, cli.json),
         Command::Config(ConfigCommand::History) => ask(Op::History),
+        Command::Config(ConfigCommand::Show { seq }) => ask(Op::ShowConfig { seq: *seq }),
         Command::Config(ConfigCommand::Rollback { seq, yes, comment }) => {
             let op = |write| Op::Rollback { seq: *seq, write, by: user(), comment: comment.clone() };
             shown_then_written(&settings, *yes, cli.json, op)

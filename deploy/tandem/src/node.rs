@@ -6,11 +6,11 @@ use crate::health::{Noticed, RoleEnded};
 use crate::output::{Failure, note};
 use crate::records::Records;
 use crate::registry;
-use crate::settings::{BusKind, EngineKind, Settings};
+use crate::settings::{BusKind, EngineKind, Settings, XdrOutSettings};
+use crate::xdr_out::{self, XdrOut};
 use bus::config_log::{self, ConfigFollower};
 use bus::{Bus, EmbeddedBus, EmbeddedConfig, KafkaBus, KafkaConfig};
 use facts::config::{Config, ConfigItem};
-use facts::xdr::Position;
 use ingest::{DropFolder, Ingest, IngestOptions, SwitchTopic, WriterOptions};
 use ledger::{ConfigNow, Follower, LedgerOptions, Orders, View};
 use rater::{RaterOptions, RaterStats};
@@ -36,12 +36,14 @@ pub struct Roles {
     pub engine: bool,
     /// Follow the xdrs streams for imports and rejects.
     pub records: bool,
+    /// Publish priced sides on the topic of the settings.
+    pub xdr_out: bool,
 }
 
 impl Roles {
     /// Everything in one process.
     pub fn all(settings: &Settings) -> Self {
-        Self { collect: true, records: true, ..Self::pipeline(settings) }
+        Self { collect: true, records: true, xdr_out: settings.xdr_out.is_some(), ..Self::pipeline(settings) }
     }
 
     /// All that brings an imported file to balances and reports.
@@ -54,6 +56,7 @@ impl Roles {
             loader: settings.engine.kind != EngineKind::None,
             engine: settings.engine.kind != EngineKind::None,
             records: true,
+            xdr_out: false,
         }
     }
 }
@@ -104,6 +107,7 @@ pub struct Node {
     pub wants_engine: bool,
     pub loading: Option<reporting::loader::Status>,
     pub records: Arc<Records>,
+    pub xdr_out: Option<Arc<xdr_out::Status>>,
     /// Set when the process is to stop.
     pub stop: Arc<AtomicBool>,
     /// Roles that have ended with an error.
@@ -202,6 +206,10 @@ impl Running {
         if roles.records {
             starter.records(&records)?;
         }
+        let xdr_out = match &settings.xdr_out {
+            Some(topic) if roles.xdr_out => Some(starter.xdr_out(topic, &records)?),
+            _ => None,
+        };
         let threads = starter.threads;
         let sampled = Mutex::new(None);
         let settings = settings.clone();
@@ -218,6 +226,7 @@ impl Running {
             wants_engine: roles.engine,
             loading,
             records,
+            xdr_out,
             stop,
             failures,
             noticed: Noticed::default(),
@@ -306,7 +315,7 @@ impl Node {
             }
             let target = frames[partition].unwrap_or(seq) + 1;
             let stream = xdrs_stream(&self.settings.site, partition);
-            lag.frames += target.saturating_sub(consumed(progress.state.consumed(), &stream).seq);
+            lag.frames += target.saturating_sub(progress.state.next_position(&stream).seq);
             if let Some(loaded) = &loaded {
                 let at = loaded.iter().find(|s| s.stream == stream).map_or(0, |s| s.loaded.seq.max(1));
                 lag.ranges += target.saturating_sub(at);
@@ -336,15 +345,6 @@ impl Lag {
 /// Name of a rater's stream.
 pub fn xdrs_stream(site: &str, partition: usize) -> String {
     format!("xdrs.{site}.{partition}")
-}
-
-/// Where the ledger goes on in a stream.
-pub fn consumed(all: &[facts::stream::Consumed], wanted: &str) -> Position {
-    let next = all.iter().find_map(|one| match one {
-        facts::stream::Consumed::Stream { stream, next } if stream == wanted => Some(*next),
-        _ => None,
-    });
-    next.unwrap_or(facts::stream::STREAM_START)
 }
 
 fn ensure_topics(bus: &dyn Bus, settings: &Settings) -> Result<(), Failure> {
@@ -495,6 +495,16 @@ impl Starter<'_> {
         Ok(())
     }
 
+    fn xdr_out(&mut self, topic: &XdrOutSettings, records: &Arc<Records>) -> Result<Arc<xdr_out::Status>, Failure> {
+        let (bus, ids) = (self.bus.clone(), self.ids.clone());
+        let out = XdrOut::open(topic, &self.settings.data, bus, ids, records.clone())?;
+        for partition in 0..self.settings.partitions as usize {
+            let (out, stream) = (out.clone(), xdrs_stream(&self.settings.site, partition));
+            self.spawn(&format!("xdr-out-{partition}"), move |stop| out.run(&stream, stop))?;
+        }
+        Ok(out.status)
+    }
+
     fn loader(&mut self, engine: &Engine, view: &Arc<View>) -> Result<reporting::loader::Status, Failure> {
         let site = self.settings.site.clone();
         let mut loader = Loader::open(engine, &site, &self.settings.data.join("loader")).map_err(Failure::broken)?;
@@ -506,7 +516,7 @@ impl Starter<'_> {
         let status = loader.status();
         let view = view.clone();
         self.spawn("loader", move |stop| {
-            let booked = |stream: &str| Some(consumed(view.progress().state.consumed(), stream));
+            let booked = |stream: &str| Some(view.progress().state.next_position(stream));
             loader.run(&booked, stop);
             Ok(())
         })?;

@@ -2,12 +2,14 @@
 //! command's own process or, over loopback, in the one that owns the data folder. So both give the same answer.
 
 use crate::apply;
+use crate::apply::document::Shown;
 use crate::check;
 use crate::node::{Node, wall_micros, xdrs_stream};
 use crate::output::Failure;
 use crate::tables::{self, table_of};
-use bus::config_log::ConfigFollower;
+use bus::config_log::{ConfigFollower, Version};
 use console::source::{Filter, Kind, ReportName, Table};
+use facts::config::Config;
 use facts::entry::EntryKind;
 use facts::xdr::ImportCount;
 use facts::{OccurredAt, Side};
@@ -16,6 +18,7 @@ use reporting::block_on;
 use reporting::reports;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Longest wait for an import to be rated and booked.
@@ -64,6 +67,10 @@ pub enum Op {
         comment: String,
     },
     History,
+    /// The configuration as of version `seq`; none: the one in force.
+    ShowConfig {
+        seq: Option<u64>,
+    },
     /// Brings version `seq` of the configuration back as a new version.
     Rollback {
         seq: u64,
@@ -127,6 +134,7 @@ pub fn execute(node: &Node, op: &Op) -> Result<Answer, Failure> {
         Op::Sql { query, format } => sql(node, query, format),
         Op::Apply { path, prune, write, by, comment } => apply_path(node, path, *prune, *write, by, comment),
         Op::History => Ok(Answer::of(tables::history(&node.config.history()))),
+        Op::ShowConfig { seq } => show_config(node, *seq),
         Op::Rollback { seq, write, by, comment } => rollback(node, *seq, *write, by, comment),
         Op::Void { partition, offset, reason, by } => crate::void_order::give(node, *partition, *offset, by, reason),
         Op::Import { file, switch, wait } => import(node, file, switch, *wait, &mut |_| ()),
@@ -299,11 +307,30 @@ fn apply_path(node: &Node, path: &Path, prune: bool, write: bool, by: &str, comm
     carry_out(node, &plan, write, by, comment)
 }
 
-fn rollback(node: &Node, seq: u64, write: bool, by: &str, comment: &str) -> Result<Answer, Failure> {
-    if node.config.history().iter().all(|version| version.seq != seq) {
-        return Err(Failure::Usage(format!("there is no configuration version {seq}; see `tandem config history`")));
-    }
+/// A version of the configuration, and who wrote it.
+fn config_as_of(node: &Node, seq: u64) -> Result<(Arc<Config>, Version), Failure> {
+    let version = node.config.history().into_iter().find(|version| version.seq == seq).ok_or_else(|| {
+        Failure::Usage(format!("there is no configuration version {seq}; see `tandem config history`"))
+    })?;
     let then = ConfigFollower::open_until(&*node.bus, &node.ids, seq).map_err(Failure::broken)?.current();
+    Ok((then, version))
+}
+
+fn show_config(node: &Node, seq: Option<u64>) -> Result<Answer, Failure> {
+    let now = node.config.current().seq;
+    let shown = match seq.or((now > 0).then_some(now)) {
+        Some(seq) => {
+            let (config, version) = config_as_of(node, seq)?;
+            Shown::new(&config, Some(&version))
+        }
+        None => Shown::new(&node.config.current(), None),
+    };
+    let text = shown.toml().map_err(Failure::broken)?;
+    Ok(Answer { json: Some(shown.json()), bytes: Some(text.into_bytes()), ..Answer::default() })
+}
+
+fn rollback(node: &Node, seq: u64, write: bool, by: &str, comment: &str) -> Result<Answer, Failure> {
+    let (then, _) = config_as_of(node, seq)?;
     let now = node.config.current();
     let mut plan = apply::plan_items(apply::rollback::items(&now, &then), &now, true, Vec::new())?;
     for (item, change) in apply::rollback::later_exchange_rates(&now, &then) {

@@ -8,9 +8,11 @@ use crate::ops;
 use crate::output::Failure;
 use crate::tables::{self, table_of};
 use console::source::{
-    Answer, CallView, Filter, HealthLine, Kind, Live, LivePoint, RateView, ReportName, Source, SourceError, Table,
+    Answer, CallView, Entries, Filter, HealthLine, Kind, Live, LivePoint, RateView, ReportName, Source, SourceError,
+    Table,
 };
 use facts::CallId;
+use facts::xdr::Position;
 use ledger::{EntryFilter, LedgerView, Page};
 use reporting::block_on;
 use reporting::reports::{self, Search};
@@ -98,8 +100,8 @@ impl Source for Pages {
         self.ask(|node| Ok(tables::balances(&node.view.balances(None).map_err(broken)?)))
     }
 
-    fn entries(&self, account: String, offset: u64) -> Answer<'_, Option<Table>> {
-        self.ask(move |node| entries(node, &account, offset))
+    fn entries(&self, account: String, after: String) -> Answer<'_, Option<Entries>> {
+        self.ask(move |node| entries(node, &account, &after))
     }
 
     fn trial_balance(&self) -> Answer<'_, Table> {
@@ -209,14 +211,24 @@ fn decks(node: &Node) -> Table {
     table_of(&columns, rows)
 }
 
-fn entries(node: &Node, account: &str, offset: u64) -> Result<Option<Table>, SourceError> {
+/// `SEQUENCE.INDEX`, as the page's own links say it.
+fn place(text: &str) -> Result<Position, SourceError> {
+    let read = || {
+        let (seq, index) = text.split_once('.')?;
+        Some(Position { seq: seq.parse().ok()?, index: index.parse().ok()? })
+    };
+    read().ok_or_else(|| SourceError::Wrong(format!("after {text:?} is no place of an entry, as 12.34")))
+}
+
+fn entries(node: &Node, account: &str, after: &str) -> Result<Option<Entries>, SourceError> {
     if node.view.balances(Some(account)).map_err(broken)?.is_empty() {
         return Ok(None);
     }
     let filter = EntryFilter { account: Some(account.into()), ..EntryFilter::default() };
-    let limit = usize::try_from(offset).unwrap_or(0).saturating_add(PAGE).min(ledger::api::PAGE_MAX);
-    let page = node.view.entries(&filter, &Page { after: None, limit, newest_first: true }).map_err(broken)?;
-    Ok(Some(tables::entries(&page.entries, account)))
+    let after = if after.is_empty() { None } else { Some(place(after)?) };
+    let page = node.view.entries(&filter, &Page { after, limit: PAGE, newest_first: true }).map_err(broken)?;
+    let next = page.next.map(|next| format!("{}.{}", next.seq, next.index)).unwrap_or_default();
+    Ok(Some(Entries { rows: tables::entries(&page.entries, account), next }))
 }
 
 fn imports(node: &Node) -> Table {

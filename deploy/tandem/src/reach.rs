@@ -69,9 +69,13 @@ fn here(settings: &Settings, op: &Op) -> Result<Answer, Failure> {
         Err(failure) => return Err(failure),
     };
     let drained = match op {
-        Op::Apply { .. } | Op::History | Op::Rollback { .. } | Op::Void { .. } | Op::Import { .. } | Op::Verify => {
-            Ok(())
-        }
+        Op::Apply { .. }
+        | Op::History
+        | Op::ShowConfig { .. }
+        | Op::Rollback { .. }
+        | Op::Void { .. }
+        | Op::Import { .. }
+        | Op::Verify => Ok(()),
         _ => running.node.drain(DRAIN_LIMIT, &mut |_| ()),
     };
     let answer = drained.and_then(|()| match op {
@@ -108,7 +112,9 @@ fn damaged(settings: &Settings, why: String) -> Answer {
 fn roles(settings: &Settings, op: &Op) -> Roles {
     let engine = settings.engine.kind != EngineKind::None;
     match op {
-        Op::Apply { .. } | Op::History | Op::Rollback { .. } | Op::Void { .. } => Roles::default(),
+        Op::Apply { .. } | Op::History | Op::ShowConfig { .. } | Op::Rollback { .. } | Op::Void { .. } => {
+            Roles::default()
+        }
         Op::Verify => Roles { ledger: true, ..Roles::default() },
         Op::Import { .. } => Roles::pipeline(settings),
         op if op.needs_engine() => Roles { ingest: false, engine, loader: engine, ..Roles::pipeline(settings) },
@@ -118,7 +124,7 @@ fn roles(settings: &Settings, op: &Op) -> Roles {
 
 /// Prints an answer.
 pub fn print(answer: &Answer, json: bool) -> Outcome {
-    if let Some(bytes) = &answer.bytes {
+    if let Some(bytes) = answer.bytes.as_ref().filter(|_| !json || answer.json.is_none()) {
         write_bytes(bytes)?;
     } else if json {
         match (&answer.json, &answer.table) {
@@ -128,7 +134,7 @@ pub fn print(answer: &Answer, json: bool) -> Outcome {
             (None, None) => {}
         }
     } else if let Some(table) = &answer.table {
-        let header: Vec<&str> = table.columns.iter().map(|c| c.title.as_str()).collect();
+        let header: Vec<&str> = table.columns.iter().map(|c| &*c.title).collect();
         let right: Vec<bool> = table.columns.iter().map(|c| c.kind.is_number()).collect();
         let cells = |rows: &[Vec<String>]| -> Vec<Vec<String>> {
             rows.iter()

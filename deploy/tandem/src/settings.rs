@@ -1,4 +1,4 @@
-//! Settings of one process: file < environment < flags, each value with its origin. Nothing here is business
+//! Settings of one process: file < environment < flags. Nothing here is business
 //! configuration (accounts, decks): that is applied with `tandem apply` and lives in the `config` log.
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,8 @@ pub struct Settings {
     pub engine: EngineSettings,
     pub console: ConsoleSettings,
     pub ingest: IngestSettings,
+    /// Left out: nothing is published.
+    pub xdr_out: Option<XdrOutSettings>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -101,6 +103,28 @@ pub struct SwitchEventsSettings {
     pub topic: String,
 }
 
+/// The plain topic of priced sides, for outsiders.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct XdrOutSettings {
+    #[serde(default = "xdr_out_topic")]
+    pub topic: String,
+    /// When the topic is made.
+    #[serde(default = "one")]
+    pub partitions: u32,
+    /// How long records are kept, when the topic is made; left out: for ever.
+    #[serde(default)]
+    pub days: Option<u32>,
+}
+
+fn xdr_out_topic() -> String {
+    "xdr-out".to_owned()
+}
+
+fn one() -> u32 {
+    1
+}
+
 fn switch_events_topic() -> String {
     "switch-events".to_owned()
 }
@@ -116,6 +140,7 @@ impl Default for Settings {
             engine: EngineSettings::default(),
             console: ConsoleSettings::default(),
             ingest: IngestSettings::default(),
+            xdr_out: None,
         }
     }
 }
@@ -176,6 +201,9 @@ pub struct SettingsFlags {
         hide_env_values = true
     )]
     pub clickhouse_password: Option<String>,
+    /// Topic on which every priced side is published as a plain record
+    #[arg(long, global = true, env = "TANDEM_XDR_OUT", value_name = "TOPIC")]
+    pub xdr_out: Option<String>,
     /// Run without a reporting engine
     #[arg(long, global = true)]
     pub no_engine: bool,
@@ -260,6 +288,10 @@ impl Settings {
         if let Some(password) = &flags.clickhouse_password {
             self.engine.password.clone_from(password);
         }
+        if let Some(topic) = &flags.xdr_out {
+            let (partitions, days) = self.xdr_out.as_ref().map_or((one(), None), |it| (it.partitions, it.days));
+            self.xdr_out = Some(XdrOutSettings { topic: topic.clone(), partitions, days });
+        }
         if flags.no_engine {
             self.engine.kind = EngineKind::None;
         }
@@ -283,6 +315,16 @@ impl Settings {
         }
         if self.bus.kind == BusKind::Kafka && !self.bus.kafka.contains_key("bootstrap.servers") {
             return invalid("bus.kafka", "\"bootstrap.servers\" is missing");
+        }
+        if let Some(out) = &self.xdr_out {
+            let ours = ["call-events", "switch-events", "config"].contains(&out.topic.as_str())
+                || ["xdrs.", "ledger.", "runs."].iter().any(|begin| out.topic.starts_with(begin));
+            if ours || out.topic.is_empty() {
+                return invalid("xdr_out.topic", "a topic of its own: this one is Tandem's");
+            }
+            if out.partitions == 0 || out.partitions > 1024 || out.days == Some(0) {
+                return invalid("xdr_out", "partitions are 1 to 1024, days at least 1");
+            }
         }
         if self.engine.kind == EngineKind::Server && self.engine.url.is_empty() {
             return invalid("engine.url", "the address of the ClickHouse server is missing");

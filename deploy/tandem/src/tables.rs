@@ -12,34 +12,21 @@ use std::sync::PoisonError;
 pub fn table_of(columns: &[(&str, &str, Kind)], rows: Vec<Vec<String>>) -> Table {
     let columns = columns
         .iter()
-        .map(|(key, title, kind)| Column { key: (*key).to_owned(), title: (*title).to_owned(), kind: *kind })
+        .map(|(key, title, kind)| Column {
+            key: (*key).to_owned().into(),
+            title: (*title).to_owned().into(),
+            kind: *kind,
+        })
         .collect();
     Table { columns, rows, totals: Vec::new(), covers: String::new() }
 }
 
-/// The reporting crate's table as the console's.
-pub fn from_reporting(table: reporting::reports::Table) -> Table {
-    use reporting::reports::Kind as From;
-    let kind = |kind| match kind {
-        From::Text => Kind::Text,
-        From::Instant => Kind::Instant,
-        From::Count => Kind::Count,
-        From::Share => Kind::Share,
-        From::Duration => Kind::Duration,
-        From::Seconds => Kind::Seconds,
-        From::Minutes => Kind::Minutes,
-        From::Money => Kind::Money,
-    };
-    let columns = table
-        .columns
-        .iter()
-        .map(|c| Column { key: c.key.to_owned(), title: c.title.to_owned(), kind: kind(c.kind) })
-        .collect();
-    let mut totals = table.totals;
-    for key in totals.iter_mut().filter_map(|row| row.first_mut()).filter(|key| key.is_empty()) {
+/// The engine's table with a word for its rows of totals.
+pub fn from_reporting(mut table: Table) -> Table {
+    for key in table.totals.iter_mut().filter_map(|row| row.first_mut()).filter(|key| key.is_empty()) {
         "Total".clone_into(key);
     }
-    Table { columns, rows: table.rows, totals, covers: table.covers }
+    table
 }
 
 /// What figures from the engine cover: up to where each stream is loaded, or that loading fails.
@@ -182,7 +169,7 @@ pub fn csv(table: &Table) -> String {
         if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
     };
     let line = |cells: &mut dyn Iterator<Item = &str>| cells.map(cell).collect::<Vec<_>>().join(",") + "\r\n";
-    let mut out = line(&mut table.columns.iter().map(|c| c.key.as_str()));
+    let mut out = line(&mut table.columns.iter().map(|c| &*c.key));
     for row in &table.rows {
         out.push_str(&line(&mut row.iter().map(String::as_str)));
     }
@@ -193,8 +180,12 @@ pub fn csv(table: &Table) -> String {
 pub fn json_lines(table: &Table) -> String {
     let mut out = String::new();
     for row in &table.rows {
-        let object: serde_json::Map<String, serde_json::Value> =
-            table.columns.iter().zip(row).map(|(c, v)| (c.key.clone(), serde_json::Value::String(v.clone()))).collect();
+        let object: serde_json::Map<String, serde_json::Value> = table
+            .columns
+            .iter()
+            .zip(row)
+            .map(|(c, v)| (c.key.to_string(), serde_json::Value::String(v.clone())))
+            .collect();
         out.push_str(&serde_json::Value::Object(object).to_string());
         out.push('\n');
     }

@@ -2,7 +2,7 @@
 
 use crate::layout::{Link, Room, bare, data, facts, no_link, page, query, table, trouble, value};
 use crate::source::{
-    CallView, Filter, HealthLine, HealthState, Live, RateView, ReportName, SourceError, Table, XdrView,
+    CallView, Entries, Filter, HealthLine, HealthState, Live, RateView, ReportName, SourceError, Table, XdrView,
 };
 use maud::{Markup, html};
 
@@ -281,6 +281,32 @@ pub fn plain(
         }
     };
     page(site, room, title, body)
+}
+
+/// An account's entries, a hundred a page, down to the first.
+pub fn entries(
+    site: &str,
+    account: &str,
+    after: &str,
+    answer: &Result<Entries, SourceError>,
+    link: Link<'_>,
+) -> Markup {
+    let here = format!("/ledger/accounts/{}", crate::access::encode(account));
+    let body = html! {
+        @match answer {
+            Ok(entries) => {
+                (table(&entries.rows, link, html! { p { "No entry here." } }))
+                p.pager {
+                    @if !after.is_empty() { a href=(here) { "Newest" } " " }
+                    @if !entries.next.is_empty() {
+                        a rel="next" href={ (here) (query(&[("after", &entries.next)])) } { "Older entries" }
+                    }
+                }
+            }
+            Err(error) => (trouble(error)),
+        }
+    };
+    page(site, Room::Ledger, account, body)
 }
 
 /// Tabs of the ledger room.

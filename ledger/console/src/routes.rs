@@ -254,10 +254,16 @@ struct Offset {
     offset: u64,
 }
 
-async fn entries(State(shared): State<Shared>, Path(account): Path<String>, Query(query): Query<Offset>) -> Response {
+#[derive(Deserialize)]
+struct After {
+    #[serde(default)]
+    after: String,
+}
+
+async fn entries(State(shared): State<Shared>, Path(account): Path<String>, Query(query): Query<After>) -> Response {
     let site = shared.source.site();
-    let answer = match shared.source.entries(account.clone(), query.offset).await {
-        Ok(Some(rows)) => Ok(rows),
+    let answer = match shared.source.entries(account.clone(), query.after.clone()).await {
+        Ok(Some(entries)) => Ok(entries),
         Ok(None) => {
             let page = pages::not_found(&site, "No account of that name.");
             return (StatusCode::NOT_FOUND, page).into_response();
@@ -269,7 +275,7 @@ async fn entries(State(shared): State<Shared>, Path(account): Path<String>, Quer
         let here = rows.columns.get(column).is_some_and(|c| c.key == "call_id");
         (here && !call_id.is_empty()).then(|| format!("/calls/{call_id}"))
     };
-    let page = pages::plain(&site, Room::Ledger, &account, html! {}, &answer, &link, html! { p { "No entry." } });
+    let page = pages::entries(&site, &account, &query.after, &answer, &link);
     answered(&answer, page)
 }
 

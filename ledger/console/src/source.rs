@@ -2,6 +2,7 @@
 //! (`ledger`) answers from ClickHouse, the ledger's fold, the logs and the raw store; the console itself opens nothing.
 
 use facts::CallId;
+pub use reporting::reports::{Column, Kind, Table};
 use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::pin::Pin;
@@ -20,50 +21,6 @@ pub enum SourceError {
     Wrong(String),
     #[error("{0}")]
     Broken(String),
-}
-
-/// How a column is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    Text,
-    /// RFC 3339, UTC.
-    Instant,
-    /// Whole number.
-    Count,
-    /// Share of one, as a decimal; shown in percent with one decimal.
-    Share,
-    /// Seconds as a decimal; shown as h:mm:ss.
-    Duration,
-    /// Seconds with decimals (PDD).
-    Seconds,
-    Minutes,
-    /// Exact decimal; the currency stands in a column of its own.
-    Money,
-}
-
-impl Kind {
-    pub fn is_number(self) -> bool {
-        !matches!(self, Self::Text | Self::Instant)
-    }
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Column {
-    pub key: String,
-    pub title: String,
-    pub kind: Kind,
-}
-
-/// A table of exact values as text; empty = none.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Table {
-    pub columns: Vec<Column>,
-    pub rows: Vec<Vec<String>>,
-    /// One row per currency, over all rows and not only those shown.
-    pub totals: Vec<Vec<String>>,
-    /// What the figures cover, in words ("loaded up to ...").
-    pub covers: String,
 }
 
 /// Which rows a report or search is about. Times are RFC 3339 or days, exclusive end.
@@ -224,6 +181,14 @@ pub struct RateView {
     pub rows: Table,
 }
 
+/// A page of an account's entries.
+#[derive(Debug, Clone, Serialize)]
+pub struct Entries {
+    pub rows: Table,
+    /// Where older ones begin; empty: that was the oldest.
+    pub next: String,
+}
+
 /// What the console asks of the process behind it.
 pub trait Source: Send + Sync + 'static {
     /// Name of the site, for the page's head.
@@ -239,7 +204,8 @@ pub trait Source: Send + Sync + 'static {
     fn rate(&self, deck: String, version: u32, prefix: String) -> Answer<'_, Option<RateView>>;
     fn decks(&self) -> Answer<'_, Table>;
     fn balances(&self) -> Answer<'_, Table>;
-    fn entries(&self, account: String, offset: u64) -> Answer<'_, Option<Table>>;
+    /// Entries of an account, newest first, behind the place `after` (empty: from the newest on).
+    fn entries(&self, account: String, after: String) -> Answer<'_, Option<Entries>>;
     fn trial_balance(&self) -> Answer<'_, Table>;
     /// Unrated sides by reason, with minutes and provisional money.
     fn suspense(&self) -> Answer<'_, Table>;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::process::Server;
+use crate::tls::{Authority, Certificate};
 use crate::{cache, ports};
 
 const ADVICE: &str = "needs Java 17 (`tests/run --fetch` installs it) and about 500 MB of memory";
@@ -26,6 +27,17 @@ appender.out.layout.type=PatternLayout
 appender.out.layout.pattern=%d{HH:mm:ss,SSS} %p %c{1} %m%n
 ";
 
+/// Who may come in by password.
+pub const USER: &str = "tandem";
+pub const PASSWORD: &str = "a-secret-of-the-test";
+
+/// Ports with TLS, on localhost.
+#[derive(Debug, Clone, Copy)]
+pub struct Doors {
+    pub by_password: u16,
+    pub by_certificate: u16,
+}
+
 /// A broker on 127.0.0.1, stopped and removed on drop.
 pub struct Kafka {
     server: Option<Server>,
@@ -37,12 +49,32 @@ pub struct Kafka {
 impl Kafka {
     /// A broker of one's own: for tests that kill it or lose topics.
     pub fn start() -> Kafka {
+        Kafka::with(&[], |_| {})
+    }
+
+    /// A broker that listens with TLS too: by password (SASL/PLAIN and SCRAM-SHA-512) and by client certificate.
+    pub fn secured(authority: &Authority) -> (Kafka, Doors) {
+        let doors = Doors { by_password: ports::free(), by_certificate: ports::free() };
+        let server = authority.sign("broker", "DNS:localhost");
+        let user = format!("SCRAM-SHA-512=[name={USER},password={PASSWORD}]");
+        let kafka = Kafka::with(&["--add-scram", &user], |properties| {
+            let more = format!("SASL_SSL://localhost:{},SSL://localhost:{}", doors.by_password, doors.by_certificate);
+            // Both lines, what is listened on and what is advertised, end in the word that begins the first listener.
+            *properties = properties.replace("listeners=PLAINTEXT:", &format!("listeners={more},PLAINTEXT:"));
+            properties.push_str(&secure(&server, &authority.file()));
+        });
+        (kafka, doors)
+    }
+
+    fn with(format: &[&str], change: impl FnOnce(&mut String)) -> Kafka {
         let home = TempDir::with_prefix("tandem-kafka-").expect("a temporary folder");
         let port = ports::free();
-        fs::write(home.path().join("server.properties"), properties(port, ports::free(), home.path()))
+        let mut properties = properties(port, ports::free(), home.path());
+        change(&mut properties);
+        fs::write(home.path().join("server.properties"), properties)
             .and_then(|()| fs::write(home.path().join("log4j2.properties"), LOGGING))
             .expect("the broker's folder can be written");
-        format_storage(home.path());
+        format_storage(home.path(), format);
         let mut kafka = Kafka { server: None, home, port, starts: 0 };
         kafka.restart();
         kafka
@@ -127,11 +159,11 @@ impl Kafka {
     }
 }
 
-fn format_storage(home: &Path) {
+fn format_storage(home: &Path, more: &[&str]) {
     let mut java = Command::new(cache::program("java"));
     java.args(["-XX:TieredStopAtLevel=1", "-cp", &cache::kafka_class_path(), "kafka.tools.StorageTool"]);
     java.args(["format", "--standalone", "-t", "dGFuZGVtLXRlc3QtYnJva2Vy", "-c"]).arg(home.join("server.properties"));
-    let output = java.current_dir(home).output().expect("java starts");
+    let output = java.args(more).current_dir(home).output().expect("java starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cannot format the broker's storage ({}); {ADVICE}\n{text}", output.status);
 }
@@ -161,5 +193,25 @@ group.initial.rebalance.delay.ms=0
 log.segment.delete.delay.ms=1000
 ",
         data = data.display()
+    )
+}
+
+/// What a broker needs for its TLS listeners. Java reads PEM as it is.
+fn secure(server: &Certificate, authority: &Path) -> String {
+    let module = |name: &str| format!("org.apache.kafka.common.security.{name}LoginModule required");
+    let (plain, scram) = (module("plain.Plain"), module("scram.Scram"));
+    let (keys, authority) = (server.both.display(), authority.display());
+    format!(
+        "\
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL
+ssl.keystore.type=PEM
+ssl.keystore.location={keys}
+ssl.truststore.type=PEM
+ssl.truststore.location={authority}
+listener.name.ssl.ssl.client.auth=required
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.sasl_ssl.plain.sasl.jaas.config={plain} user_{USER}=\"{PASSWORD}\";
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={scram};
+"
     )
 }

@@ -1,6 +1,8 @@
 //! The TOML that people write for `tandem apply`, turned into facts. One document or a folder of them; names of
 //! tables are singular (`[[account]]`), decimals are strings, times RFC 3339, unknown names are refused.
 
+mod shown;
+
 use super::deck_text::{DeckText, Declared};
 use facts::Side;
 use facts::config::{
@@ -10,7 +12,8 @@ use facts::config::{
 use facts::deck::{Price, Settings};
 use facts::money::{Currency, Rounding, parse_scaled};
 use facts::time::{OccurredAt, parse_rfc3339, parse_seconds};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+pub use shown::Shown;
 
 /// Tables of one file.
 #[derive(Debug, Default, Deserialize)]
@@ -27,7 +30,7 @@ pub struct Document {
     deck: Vec<DeckText>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct AgreementText {
     id: String,
@@ -55,7 +58,7 @@ struct AgreementText {
 }
 
 /// `[[agreement.tax]]`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct TaxText {
     name: String,
@@ -65,7 +68,7 @@ struct TaxText {
 }
 
 /// The settings of rule 4.8, which may stand on a deck or an agreement.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct SettingsText {
     grace_seconds: Option<String>,
@@ -77,7 +80,7 @@ pub struct SettingsText {
     disconnect_fee: Option<Price>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct TrunkText {
     id: String,
@@ -91,7 +94,7 @@ struct TrunkText {
     strip: Vec<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 struct RuleText {
     switch: String,
@@ -105,7 +108,7 @@ struct RuleText {
     valid_until: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct ExchangeRateText {
     from: Currency,
@@ -310,40 +313,4 @@ impl ExchangeRateText {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TAXED: &str = r#"
-[[agreement]]
-id = "a"
-account = "acme"
-side = "sell"
-charge_gross = true
-amount_rounding = "half_even"
-tax = [{ name = "state", percent = "6.125", rounding = "up" }, { name = "city", percent = "0.9" }]
-"#;
-
-    fn read(text: &str) -> Result<Desired, String> {
-        let document: Document = toml::from_str(text).map_err(|e| e.to_string())?;
-        document.into_desired().map_err(|faults| faults[0].to_string())
-    }
-
-    #[test]
-    fn taxes_by_name_stand_on_the_agreement_as_written() {
-        let desired = read(TAXED).unwrap();
-        let ConfigItem::Agreement(agreement) = &desired.items[0] else { panic!("{:?}", desired.items) };
-        let told: Vec<_> = agreement.taxes.iter().map(|t| (t.name.as_str(), t.percent, t.rounding)).collect();
-        assert_eq!(told, [("state", 61_250, Rounding::Up), ("city", 9_000, Rounding::HalfEven)]);
-        for (from, to, words) in [
-            ("charge_gross = true", "tax_percent = \"1\"", "agreement \"a\": tax: tax_percent is given too"),
-            ("\"city\"", "\"state\"", "tax.name: the name \"state\" is empty or used twice"),
-            ("\"0.9\"", "\"-0.9\"", "tax.percent: -0.9 is below zero"),
-            ("\"0.9\"", "\"0.90001\"", "tax.percent"),
-            ("percent = \"0.9\"", "per_cent = \"0.9\"", "per_cent"),
-        ] {
-            assert!(TAXED.contains(from));
-            let fault = read(&TAXED.replace(from, to)).unwrap_err();
-            assert!(fault.contains(words), "{fault}");
-        }
-    }
-}
+mod tests;

@@ -1,9 +1,10 @@
 //! An answer as columns and text cells, for the console, the terminal and files: every value exact, empty = none.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// How a column is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     Text,
@@ -11,9 +12,9 @@ pub enum Kind {
     Instant,
     /// Whole number.
     Count,
-    /// Share of one, as a decimal.
+    /// Share of one, as a decimal; shown in percent with one decimal.
     Share,
-    /// Seconds as a decimal, of talk.
+    /// Seconds as a decimal, of talk; shown as h:mm:ss.
     Duration,
     /// Seconds as a decimal, of waiting.
     Seconds,
@@ -23,16 +24,23 @@ pub enum Kind {
 }
 
 /// One column.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
     /// Name in JSON and CSV.
-    pub key: &'static str,
-    pub title: &'static str,
+    pub key: Cow<'static, str>,
+    pub title: Cow<'static, str>,
     pub kind: Kind,
 }
 
-/// Columns, rows, and one row of totals per currency.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+impl Kind {
+    /// Printed flush right.
+    pub fn is_number(self) -> bool {
+        !matches!(self, Self::Text | Self::Instant)
+    }
+}
+
+/// Columns, rows, and one row of totals per currency (over all rows and not only those shown).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
     pub columns: Vec<Column>,
     pub rows: Vec<Vec<String>>,
@@ -42,5 +50,5 @@ pub struct Table {
 }
 
 pub(super) const fn column(key: &'static str, title: &'static str, kind: Kind) -> Column {
-    Column { key, title, kind }
+    Column { key: Cow::Borrowed(key), title: Cow::Borrowed(title), kind }
 }
