@@ -1,0 +1,92 @@
+//! The runs of the test command; `TANDEM_NIGHT=1` makes them long, `TANDEM_SIM_SEED=N` runs one seed and tells its story.
+
+use crate::world::Tally;
+use crate::{Mistake, Plan, run, story};
+use std::time::Instant;
+
+/// Operations of one run.
+const OPERATIONS: u32 = 800;
+/// Seeds that once broke something, or look like those that did.
+const AGAIN: [u64; 1] = [1];
+
+fn night() -> bool {
+    std::env::var_os("TANDEM_NIGHT").is_some()
+}
+
+/// Runs all seeds on two threads; the first violation is made smaller and told.
+fn all(seeds: std::ops::Range<u64>) -> Tally {
+    let half = seeds.start + (seeds.end - seeds.start) / 2;
+    let walk = |seeds: std::ops::Range<u64>| {
+        let mut tally = Tally::default();
+        for seed in seeds {
+            let plan = Plan::of(seed, OPERATIONS);
+            match run(&plan) {
+                Ok(one) => tally += one,
+                Err(violation) => panic!("{}", story::tell(&plan, &violation)),
+            }
+        }
+        tally
+    };
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| walk(seeds.start..half));
+        let mut tally = walk(half..seeds.end);
+        tally += first.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        tally
+    })
+}
+
+#[test]
+fn no_seed_overdraws_a_line_or_leaves_books_that_differ() {
+    let begin = Instant::now();
+    if let Some(seed) = std::env::var("TANDEM_SIM_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        println!("{:?}", all(seed..seed + 1));
+        return;
+    }
+    for seed in AGAIN {
+        all(seed..seed + 1);
+    }
+    // A night is longer, and never the same seeds as the test command's.
+    let seeds = if night() { 10_000..210_000 } else { 100..2_100 };
+    let count = seeds.end - seeds.start;
+    let tally = all(seeds);
+    println!("{count} seeds in {:.1} s: {tally:?}", begin.elapsed().as_secs_f32());
+    assert!(tally.entries > count * 500 && tally.crashes > count / 2, "{tally:?} is too quiet a world");
+}
+
+#[test]
+fn a_seed_gives_the_same_run_again() {
+    for seed in 1..6 {
+        let plan = Plan::of(seed, 400);
+        assert_eq!(run(&plan), run(&plan), "seed {seed}");
+    }
+}
+
+#[test]
+fn every_mistake_on_purpose_is_found() {
+    let seeds = if night() { 400 } else { 60 };
+    let mut missed = Vec::new();
+    for mistake in Mistake::ALL {
+        let found = (0..seeds).filter(|seed| run(&Plan { mistake: Some(mistake), ..Plan::of(*seed, OPERATIONS) }).is_err());
+        let found = found.count();
+        println!("{mistake:?}: found by {found} of {seeds} seeds");
+        if found == 0 {
+            missed.push(mistake);
+        }
+    }
+    assert!(missed.is_empty(), "the simulator is blind for {missed:?}");
+}
+
+#[test]
+fn a_story_is_short_and_ends_with_the_rule() {
+    let plan = Plan { mistake: Some(Mistake::GiveUnchecked), ..Plan::of(3, OPERATIONS) };
+    let (plan, violation) = (0..50)
+        .find_map(|seed| {
+            let plan = Plan { seed, ..plan.clone() };
+            run(&plan).err().map(|violation| (plan, violation))
+        })
+        .expect("some seed finds it");
+    let small = story::shrink(&plan, violation.rule);
+    assert!(small.operations < OPERATIONS / 2, "{} operations", small.operations);
+    let text = story::tell(&plan, &violation);
+    assert!(text.contains("Give") && text.contains(violation.rule), "{text}");
+}
