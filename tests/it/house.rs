@@ -22,7 +22,7 @@ const FLOORS: &[&[&str]] = &[
     &["bus", "console", "reporting"],
     &["ingest", "ledger", "rater"],
     &["tandem"],
-    &["tests"],
+    &["simulation", "tests"],
 ];
 
 /// Adapters that build on an adapter; and the generator reads the deck that its world grows on.

@@ -3,9 +3,9 @@
 //! stream. So the product carries no switch for them.
 
 use crate::plan::SECOND;
+use accounting::credit::site::Granted;
 use accounting::credit::{Action, Answer, FrameOut, GiveWhy, Let, LineId, Memo, Message, PullId, Settings, Site};
 use accounting::credit::{Ask, Asked, Refusal};
-use accounting::credit::site::Granted;
 use facts::Amount;
 
 /// One mistake each.
@@ -136,7 +136,7 @@ impl Mouth<'_> {
     fn each(&mut self, mut alter: impl FnMut(&Site, &mut Memo) -> bool) -> bool {
         let site = self.site;
         let memos = self.frame.iter_mut().flat_map(|frame| &mut frame.memos);
-        memos.fold(false, |altered, memo| alter(site, memo) || altered)
+        memos.map(|memo| alter(site, memo)).filter(|altered| *altered).count() > 0
     }
 
     fn add(&mut self, memo: Memo) {
@@ -154,11 +154,11 @@ impl Mouth<'_> {
         let Some(to) = answers else { return false };
         let memos = self.frame.iter_mut().flat_map(|frame| &mut frame.memos);
         for memo in memos {
-            if let Memo::Give { amount, why: GiveWhy::Pull(id), .. } = memo {
-                if id == pull {
-                    *amount = *want;
-                    return true;
-                }
+            if let Memo::Give { amount, why: GiveWhy::Pull(id), .. } = memo
+                && id == pull
+            {
+                *amount = *want;
+                return true;
             }
         }
         if self.site.credit().answered(*pull) {

@@ -1,13 +1,17 @@
 //! The world: sites, what they wrote, what is on its way between them, and time. One event after another, drawn from
 //! the seed.
 
-use crate::calls::{Call, Calls, RINGING, line};
+mod rest;
+mod traffic;
+mod transport;
+
+use crate::calls::{Calls, RINGING, line};
 use crate::check::{Union, Violation};
 use crate::dice::Dice;
 use crate::mistakes::{Mistake, Mouth};
 use crate::plan::{CENT, Fault, Plan, SECOND};
 use crate::story::Story;
-use accounting::credit::{Action, Answer, Let, LineId, Memo, Message, PullId, Settings, Site, SiteNo};
+use accounting::credit::{Let, LineId, Memo, Message, PullId, Settings, Site, SiteNo};
 use facts::Amount;
 use std::collections::BTreeMap;
 
@@ -192,7 +196,7 @@ impl World {
             if let Some(broken) = self.broken.take() {
                 return Err(broken);
             }
-            if self.tally.events % 64 == 0 {
+            if self.tally.events.is_multiple_of(64) {
                 self.equal_prefixes()?;
             }
             if self.healing && end == i64::MAX {
@@ -297,120 +301,6 @@ impl World {
         self.nodes[node].copies[node] = self.streams[node].len() as u64;
     }
 
-    fn act(&mut self, me: SiteNo, action: Action) {
-        match action {
-            Action::Answer(answer) => self.answered(me, answer),
-            Action::Send { to, message } => {
-                if let Message::Pull { id, .. } = &message {
-                    self.nodes[usize::from(me) - 1].pulls.insert((*id, to), self.now);
-                }
-                self.send(me, to, Parcel::Message(message));
-            }
-            Action::Mismatch { site, seq, line } => {
-                let what = format!("site {me} folded frame {seq} of site {site} to other totals than were announced");
-                self.broken.get_or_insert(Violation::new("announced = folded", Some(&line), what));
-            }
-        }
-    }
-
-    fn send(&mut self, from: SiteNo, to: SiteNo, parcel: Parcel) {
-        if self.fault(Fault::Drop) && self.dice.chance(self.plan.drops) {
-            return;
-        }
-        let longest = if self.healing { SECOND / 10 } else { self.plan.delay };
-        if self.fault(Fault::Repeat) && self.dice.chance(self.plan.repeats) {
-            let delay = self.dice.within(SECOND / 1_000, longest);
-            self.later(delay, Event::Arrive { from, to, parcel: parcel.clone() });
-        }
-        let delay = self.dice.within(SECOND / 1_000, longest);
-        self.later(delay, Event::Arrive { from, to, parcel });
-    }
-
-    fn arrive(&mut self, from: SiteNo, to: SiteNo, parcel: Parcel) {
-        let node = usize::from(to) - 1;
-        if !self.links[usize::from(from) - 1][node] || self.nodes[node].site.is_none() {
-            return;
-        }
-        match parcel {
-            Parcel::Have(have) => self.hand_over(to, from, &have),
-            Parcel::Frames { of, first, count } => self.fold(to, of, first, count),
-            Parcel::Message(message) => {
-                self.nodes[node].heard[usize::from(from) - 1] = self.now;
-                match &message {
-                    Message::Pull { id, line, want } => self.nodes[node].pull = Some((*id, line.clone(), *want)),
-                    Message::Answer { id, .. } => {
-                        self.nodes[node].pulls.remove(&(*id, from));
-                    }
-                    Message::Announce(_) => {}
-                }
-                self.with(to, |site, now| site.receive(now, from, message));
-                self.nodes[node].pull = None;
-            }
-        }
-    }
-
-    /// Frames that `to` has not, of every stream that `me` holds.
-    fn hand_over(&mut self, me: SiteNo, to: SiteNo, have: &[u64]) {
-        for of in (1..=self.plan.sites).filter(|of| *of != to) {
-            let (mine, theirs) = (self.nodes[usize::from(me) - 1].copies[usize::from(of) - 1], have[usize::from(of) - 1]);
-            if mine > theirs {
-                let batch = if self.healing { u64::MAX } else { self.plan.batch };
-                let count = (mine - theirs).min(batch);
-                self.send(me, to, Parcel::Frames { of, first: theirs + 1, count });
-            }
-        }
-    }
-
-    fn fold(&mut self, me: SiteNo, of: SiteNo, first: u64, count: u64) {
-        let (node, stream) = (usize::from(me) - 1, usize::from(of) - 1);
-        self.nodes[node].heard[stream] = self.now;
-        for seq in first..(first + count).min(self.streams[stream].len() as u64 + 1) {
-            let held = self.nodes[node].copies[stream];
-            let number = match self.plan.mistake {
-                Some(Mistake::FoldOverGap) if seq > held => held + 1,
-                Some(Mistake::FrameTwice) if seq == held => held + 1,
-                _ => seq,
-            };
-            let memos = std::mem::take(&mut self.streams[stream][seq as usize - 1]);
-            let mut outcome = Ok(false);
-            if let Some(site) = self.nodes[node].site.as_mut() {
-                outcome = site.fold(self.now, of, number, &memos);
-            }
-            self.streams[stream][seq as usize - 1] = memos;
-            match outcome {
-                Ok(true) => self.nodes[node].copies[stream] = number,
-                Ok(false) => {}
-                Err(refusal) => {
-                    let what = format!("site {me} refuses frame {seq} of site {of}: {refusal}");
-                    self.broken.get_or_insert(Violation::new("every frame can be folded", None, what));
-                }
-            }
-            self.flush(me);
-            if self.nodes[node].site.is_none() || self.broken.is_some() {
-                return;
-            }
-        }
-    }
-
-    fn tick(&mut self, me: SiteNo) {
-        // What is left to do when all has healed takes hours, and no haste.
-        let tick = if self.healing { 60 * SECOND } else { self.plan.tick };
-        self.later(tick, Event::Tick(me));
-        if !self.with(me, |site, now| site.tick(now)) {
-            return;
-        }
-        let node = &self.nodes[usize::from(me) - 1];
-        let Some(mut announcement) = node.site.as_ref().and_then(Site::announcement) else { return };
-        let have = node.copies.clone();
-        if self.plan.mistake == Some(Mistake::WrongSequence) {
-            announcement.seq += 1;
-        }
-        for to in self.others(me) {
-            self.send(me, to, Parcel::Message(Message::Announce(announcement.clone())));
-            self.send(me, to, Parcel::Have(have.clone()));
-        }
-    }
-
     fn crash(&mut self, me: SiteNo, when: &str) {
         self.tally.crashes += 1;
         self.story.tell(self.now, || format!("site {me} dies {when}"));
@@ -474,253 +364,9 @@ impl World {
         }
     }
 
-    fn operation(&mut self, left: u32) {
-        if left == 0 {
-            self.heal();
-            return;
-        }
-        self.tally.operations += 1;
-        let pause = self.dice.within(SECOND / 20, 6 * SECOND);
-        self.later(pause, Event::Operation(left - 1));
-        if self.fault(Fault::Cut) && self.dice.chance(self.plan.cuts) {
-            self.cut();
-        }
-        let at = self.any_site();
-        let number = self.dice.within(1, i64::from(self.plan.lines));
-        let line = line(number);
-        match self.dice.within(0, 99) {
-            0..=9 if self.plan.has(Fault::Money) => {
-                let amount = Amount(CENT * i128::from(self.dice.within(10, 400)));
-                self.with(at, |site, _| {
-                    // Beyond the integer range only.
-                    let _ = site.pay(&line, amount);
-                });
-            }
-            10 | 11 if self.plan.has(Fault::Money) => {
-                let amount = Amount(CENT * i128::from(self.dice.within(1, 200)));
-                self.with(at, |site, _| {
-                    site.refund(&line, amount);
-                });
-            }
-            12 | 13 if self.plan.has(Fault::Limits) => {
-                let limit = 50 * CENT * i128::from(self.dice.within(0, 2 * self.plan.depth));
-                self.limits.insert(line.clone(), limit);
-                self.story.tell(self.now, || format!("the limit of {line} is now {}", Amount(limit)));
-                for me in 1..=self.plan.sites {
-                    self.configure(me);
-                }
-            }
-            14 | 15 => {
-                let to = self.any_site();
-                let amount = Amount(CENT * i128::from(self.dice.within(1, 200)));
-                if to != at {
-                    self.with(at, |site, _| {
-                        site.give(&line, to, amount);
-                    });
-                }
-            }
-            16 | 17 if self.plan.has(Fault::Unguarded) => self.unguarded(at),
-            _ => {
-                let call = self.calls.draw(&self.plan, &mut self.dice, at);
-                self.tally.calls += 1;
-                self.ask(call);
-            }
-        }
-    }
-
-    /// One link, one way or both, or a whole site, for a while.
-    fn cut(&mut self) {
-        let (a, b) = (self.any_site(), self.any_site());
-        let mut cuts = vec![(a, b)];
-        match self.dice.within(0, 2) {
-            0 => {}
-            1 => cuts.push((b, a)),
-            _ => cuts = self.others(a).flat_map(|other| [(a, other), (other, a)]).collect(),
-        }
-        let length = self.dice.within(SECOND, 900 * SECOND);
-        self.story.tell(self.now, || format!("cut for {} s: {cuts:?}", length / SECOND));
-        for (from, to) in cuts {
-            self.links[usize::from(from) - 1][usize::from(to) - 1] = false;
-            self.later(length, Event::Mend(from, to));
-        }
-    }
-
     fn heal(&mut self) {
         self.story.tell(self.now, || "all heals".to_owned());
         self.healing = true;
         self.links.iter_mut().flatten().for_each(|link| *link = true);
-    }
-
-    fn ask(&mut self, call: usize) {
-        let ask = self.calls.question(call, &self.plan);
-        let (home, asked) = (self.calls.all[call].home, self.calls.all[call].asked);
-        self.later(3 * SECOND, Event::NoAnswer { call, asked });
-        if self.somebody_fails(home) {
-            self.calls.excused.insert(ask.id);
-        }
-        self.with(home, |site, now| site.ask(now, ask));
-    }
-
-    /// The switch has waited long enough for the question with this number.
-    fn no_answer(&mut self, call: usize, asked: u32) {
-        let it = &self.calls.all[call];
-        if it.asked != asked || it.cost.is_some() || it.up {
-            return;
-        }
-        if self.fault(Fault::AskAgain) && asked < 3 {
-            self.calls.all[call].home = self.any_site();
-            return self.ask(call);
-        }
-        self.calls.all[call].cost = Some(Amount::ZERO);
-        let site = self.calls.all[call].home;
-        self.later(0, Event::End { call, site });
-    }
-
-    fn answered(&mut self, me: SiteNo, answer: Answer) {
-        let Some((index, ask)) = self.calls.asks.remove(&answer.ask) else { return };
-        self.proof_of_failure(me, &answer, &ask.line);
-        let now = self.now;
-        let call = &mut self.calls.all[index];
-        if call.home != me || call.cost.is_some() {
-            return;
-        }
-        match answer.outcome {
-            Ok(granted) => {
-                call.asked += 1;
-                call.held_seconds = granted.held_seconds;
-                if !call.up {
-                    call.up = true;
-                    call.answered_at = Some(now + call.ring);
-                }
-                self.next_turn(index);
-            }
-            Err(_) if call.up => {}
-            Err(_) => {
-                call.asked += 1;
-                call.cost = Some(Amount::ZERO);
-                self.tally.refused += 1;
-            }
-        }
-    }
-
-    /// When a call that is up is extended next, and when it ends.
-    fn next_turn(&mut self, index: usize) {
-        let late_cut = if self.dice.chance(50) { self.dice.within(0, 10 * SECOND) } else { 0 };
-        let Call { turn, answered_at, held_seconds, talk, once, .. } = &mut self.calls.all[index];
-        *turn += 1;
-        let (turn, answered_at) = (*turn, answered_at.unwrap_or(self.now));
-        let held = i64::from(*held_seconds) * SECOND;
-        let (extends, end) = match *talk {
-            None => (false, answered_at),
-            Some(talk) if talk <= held => (false, answered_at + talk),
-            Some(_) => (once.is_none(), answered_at + held + late_cut),
-        };
-        if extends {
-            self.at(answered_at + held / 5 * 4, Event::Extend { call: index, turn });
-        }
-        self.at(end, Event::HangUp { call: index, turn });
-    }
-
-    fn hang_up(&mut self, call: usize) {
-        let cost = self.calls.cost(call, self.now);
-        self.calls.all[call].cost = Some(cost);
-        for (site, after) in self.calls.ends(call, &self.plan, &mut self.dice) {
-            self.later(after, Event::End { call, site });
-        }
-    }
-
-    fn end(&mut self, call: usize, at: SiteNo) {
-        let node = usize::from(at) - 1;
-        let it = &self.calls.all[call];
-        let Some(cost) = it.cost else { return };
-        let (id, line) = (it.id, it.line.clone());
-        let starts = self.nodes[node].starts;
-        let forgotten = self.plan.mistake == Some(Mistake::EndForgotten) && it.told.get(&at).is_some_and(|s| *s < starts);
-        if forgotten && self.nodes[node].site.is_some() {
-            let memo = Memo::Charge { call: id, line, held: Amount::ZERO, over: cost };
-            return self.write(at, vec![memo]);
-        }
-        if self.with(at, |site, _| site.end(id, &line, cost)) && self.nodes[node].site.is_some() {
-            self.calls.all[call].told.insert(at, starts);
-        } else {
-            // The switch keeps what it could not tell.
-            self.later(5 * SECOND, Event::End { call, site: at });
-        }
-    }
-
-    /// A call that nobody asked for.
-    fn unguarded(&mut self, at: SiteNo) {
-        let call = self.calls.draw(&self.plan, &mut self.dice, at);
-        let it = &mut self.calls.all[call];
-        let cost = Amount(it.offer.cost(1).unwrap_or(0));
-        it.cost = Some(cost);
-        self.later(0, Event::End { call, site: at });
-    }
-
-    /// The reserve is touched only when somebody was asked in vain, or has been silent.
-    fn proof_of_failure(&mut self, me: SiteNo, answer: &Answer, line: &LineId) {
-        let from_reserve = answer.outcome.as_ref().is_ok_and(|granted| !granted.from_reserve.is_zero());
-        if !from_reserve {
-            return;
-        }
-        let excused = self.calls.excused.contains(&answer.ask) || self.somebody_fails(me);
-        if !answer.pull_failed || !excused {
-            let what = format!("site {me} held from its reserve, and nobody was asked in vain");
-            self.broken.get_or_insert(Violation::new("the reserve needs a failed pull", Some(line), what));
-        }
-    }
-
-    /// Some other site has been silent, or was asked in vain.
-    fn somebody_fails(&self, me: SiteNo) -> bool {
-        let node = &self.nodes[usize::from(me) - 1];
-        let silent = |other: SiteNo| self.now - node.heard[usize::from(other) - 1] > self.silent_after();
-        self.others(me).any(silent) || node.pulls.values().any(|at| self.now - at >= PULL_WAIT)
-    }
-
-    /// Sites that folded the same frames have the same state.
-    fn equal_prefixes(&self) -> Result<(), Violation> {
-        let up: Vec<&Site> = self.nodes.iter().filter_map(|node| node.site.as_ref()).collect();
-        let folded = |site: &Site| (1..=self.plan.sites).map(|of| site.folded(of)).collect::<Vec<_>>();
-        for pair in up.windows(2) {
-            if folded(pair[0]) == folded(pair[1]) && pair[0].credit() != pair[1].credit() {
-                let what = format!("sites {} and {} differ at {:?}", pair[0].me(), pair[1].me(), folded(pair[0]));
-                return Err(Violation::new("equal streams, equal state", None, what));
-            }
-        }
-        Ok(())
-    }
-
-    fn at_rest(&self) -> Result<(), Violation> {
-        for node in &self.nodes {
-            let Some(site) = &node.site else {
-                return Err(Violation::new("every site comes back", None, String::new()));
-            };
-            let lacks = (1..=self.plan.sites).find(|of| site.folded(*of) as usize != self.streams[usize::from(*of) - 1].len());
-            if let Some(of) = lacks {
-                let what = format!("site {} has not all of stream {of}", site.me());
-                return Err(Violation::new("all frames arrive", None, what));
-            }
-            if *site.credit() != self.union.credit {
-                let what = format!("site {} differs from the union", site.me());
-                return Err(Violation::new("equal streams, equal state", None, what));
-            }
-            for line in self.limits.keys() {
-                let pending = site.pending_lower(line);
-                let left: i128 = (1..=self.plan.sites).map(|of| self.union.credit.rights(line, of).max(0)).sum();
-                if pending > 0 && left > 0 {
-                    let what = format!("{pending} of the limit still to be taken, {left} left");
-                    return Err(Violation::new("a lowered limit is taken where rights are left", Some(line), what));
-                }
-                for of in self.others(site.me()) {
-                    let debt = (-self.union.credit.rights(line, of)).max(0);
-                    if site.debt(line, of) != debt {
-                        let what = format!("site {} counts {} against site {of}, it is {debt}", site.me(), site.debt(line, of));
-                        return Err(Violation::new("the debt that is deducted is the real one", Some(line), what));
-                    }
-                }
-            }
-        }
-        self.union.at_rest()?;
-        self.calls.charged_once(&self.union)
     }
 }
