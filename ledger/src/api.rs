@@ -2,12 +2,12 @@
 //! times in microseconds as the facts have them plus RFC 3339 where a person reads them.
 
 use accounting::Payment;
-use accounting::limits::{CapsOrder, GrantOrder};
-use facts::entry::{EntryKind, Posting};
+pub use accounting::limits::{CapsOrder, GrantOrder};
+use facts::entry::{Caps, EntryKind, Grant, Hold, HoldLine, Posting};
 use facts::ids::{CallId, EntryId, OriginId, XdrId};
 use facts::stream::Consumed;
 use facts::xdr::Position;
-use facts::{BookedAt, LedgerEntry, OccurredAt};
+use facts::{Amount, BookedAt, Currency, LedgerEntry, OccurredAt, Prefix};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
@@ -139,6 +139,59 @@ pub struct Status {
     /// Why nothing is being posted, if so.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub trouble: Option<String>,
+}
+
+/// One line of an open hold.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HoldRow {
+    pub hold_id: OriginId,
+    pub call_id: CallId,
+    pub account: SmolStr,
+    pub level: u8,
+    pub amount: Amount,
+    pub currency: Currency,
+    /// Seconds held.
+    pub seconds: u32,
+    pub extendable: bool,
+    /// RFC 3339.
+    pub at: String,
+    /// When it ends by itself; RFC 3339.
+    pub until: String,
+    pub prefix: Prefix,
+    pub destination: SmolStr,
+    pub deck: SmolStr,
+    pub deck_version: u32,
+}
+
+impl HoldRow {
+    pub fn new(hold: &Hold, line: &HoldLine) -> Self {
+        Self {
+            hold_id: hold.hold_id,
+            call_id: hold.call_id,
+            account: line.account.clone(),
+            level: line.level,
+            amount: line.amount,
+            currency: line.currency,
+            seconds: hold.seconds,
+            extendable: hold.extendable,
+            at: hold.at.to_string(),
+            until: hold.until.to_string(),
+            prefix: line.prefix,
+            destination: line.destination.clone(),
+            deck: line.deck.clone(),
+            deck_version: line.deck_version,
+        }
+    }
+}
+
+/// What an account has been granted beside its configured limit, and what it may do.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LimitRow {
+    pub account: SmolStr,
+    pub grants: Vec<Grant>,
+    pub caps: Option<Caps>,
+    /// Charged today (UTC) since the caps were set.
+    pub spent_today: Amount,
 }
 
 /// A person's order.

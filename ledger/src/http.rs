@@ -79,6 +79,11 @@ impl From<OrderError> for Failure {
     }
 }
 
+/// The answer to an order that was not booked, as `/v1/ledger/orders` gives it.
+pub fn failure(error: OrderError) -> Response {
+    Failure::from(error).into_response()
+}
+
 /// The read paths (`Need::Read`).
 pub fn read_router(ledger: Ledger) -> Router {
     Router::new()

@@ -14,7 +14,7 @@ use smol_str::SmolStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::api::{EntryFilter, EntryPage, EntryRow, Page, Status};
+use crate::api::{EntryFilter, EntryPage, EntryRow, HoldRow, LimitRow, Page, Status};
 use crate::error::LedgerError;
 use crate::fold::Fold;
 use crate::frames::{entries_of_call, ledger_item};
@@ -43,6 +43,13 @@ pub trait LedgerView: Send + Sync {
     fn entries_for_call(&self, call: CallId) -> Result<Vec<EntryRow>, LedgerError>;
     /// One entry by its place.
     fn entry_at(&self, at: Position) -> Result<Option<EntryRow>, LedgerError>;
+    /// Balance of an account in its own currency (the configuration's, else the first it was posted in), and the last
+    /// frame that it has something of: where a walk back through its entries begins.
+    fn anchor(&self, account: &str) -> Result<(Option<Balance>, u64), LedgerError>;
+    /// Open holds, of one account or of all, by hold.
+    fn holds(&self, account: Option<&str>) -> Result<Vec<HoldRow>, LedgerError>;
+    /// Grants and caps, of one account or of all that have any.
+    fn limits(&self, account: Option<&str>) -> Result<Vec<LimitRow>, LedgerError>;
     /// How far it is, its root and counts.
     fn status(&self) -> Result<Status, LedgerError>;
     /// Waits until everything before `next` of an xdrs stream is booked and durable; false: not within `timeout`.
@@ -150,6 +157,38 @@ impl LedgerView for View {
                 LedgerItem::Entry(entry) => Some(EntryRow::new(&self.stream, at, frame.header.booked_at, &entry)),
                 _ => None,
             })
+        })
+    }
+
+    fn anchor(&self, account: &str) -> Result<(Option<Balance>, u64), LedgerError> {
+        let (config, now) = ((self.config)(), wall_micros());
+        let own = config.accounts.get(account).map(|terms| terms.currency);
+        let (rows, last) =
+            self.settled(|fold| (views::balances_of(&fold.book, &config, account, now), self.shared.built()))?;
+        let rows = rows.ok_or(LedgerError::Range { what: "the balances" })?;
+        Ok((rows.into_iter().find(|row| own.is_none_or(|own| row.currency == own)), last))
+    }
+
+    fn holds(&self, account: Option<&str>) -> Result<Vec<HoldRow>, LedgerError> {
+        self.settled(|fold| {
+            let lines = fold.book.holds().iter().flat_map(|hold| hold.lines.iter().map(move |line| (hold, line)));
+            let wanted = lines.filter(|(_, line)| account.is_none_or(|account| line.account == account));
+            wanted.map(|(hold, line)| HoldRow::new(hold, line)).collect()
+        })
+    }
+
+    fn limits(&self, account: Option<&str>) -> Result<Vec<LimitRow>, LedgerError> {
+        let now = wall_micros();
+        self.settled(|fold| {
+            let holds = fold.book.holds();
+            let wanted = holds.all_terms().filter(|(of, _)| account.is_none_or(|account| *of == account));
+            let row = |(of, terms): (&SmolStr, &accounting::holds::Terms)| LimitRow {
+                account: of.clone(),
+                grants: terms.grants.clone(),
+                caps: terms.caps.clone(),
+                spent_today: holds.spent(of, now),
+            };
+            wanted.map(row).collect()
         })
     }
 

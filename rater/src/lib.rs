@@ -6,7 +6,7 @@ mod index;
 mod options;
 mod recover;
 mod run;
-mod tariffs;
+pub mod tariffs;
 
 pub use index::{CallPlaces, Keys};
 pub use options::{ConfigNow, RaterError, RaterOptions, RaterStats, Seen};

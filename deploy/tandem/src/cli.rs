@@ -1,5 +1,6 @@
 //! The command line: clap definitions only; what a command does stands in the file of its name.
 
+use crate::cli_ledger::LedgerArgs;
 use crate::settings::SettingsFlags;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -88,45 +89,6 @@ pub struct RaterArgs {
     /// Only these partitions of call-events (default: all)
     #[arg(long = "partition", value_name = "P")]
     pub partitions: Vec<u32>,
-}
-
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub struct LedgerArgs {
-    #[command(subcommand)]
-    pub command: Option<LedgerCommand>,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum LedgerCommand {
-    /// Balances: owed, provisional, credit limit, available
-    Balance {
-        /// Only this account
-        account: Option<String>,
-    },
-    /// Entries of an account, newest last
-    Entries {
-        account: String,
-        #[arg(long, default_value_t = 100, value_name = "N")]
-        limit: usize,
-    },
-    /// Sums per account of the chart and currency; the total of each currency is zero
-    TrialBalance,
-    /// Book a payment (same id again: no effect)
-    Pay {
-        account: String,
-        /// In the account's currency
-        amount: String,
-        /// The payment's own id, e.g. the bank's reference
-        #[arg(long)]
-        id: String,
-        #[arg(long, default_value = "operator")]
-        by: String,
-        #[arg(long)]
-        reason: String,
-    },
-    /// Prove chain, sums, roots and the tie to the rated calls; say where it breaks
-    Verify,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,8 @@
 //! The process's HTTP face: console, ledger API, call events, and the requests of the command line. Loopback unless
 //! told otherwise; everything but health and login asks for a token or a session.
 
+use crate::authorise;
+use crate::money;
 use crate::node::Node;
 use crate::ops::{self, Op};
 use crate::output::Failure;
@@ -107,6 +109,10 @@ fn app(node: &Arc<Node>, token: String) -> Router {
         .merge(guard(
             Router::new().route("/v1/quote", post(quote::post)).layer(DefaultBodyLimit::max(quote::BODY_BYTES_MAX)),
         ));
+    app = app.merge(guard(money::router(node)));
+    if let Some(paths) = authorise::router(node) {
+        app = app.merge(guard(paths));
+    }
     if let Some(ingest) = &node.ingest {
         let checker = access.clone();
         let allowed: ingest::http::TokenCheck = Arc::new(move |bearer| {

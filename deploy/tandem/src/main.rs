@@ -1,16 +1,19 @@
 //! `tandem`, the one binary: knows every process crate and nothing of their insides.
 
 mod apply;
+mod authorise;
 mod bench;
 mod call_view;
 mod calls;
 mod check;
 mod cli;
+mod cli_ledger;
 mod deck;
 mod demo;
 mod engine;
 mod health;
 mod http;
+mod money;
 mod node;
 mod ops;
 mod output;
@@ -27,8 +30,8 @@ mod xdr_out;
 
 use clap::Parser;
 use cli::{
-    ApplyArgs, CallsCommand, Cli, Command, ConfigCommand, DeckCommand, EngineCommand, LedgerCommand, ReportArgs,
-    ReportFormat, ReportName,
+    ApplyArgs, CallsCommand, Cli, Command, ConfigCommand, DeckCommand, EngineCommand, ReportArgs, ReportFormat,
+    ReportName,
 };
 use node::Roles;
 use ops::Op;
@@ -75,7 +78,7 @@ fn run(cli: &Cli) -> Outcome {
         }
         Command::Ledger(args) => match &args.command {
             None => up::run(&settings, &Roles { ledger: true, ..Roles::default() }),
-            Some(command) => ask(ledger_op(command)),
+            Some(command) => ask(cli_ledger::op(command)?),
         },
         Command::Loader => up::run(&settings, &Roles { loader: true, engine: true, ..Roles::default() }),
         Command::XdrOut if settings.xdr_out.is_none() => Err(Failure::Usage(
@@ -116,22 +119,6 @@ fn run(cli: &Cli) -> Outcome {
             output::line(toml::to_string(&settings.masked()).map_err(Failure::usage)?.trim_end())?;
             Ok(Ending::Good)
         }
-    }
-}
-
-fn ledger_op(command: &LedgerCommand) -> Op {
-    match command {
-        LedgerCommand::Balance { account } => Op::Balances { account: account.clone() },
-        LedgerCommand::Entries { account, limit } => Op::Entries { account: account.clone(), limit: *limit },
-        LedgerCommand::TrialBalance => Op::TrialBalance,
-        LedgerCommand::Pay { account, amount, id, by, reason } => Op::Pay {
-            account: account.clone(),
-            amount: amount.clone(),
-            id: id.clone(),
-            by: by.clone(),
-            reason: reason.clone(),
-        },
-        LedgerCommand::Verify => Op::Verify,
     }
 }
 

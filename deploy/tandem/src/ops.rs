@@ -4,16 +4,15 @@
 use crate::apply;
 use crate::apply::document::Shown;
 use crate::check;
-use crate::node::{Node, wall_micros, xdrs_stream};
+use crate::money::{self, MoneyOp};
+use crate::node::{Node, xdrs_stream};
 use crate::output::Failure;
 use crate::tables::{self, table_of};
 use bus::config_log::{ConfigFollower, Version};
 use console::source::{Filter, Kind, ReportName, Table};
 use facts::config::Config;
-use facts::entry::EntryKind;
 use facts::xdr::ImportCount;
-use facts::{OccurredAt, Side};
-use ledger::{EntryFilter, LedgerView, Order, Page, Payment};
+use ledger::{EntryFilter, LedgerView, Page};
 use reporting::block_on;
 use reporting::reports;
 use serde::{Deserialize, Serialize};
@@ -36,13 +35,7 @@ pub enum Op {
         limit: usize,
     },
     TrialBalance,
-    Pay {
-        account: String,
-        amount: String,
-        id: String,
-        by: String,
-        reason: String,
-    },
+    Money(MoneyOp),
     Verify,
     Report {
         name: String,
@@ -126,7 +119,7 @@ pub fn execute(node: &Node, op: &Op) -> Result<Answer, Failure> {
         Op::Balances { account } => balances(node, account.as_deref()),
         Op::Entries { account, limit } => entries(node, account, *limit),
         Op::TrialBalance => Ok(Answer::of(tables::trial_balance(&node.view.trial_balance().map_err(Failure::broken)?))),
-        Op::Pay { account, amount, id, by, reason } => pay(node, account, amount, id, by, reason),
+        Op::Money(op) => money::execute(node, op),
         Op::Verify => verify(node),
         Op::Report { name, filter } => report(node, name, filter),
         Op::Export { name, filter, format } => export(node, name, filter, format),
@@ -161,43 +154,6 @@ fn entries(node: &Node, account: &str, limit: usize) -> Result<Answer, Failure> 
     }
     page.entries.reverse();
     Ok(Answer { json: serde_json::to_value(&page.entries).ok(), ..Answer::of(tables::entries(&page.entries, account)) })
-}
-
-fn pay(node: &Node, account: &str, amount: &str, id: &str, by: &str, reason: &str) -> Result<Answer, Failure> {
-    let Some(orders) = &node.orders else {
-        return Err(Failure::Usage(
-            "this process does not run the ledger; send the payment to the one that does".to_owned(),
-        ));
-    };
-    let config = node.config.current();
-    let terms = config
-        .accounts
-        .get(account)
-        .ok_or_else(|| Failure::Usage(format!("account {account:?} is not in the configuration")))?;
-    let payment = Payment {
-        id: id.into(),
-        kind: EntryKind::Payment,
-        account: account.into(),
-        side: Side::Sell,
-        amount: amount.parse().map_err(Failure::usage)?,
-        currency: terms.currency,
-        occurred_at: OccurredAt(wall_micros()),
-        by: by.into(),
-        reason: reason.into(),
-        adjusts: None,
-        product: Default::default(),
-        destination: Default::default(),
-    };
-    let receipt = orders.place(Order::Pay(payment)).map_err(|error| match error {
-        ledger::OrderError::Refused(why) => Failure::Usage(why.to_string()),
-        other => Failure::broken(other),
-    })?;
-    let repeated = if receipt.repeated { " (booked before; nothing was booked again)" } else { "" };
-    let note = format!(
-        "entry {} at {} frame {} item {}{repeated}",
-        receipt.entry_id, receipt.stream, receipt.seq, receipt.index
-    );
-    Ok(Answer { json: serde_json::to_value(&receipt).ok(), notes: vec![note], ..Answer::default() })
 }
 
 fn verify(node: &Node) -> Result<Answer, Failure> {

@@ -4,7 +4,8 @@ use crate::node::Node;
 use bus::config_log::Version;
 use console::source::{Column, Kind, Table};
 use facts::entry::Gl;
-use facts::{Amount, OccurredAt};
+use facts::{Amount, Currency, OccurredAt};
+use ledger::api::{HoldRow, LimitRow};
 use ledger::{Balance, EntryRow, TrialRow};
 use std::sync::PoisonError;
 
@@ -49,14 +50,18 @@ pub fn balances(rows: &[Balance]) -> Table {
         ("provisional", "Provisional", Kind::Money),
         ("prepaid", "Paid ahead", Kind::Money),
         ("limit", "Credit limit", Kind::Money),
+        ("granted", "of it granted", Kind::Money),
+        ("held", "Held for calls", Kind::Money),
+        ("calls", "Calls", Kind::Count),
         ("available", "Available", Kind::Money),
     ];
     let cells = rows
         .iter()
         .map(|row| {
-            let money = [row.owed, row.provisional, row.prepaid, row.limit, row.available].map(|a| a.to_string());
+            let money = [row.owed, row.provisional, row.prepaid, row.limit, row.granted, row.held];
             let mut cells = vec![row.account.to_string(), row.currency.to_string()];
-            cells.extend(money);
+            cells.extend(money.map(|amount| amount.to_string()));
+            cells.extend([row.calls.to_string(), row.available.to_string()]);
             cells
         })
         .collect();
@@ -133,6 +138,110 @@ pub fn entries(rows: &[EntryRow], account: &str) -> Table {
             ]
         })
         .collect();
+    table_of(&columns, cells)
+}
+
+/// Entries with what each adds to what the account owes, and what it owed after it.
+pub fn statement(rows: &[(EntryRow, Amount, Amount)], currency: Currency) -> Table {
+    let columns = [
+        ("booked_at", "Booked", Kind::Instant),
+        ("occurred_at", "Occurred", Kind::Instant),
+        ("kind", "Kind", Kind::Text),
+        ("amount", "Amount", Kind::Money),
+        ("owed_after", "Balance (owed +)", Kind::Money),
+        ("currency", "Currency", Kind::Text),
+        ("call_id", "Call", Kind::Text),
+        ("by", "By", Kind::Text),
+        ("reason", "Reason", Kind::Text),
+        ("origin_id", "Origin", Kind::Text),
+    ];
+    let cells = rows.iter().map(|(row, amount, owed_after)| {
+        let mut cells = vec![row.booked_at.clone(), row.occurred_at.clone(), row.kind.as_str().to_owned()];
+        cells.extend([amount.to_string(), owed_after.to_string(), currency.to_string()]);
+        cells.push(row.call_id.map(|id| id.to_string()).unwrap_or_default());
+        cells.extend([row.by.to_string(), row.reason.to_string(), row.origin_id.to_string()]);
+        cells
+    });
+    table_of(&columns, cells.collect())
+}
+
+/// A balance at another time, by booked or by occurred time.
+pub fn as_of(account: &str, currency: Currency, owed: Amount, by: &str, at: i64) -> Table {
+    let columns = [
+        ("account", "Account", Kind::Text),
+        ("currency", "Currency", Kind::Text),
+        ("owed", "Balance (owed +)", Kind::Money),
+        ("by", "By time", Kind::Text),
+        ("at", "At", Kind::Instant),
+    ];
+    let cells =
+        vec![account.to_owned(), currency.to_string(), owed.to_string(), by.to_owned(), facts::time::rfc3339(at)];
+    table_of(&columns, vec![cells])
+}
+
+/// Open holds, a row for each level.
+pub fn holds(rows: &[HoldRow]) -> Table {
+    let columns = [
+        ("account", "Account", Kind::Text),
+        ("amount", "Held", Kind::Money),
+        ("currency", "Currency", Kind::Text),
+        ("seconds", "Seconds", Kind::Count),
+        ("destination", "Destination", Kind::Text),
+        ("at", "Since", Kind::Instant),
+        ("until", "Ends by itself", Kind::Instant),
+        ("call_id", "Call", Kind::Text),
+        ("hold_id", "Hold", Kind::Text),
+    ];
+    let cells = rows.iter().map(|row| {
+        let mut cells = vec![row.account.to_string(), row.amount.to_string(), row.currency.to_string()];
+        cells.extend([row.seconds.to_string(), row.destination.to_string(), row.at.clone(), row.until.clone()]);
+        cells.extend([row.call_id.to_string(), row.hold_id.to_string()]);
+        cells
+    });
+    table_of(&columns, cells.collect())
+}
+
+/// Grants and caps, one a row, in words.
+pub fn limits(rows: &[LimitRow]) -> Table {
+    let columns = [
+        ("account", "Account", Kind::Text),
+        ("what", "What", Kind::Text),
+        ("value", "Value", Kind::Text),
+        ("until", "Until", Kind::Text),
+        ("by", "By", Kind::Text),
+        ("approved_by", "Approved by", Kind::Text),
+        ("reason", "Reason", Kind::Text),
+    ];
+    let mut cells = Vec::new();
+    for row in rows {
+        let mut line = |what: &str, value: String, until: String, names: [&str; 3]| {
+            let names = names.map(str::to_owned);
+            cells.push([vec![row.account.to_string(), what.to_owned(), value, until], names.to_vec()].concat());
+        };
+        for grant in &row.grants {
+            let until = grant.until.map(|until| until.to_string()).unwrap_or_default();
+            line("granted", grant.amount.to_string(), until, [&grant.by, &grant.approved_by, &grant.reason]);
+        }
+        let Some(caps) = &row.caps else { continue };
+        let number = |number: Option<u32>| number.map(|number| number.to_string());
+        let money = |amount: Option<Amount>| amount.map(|amount| amount.to_string());
+        let barred: Vec<String> = caps.barred.iter().map(ToString::to_string).collect();
+        for (what, value) in [
+            ("calls at once", number(caps.calls)),
+            ("calls a second", number(caps.calls_per_second)),
+            ("daily spend", money(caps.daily_spend)),
+            ("highest rate", money(caps.highest_rate)),
+            ("barred codes", (!barred.is_empty()).then(|| barred.join(" "))),
+            ("calls without extend", number(caps.calls_without_extend)),
+            ("notice below available", money(caps.low_balance)),
+            ("notice above daily spend", money(caps.high_spend)),
+        ] {
+            if let Some(value) = value {
+                line(what, value, String::new(), [&caps.by, "", &caps.reason]);
+            }
+        }
+        line("spent today", row.spent_today.to_string(), String::new(), ["", "", ""]);
+    }
     table_of(&columns, cells)
 }
 

@@ -87,7 +87,7 @@ fn ahead(gl: Gl) -> bool {
 }
 
 /// Deposits are security, not payment: they stand on the account but lower nothing that it owes.
-pub(crate) fn owed(gl: Gl) -> bool {
+pub fn owed(gl: Gl) -> bool {
     is_party(gl) && gl != Gl::Deposits
 }
 

@@ -1,0 +1,249 @@
+//! `tandem ledger ...`: its commands and what each asks of the process that runs the ledger.
+
+use crate::money::{MoneyOp, PaymentText};
+use crate::ops::Op;
+use crate::output::Failure;
+use clap::{Args, Subcommand};
+use facts::Side;
+use ledger::api::CapsOrder;
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct LedgerArgs {
+    #[command(subcommand)]
+    pub command: Option<LedgerCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// Balances: owed, provisional, credit limit, held for calls, available
+    Balance {
+        /// Only this account
+        account: Option<String>,
+        /// What it owed by all that was booked up to then (a day or an instant); needs an account
+        #[arg(long, value_name = "TIME", requires = "account", conflicts_with = "occurred")]
+        booked: Option<String>,
+        /// What it owed by all that had occurred up to then, whenever it was booked; needs an account
+        #[arg(long, value_name = "TIME", requires = "account")]
+        occurred: Option<String>,
+    },
+    /// Entries of an account, newest last
+    Entries {
+        account: String,
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: usize,
+    },
+    /// Entries of an account with the running balance, newest last
+    Statement {
+        account: String,
+        /// The newest N entries (at most 10000)
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: usize,
+    },
+    /// Sums per account of the chart and currency; the total of each currency is zero
+    TrialBalance,
+    /// Book a payment (same id again: no effect)
+    Pay(MoneyArgs),
+    /// Book a refund: money that went back
+    Refund(MoneyArgs),
+    /// Book a correction: what is owed more, or less if negative
+    Correct {
+        #[command(flatten)]
+        money: MoneyArgs,
+        /// Origin id of the entry that is corrected
+        #[arg(long, value_name = "ORIGIN")]
+        adjusts: Option<String>,
+        /// Revenue or cost of this product
+        #[arg(long, default_value = "")]
+        product: String,
+        /// Revenue or cost of this destination
+        #[arg(long, default_value = "")]
+        destination: String,
+    },
+    /// Redeem a voucher: a payment whose id is the code, so a code serves once, whoever brings it
+    Voucher {
+        account: String,
+        /// What it is worth, in the account's currency
+        #[arg(allow_hyphen_values = true)]
+        amount: String,
+        #[arg(long)]
+        code: String,
+        #[arg(long, default_value = "operator")]
+        by: String,
+    },
+    /// Undo a payment, refund or correction, line by line
+    Reverse {
+        /// Origin id, as `pay` printed it and `entries --json` shows it
+        origin: String,
+        #[arg(long, default_value = "operator")]
+        by: String,
+        #[arg(long)]
+        reason: String,
+    },
+    /// More credit beside the configured limit, or less (minus), for a time or for good
+    Limit {
+        account: String,
+        #[arg(allow_hyphen_values = true)]
+        amount: String,
+        /// The order's own id; the same id again grants nothing again
+        #[arg(long)]
+        id: String,
+        /// A day or an instant at which it ends by itself
+        #[arg(long, default_value = "", value_name = "TIME")]
+        until: String,
+        #[arg(long, default_value = "operator")]
+        by: String,
+        /// Who approved it; needed for more credit
+        #[arg(long, default_value = "", value_name = "NAME")]
+        approved_by: String,
+        #[arg(long)]
+        reason: String,
+    },
+    /// What an account may do beside its credit; whatever is not named is not limited any more
+    Caps(CapsArgs),
+    /// Grants and caps
+    Limits { account: Option<String> },
+    /// Open holds: money set aside for calls that may be going on
+    Holds { account: Option<String> },
+    /// Prove chain, sums, roots and the tie to the rated calls; say where it breaks
+    Verify,
+}
+
+#[derive(Debug, Args)]
+pub struct MoneyArgs {
+    account: String,
+    /// In the account's currency
+    #[arg(allow_hyphen_values = true)]
+    amount: String,
+    /// Its own id, e.g. the bank's reference
+    #[arg(long)]
+    id: String,
+    #[arg(long, default_value = "operator")]
+    by: String,
+    #[arg(long)]
+    reason: String,
+    /// The account as our vendor instead of as our customer
+    #[arg(long)]
+    vendor: bool,
+    /// When the money moved (default: now)
+    #[arg(long, default_value = "", value_name = "RFC3339")]
+    occurred_at: String,
+}
+
+#[derive(Debug, Args)]
+pub struct CapsArgs {
+    account: String,
+    /// The order's own id
+    #[arg(long)]
+    id: String,
+    /// Calls at once
+    #[arg(long, value_name = "N")]
+    calls: Option<u32>,
+    /// New calls in one second
+    #[arg(long, value_name = "N")]
+    calls_per_second: Option<u32>,
+    /// Charges of a day (UTC) and open holds
+    #[arg(long, value_name = "AMOUNT")]
+    daily_spend: Option<String>,
+    /// Dearest rate a minute
+    #[arg(long, value_name = "AMOUNT")]
+    highest_rate: Option<String>,
+    /// A dial code that is refused (repeatable)
+    #[arg(long = "bar", value_name = "PREFIX")]
+    barred: Vec<String>,
+    /// Calls that share what is available where a switch cannot extend
+    #[arg(long, value_name = "N")]
+    calls_without_extend: Option<u32>,
+    #[arg(long, default_value = "operator")]
+    by: String,
+    #[arg(long)]
+    reason: String,
+}
+
+/// The request of a command; wrong usage where an argument cannot be read.
+pub fn op(command: &LedgerCommand) -> Result<Op, Failure> {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    Ok(Op::Money(match command {
+        LedgerCommand::Balance { account: Some(account), booked, occurred }
+            if booked.is_some() || occurred.is_some() =>
+        {
+            MoneyOp::AsOf { account: account.clone(), booked: text(booked), occurred: text(occurred) }
+        }
+        LedgerCommand::Balance { account, .. } => return Ok(Op::Balances { account: account.clone() }),
+        LedgerCommand::Entries { account, limit } => {
+            return Ok(Op::Entries { account: account.clone(), limit: *limit });
+        }
+        LedgerCommand::TrialBalance => return Ok(Op::TrialBalance),
+        LedgerCommand::Verify => return Ok(Op::Verify),
+        LedgerCommand::Statement { account, limit } => MoneyOp::Statement { account: account.clone(), limit: *limit },
+        LedgerCommand::Pay(money) => MoneyOp::Book(payment("payment", money)),
+        LedgerCommand::Refund(money) => MoneyOp::Book(payment("refund", money)),
+        LedgerCommand::Correct { money, adjusts, product, destination } => {
+            let adjusts = adjusts.as_ref().map(|origin| {
+                let read = facts::ids::OriginId::parse(origin);
+                read.ok_or_else(|| Failure::Usage(format!("{origin:?} is no origin id (32 hexadecimal digits)")))
+            });
+            MoneyOp::Book(PaymentText {
+                adjusts: adjusts.transpose()?,
+                product: product.into(),
+                destination: destination.into(),
+                ..payment("correction", money)
+            })
+        }
+        LedgerCommand::Voucher { account, amount, code, by } => MoneyOp::Book(PaymentText {
+            id: code.into(),
+            kind: "voucher".into(),
+            account: account.into(),
+            amount: amount.into(),
+            by: by.into(),
+            ..PaymentText::default()
+        }),
+        LedgerCommand::Reverse { origin, by, reason } => {
+            MoneyOp::Reverse { origin: origin.clone(), by: by.clone(), reason: reason.clone() }
+        }
+        LedgerCommand::Limit { account, amount, id, until, by, approved_by, reason } => MoneyOp::Grant {
+            id: id.clone(),
+            account: account.clone(),
+            amount: amount.clone(),
+            until: until.clone(),
+            by: by.clone(),
+            approved_by: approved_by.clone(),
+            reason: reason.clone(),
+        },
+        LedgerCommand::Caps(args) => MoneyOp::Caps(caps(args)?),
+        LedgerCommand::Limits { account } => MoneyOp::Limits { account: account.clone() },
+        LedgerCommand::Holds { account } => MoneyOp::Holds { account: account.clone() },
+    }))
+}
+
+fn payment(kind: &str, money: &MoneyArgs) -> PaymentText {
+    PaymentText {
+        id: money.id.as_str().into(),
+        kind: kind.into(),
+        account: money.account.as_str().into(),
+        side: if money.vendor { Side::Buy } else { Side::Sell },
+        amount: money.amount.as_str().into(),
+        occurred_at: money.occurred_at.clone(),
+        by: money.by.as_str().into(),
+        reason: money.reason.as_str().into(),
+        ..PaymentText::default()
+    }
+}
+
+fn caps(args: &CapsArgs) -> Result<CapsOrder, Failure> {
+    let money = |text: &Option<String>| text.as_ref().map(|text| text.parse().map_err(Failure::usage)).transpose();
+    let codes = args.barred.iter().map(|code| code.parse().map_err(Failure::usage));
+    Ok(CapsOrder {
+        id: args.id.as_str().into(),
+        account: args.account.as_str().into(),
+        calls: args.calls,
+        calls_per_second: args.calls_per_second,
+        daily_spend: money(&args.daily_spend)?,
+        highest_rate: money(&args.highest_rate)?,
+        barred: codes.collect::<Result<_, _>>()?,
+        calls_without_extend: args.calls_without_extend,
+        by: args.by.as_str().into(),
+        reason: args.reason.as_str().into(),
+        ..CapsOrder::default()
+    })
+}

@@ -1,0 +1,299 @@
+//! Money and limits by order of a person: payments, refunds, vouchers, corrections, reversals, credit for a time, caps;
+//! and what has become of an account: its statement, its balance at another time, its holds. From the command line and
+//! over HTTP (`POST /v1/payments`) by the same code. What may be booked is `accounting`'s to say; this never decides it.
+
+use crate::node::{Node, wall_micros};
+use crate::ops::{Answer, instant};
+use crate::output::Failure;
+use crate::tables;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router, routing::post};
+use facts::entry::EntryKind;
+use facts::ids::OriginId;
+use facts::{Amount, OccurredAt, Side};
+use ledger::api::{CapsOrder, GrantOrder};
+use ledger::{EntryFilter, EntryRow, LedgerView, Order, OrderError, Page, Payment, Receipt};
+use serde::{Deserialize, Serialize};
+use smol_str::{SmolStr, format_smolstr};
+use std::sync::Arc;
+
+/// Rows that a statement shows at most.
+const STATEMENT_MAX: usize = 10_000;
+
+/// A payment, refund, voucher or correction, as people write it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PaymentText {
+    /// Its own id; the same id again books nothing again. A voucher's is its code.
+    pub id: SmolStr,
+    /// `payment` (default), `refund`, `correction`, `voucher`.
+    pub kind: SmolStr,
+    pub account: SmolStr,
+    /// `sell` (default): as our customer; `buy`: as our vendor.
+    pub side: Side,
+    pub amount: SmolStr,
+    /// Empty = the account's.
+    pub currency: SmolStr,
+    /// RFC 3339; empty = now.
+    pub occurred_at: String,
+    pub by: SmolStr,
+    pub reason: SmolStr,
+    pub adjusts: Option<OriginId>,
+    pub product: SmolStr,
+    pub destination: SmolStr,
+}
+
+/// One order or question of the command line.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "money", rename_all = "snake_case")]
+pub enum MoneyOp {
+    Book(PaymentText),
+    Reverse {
+        origin: String,
+        by: String,
+        reason: String,
+    },
+    /// More credit beside the configured limit, or less.
+    Grant {
+        id: String,
+        account: String,
+        amount: String,
+        until: String,
+        by: String,
+        approved_by: String,
+        reason: String,
+    },
+    Caps(CapsOrder),
+    Statement {
+        account: String,
+        limit: usize,
+    },
+    /// Balance at another time: one of both is given.
+    AsOf {
+        account: String,
+        booked: String,
+        occurred: String,
+    },
+    Holds {
+        account: Option<String>,
+    },
+    Limits {
+        account: Option<String>,
+    },
+}
+
+/// Carries out one of them.
+pub fn execute(node: &Node, op: &MoneyOp) -> Result<Answer, Failure> {
+    match op {
+        MoneyOp::Book(text) => placed(node, Order::Pay(payment(node, text).map_err(Failure::Usage)?)),
+        MoneyOp::Reverse { origin, by, reason } => {
+            let origin_id = OriginId::parse(origin)
+                .ok_or_else(|| Failure::Usage(format!("{origin:?} is no origin id (32 hexadecimal digits)")))?;
+            let (by, reason, occurred_at) = (by.into(), reason.into(), OccurredAt(wall_micros()));
+            placed(node, Order::Reverse { origin_id, occurred_at, by, reason })
+        }
+        MoneyOp::Grant { id, account, amount, until, by, approved_by, reason } => {
+            let config = node.config.current();
+            let terms = config.accounts.get(account.as_str()).ok_or_else(|| no_account(account))?;
+            placed(
+                node,
+                Order::Grant(GrantOrder {
+                    id: id.into(),
+                    account: account.into(),
+                    amount: amount.parse().map_err(Failure::usage)?,
+                    currency: terms.currency,
+                    at: OccurredAt(wall_micros()),
+                    until: instant("until", until)?.map(OccurredAt),
+                    by: by.into(),
+                    approved_by: approved_by.into(),
+                    reason: reason.into(),
+                }),
+            )
+        }
+        MoneyOp::Caps(order) => placed(node, Order::Caps(CapsOrder { at: OccurredAt(wall_micros()), ..order.clone() })),
+        MoneyOp::Statement { account, limit } => statement(node, account, *limit),
+        MoneyOp::AsOf { account, booked, occurred } => as_of(node, account, booked, occurred),
+        MoneyOp::Holds { account } => {
+            let rows = node.view.holds(account.as_deref()).map_err(Failure::broken)?;
+            Ok(Answer::of(tables::holds(&rows)))
+        }
+        MoneyOp::Limits { account } => {
+            let rows = node.view.limits(account.as_deref()).map_err(Failure::broken)?;
+            Ok(Answer::of(tables::limits(&rows)))
+        }
+    }
+}
+
+fn no_account(account: &str) -> Failure {
+    Failure::Usage(format!("account {account:?} is not in the configuration"))
+}
+
+/// What is ordered, or why it cannot be read.
+fn payment(node: &Node, text: &PaymentText) -> Result<Payment, String> {
+    let config = node.config.current();
+    let terms = config
+        .accounts
+        .get(&text.account)
+        .ok_or_else(|| format!("account {:?} is not in the configuration", text.account))?;
+    let (kind, id) = match text.kind.as_str() {
+        "" | "payment" => (EntryKind::Payment, text.id.clone()),
+        "refund" => (EntryKind::Refund, text.id.clone()),
+        "correction" => (EntryKind::Correction, text.id.clone()),
+        // A code serves once, whoever brings it: an id of its own kind.
+        "voucher" => (EntryKind::Payment, format_smolstr!("voucher {}", text.id)),
+        other => return Err(format!("there is no kind {other:?}; use payment, refund, correction or voucher")),
+    };
+    if text.id.trim().is_empty() {
+        return Err("id is missing; say it".to_owned());
+    }
+    let reason = match (text.kind.as_str(), text.reason.is_empty()) {
+        ("voucher", true) => SmolStr::new_static("voucher"),
+        _ => text.reason.clone(),
+    };
+    let currency = match text.currency.as_str() {
+        "" => terms.currency,
+        code => facts::Currency::new(code).map_err(|error| error.to_string())?,
+    };
+    let occurred_at = match text.occurred_at.as_str() {
+        "" => wall_micros(),
+        at => facts::time::parse_rfc3339(at)
+            .ok_or_else(|| format!("occurred_at {at:?} is no time with offset, as 2026-01-31T00:00:00Z"))?,
+    };
+    Ok(Payment {
+        id,
+        kind,
+        account: text.account.clone(),
+        side: text.side,
+        amount: text.amount.parse().map_err(|error: facts::money::MoneyError| error.to_string())?,
+        currency,
+        occurred_at: OccurredAt(occurred_at),
+        by: text.by.clone(),
+        reason,
+        adjusts: text.adjusts,
+        product: text.product.clone(),
+        destination: text.destination.clone(),
+    })
+}
+
+fn place(node: &Node, order: Order) -> Result<Receipt, OrderError> {
+    match &node.orders {
+        Some(orders) => orders.place(order),
+        None => Err(OrderError::Unknown("this process does not run the ledger; ask the one that does".to_owned())),
+    }
+}
+
+fn placed(node: &Node, order: Order) -> Result<Answer, Failure> {
+    let receipt = place(node, order).map_err(|error| match error {
+        OrderError::Refused(why) => Failure::Usage(why.to_string()),
+        other => Failure::broken(other),
+    })?;
+    let repeated = if receipt.repeated { " (booked before; nothing was booked again)" } else { "" };
+    let note = format!(
+        "entry {} (origin {}) at {} frame {} item {}{repeated}",
+        receipt.entry_id, receipt.origin_id, receipt.stream, receipt.seq, receipt.index
+    );
+    Ok(Answer { json: serde_json::to_value(&receipt).ok(), notes: vec![note], ..Answer::default() })
+}
+
+/// What an entry adds to what the account owes in its currency.
+fn effect(row: &EntryRow, account: &str, currency: &facts::Currency) -> Amount {
+    let own = row.postings.iter().filter(|posting| posting.account == account && posting.currency == *currency);
+    let own = own.filter(|posting| accounting::views::owed(posting.gl));
+    own.fold(Amount::ZERO, |sum, posting| sum.checked_add(posting.amount).unwrap_or(sum))
+}
+
+/// Walks an account's entries from the newest back, each with what was owed after it, until told to stop.
+fn walk_back(
+    node: &Node,
+    account: &str,
+    mut each: impl FnMut(&EntryRow, Amount, Amount) -> bool,
+) -> Result<(Amount, facts::Currency), Failure> {
+    let (balance, last) = node.view.anchor(account).map_err(Failure::broken)?;
+    let balance = balance.ok_or_else(|| Failure::Usage(format!("account {account:?} is not known to this ledger")))?;
+    let range = || Failure::Broken("a sum of this account is beyond the integer range".to_owned());
+    let mut owed = balance.owed.checked_add(balance.provisional).ok_or_else(range)?;
+    let filter = EntryFilter { account: Some(account.into()), ..EntryFilter::default() };
+    // What has been booked since the balance was read does not belong to it.
+    let mut after = Some(facts::xdr::Position { seq: last + 1, index: 0 });
+    loop {
+        let page = Page { after, limit: ledger::api::PAGE_MAX, newest_first: true };
+        let page = node.view.entries(&filter, &page).map_err(Failure::broken)?;
+        for row in &page.entries {
+            let amount = effect(row, account, &balance.currency);
+            if !each(row, amount, owed) {
+                return Ok((owed, balance.currency));
+            }
+            owed = owed.checked_sub(amount).ok_or_else(range)?;
+        }
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok((owed, balance.currency)),
+        }
+    }
+}
+
+fn statement(node: &Node, account: &str, limit: usize) -> Result<Answer, Failure> {
+    let limit = limit.clamp(1, STATEMENT_MAX);
+    let mut rows = Vec::new();
+    let (opening, currency) = walk_back(node, account, |row, amount, owed| {
+        if rows.len() == limit {
+            return false;
+        }
+        rows.push((row.clone(), amount, owed));
+        true
+    })?;
+    rows.reverse();
+    let mut answer = Answer::of(tables::statement(&rows, currency));
+    answer.notes.push(format!("owed before: {opening} {currency}"));
+    Ok(answer)
+}
+
+fn as_of(node: &Node, account: &str, booked: &str, occurred: &str) -> Result<Answer, Failure> {
+    let (by_booked, text) = if occurred.is_empty() { (true, booked) } else { (false, occurred) };
+    let field = if by_booked { "booked" } else { "occurred" };
+    let at = instant(field, text)?.ok_or_else(|| Failure::Usage(format!("{field} is empty; say an instant")))?;
+    let (mut occurred_by_then, mut range) = (Amount::ZERO, false);
+    let (owed, currency) = walk_back(node, account, |row, amount, _| {
+        let time = if by_booked { &row.booked_at } else { &row.occurred_at };
+        if facts::time::parse_rfc3339(time).is_some_and(|time| time > at) {
+            return true;
+        }
+        match occurred_by_then.checked_add(amount) {
+            Some(sum) => occurred_by_then = sum,
+            None => range = true,
+        }
+        // Booked times rise with the log; occurred ones do not, so all of it is looked at.
+        !by_booked
+    })?;
+    if range {
+        return Err(Failure::Broken("a sum of this account is beyond the integer range".to_owned()));
+    }
+    let owed = if by_booked { owed } else { occurred_by_then };
+    let table = tables::as_of(account, currency, owed, field, at);
+    Ok(Answer::of(table))
+}
+
+/// `POST /v1/payments`.
+pub fn router(node: &Arc<Node>) -> Router {
+    Router::new().route("/v1/payments", post(pay)).with_state(node.clone())
+}
+
+async fn pay(State(node): State<Arc<Node>>, Json(text): Json<PaymentText>) -> Response {
+    let known = node.config.current().accounts.contains_key(&text.account);
+    let done = tokio::task::spawn_blocking(move || match payment(&node, &text) {
+        Err(why) if known => failure(StatusCode::UNPROCESSABLE_ENTITY, "bad_request", &why),
+        Err(why) => failure(StatusCode::NOT_FOUND, "unknown_account", &why),
+        Ok(payment) => match place(&node, Order::Pay(payment)) {
+            Ok(receipt) => Json(receipt).into_response(),
+            Err(error) => ledger::http::failure(error),
+        },
+    });
+    let failed = |error: String| failure(StatusCode::INTERNAL_SERVER_ERROR, "internal", &error);
+    done.await.unwrap_or_else(|error| failed(error.to_string()))
+}
+
+fn failure(status: StatusCode, code: &str, error: &str) -> Response {
+    (status, Json(serde_json::json!({ "code": code, "error": error }))).into_response()
+}
