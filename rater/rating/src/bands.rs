@@ -11,6 +11,8 @@ use crate::deck::CompileError;
 pub const BANDS_MAX: usize = 64;
 const DAY: i64 = 86_400_000_000;
 const MINUTE: i64 = 60_000_000;
+/// 1971-01-03T00:00:00Z, a Sunday: no deck lists a holiday of that year.
+const LONG_PAST: i64 = 367 * DAY;
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// The bands of one deck in its zone.
@@ -101,6 +103,27 @@ impl Bands {
             Some(transition) if transition < next => transition,
             _ => next,
         }
+    }
+
+    /// The first instant in `from..until` that two bands (by their places) own together, holidays as they fall.
+    pub fn first_shared(&self, one: u8, other: u8, from: i64, until: i64) -> Option<i64> {
+        let both = 1u64 << one | 1u64 << other;
+        let within = |begin: i64, end: i64| {
+            let (mut at, end) = (begin.max(from), end.min(until));
+            while at < end {
+                if self.owning(at) & both == both {
+                    return Some(at);
+                }
+                at = self.next_change(at).max(at + 1);
+            }
+            None
+        };
+        // Every week without holidays is like every other: two in case the first has one, from where both begin; one
+        // long past where they are valid always.
+        let week = if from > LONG_PAST { from } else { LONG_PAST.min(until.saturating_sub(14 * DAY)) };
+        let weeks = within(week, week.saturating_add(15 * DAY));
+        let day = |day: &i64| within((day - 1).saturating_mul(DAY), (day + 2).saturating_mul(DAY));
+        weeks.or_else(|| self.holidays.iter().find_map(day))
     }
 
     /// The first change of the zone's offset after the instant.

@@ -3,6 +3,8 @@
 //!
 //! Never prices anything and never decides what a blocked code costs; see `price` and `tariffs`.
 
+mod ties;
+
 use facts::config::DeckRoot;
 use facts::deck::{
     BandCrossing, DeckTerms, Indeterminate, IntervalRule, OriginMode, Price, Rate, RateDeck, RatedNumber, RowStatus,
@@ -18,6 +20,8 @@ use crate::bands::Bands;
 use crate::country::Country;
 use crate::intervals::{Intervals, PREFIXES_MAX};
 use crate::origin::{Origins, UNKNOWN_ORIGIN};
+
+pub use ties::Tie;
 
 const NONE: u32 = u32::MAX;
 /// Look-ups under way at once in [`CompiledDeck::find_many`].
@@ -42,6 +46,8 @@ pub enum CompileError {
     UnknownOrigin { prefix: Prefix, origin: String },
     #[error("the deck has more than 15,000,000 rows")]
     TooManyRows,
+    #[error("{0}; end one before the other begins, or give them bands or origins that do not overlap")]
+    Tie(Tie),
 }
 
 /// One row in 64 bytes, which is one line of the cache; whatever few rows have stands in [`Extra`].
@@ -344,8 +350,14 @@ fn dearest(rows: &[Row], extras: &[Extra]) -> (ByCountry, Box<[u32]>) {
 }
 
 impl CompiledDeck {
-    /// Compiles a deck whose rows are all in memory.
+    /// Compiles a deck whose rows are all in memory; one in which two rows tie is refused.
     pub fn compile(deck: &RateDeck) -> Result<Self, CompileError> {
+        let compiled = Self::compile_with_ties(deck)?;
+        compiled.first_tie().map_or(Ok(compiled), |tie| Err(CompileError::Tie(tie)))
+    }
+
+    /// The same, where whoever asks looks for ties at the instants that matter: [`Self::tie_at`].
+    pub fn compile_with_ties(deck: &RateDeck) -> Result<Self, CompileError> {
         let mut builder = DeckBuilder::new(&deck.id, deck.version, &deck.terms)?;
         builder.rows.reserve(deck.rates.len());
         for rate in &deck.rates {
@@ -435,27 +447,28 @@ impl CompiledDeck {
         if only.alone && only.extra == NONE {
             return (!add && only.live(at)).then_some(first);
         }
-        let range = self.group_rows(only.group);
         let mut best: Option<(u8, u32)> = None;
-        for index in range {
-            let row = &self.rows[index as usize];
-            if !row.live(at) {
-                continue;
-            }
-            let extra = self.extra_of(row);
-            let (row_origin, band, adds) = extra.map_or((0, 0, false), |extra| (extra.origin, extra.band, extra.add));
-            if adds != add
-                || (row_origin != UNKNOWN_ORIGIN && row_origin != origin)
-                || (band != 0 && owned >> (band - 1) & 1 == 0)
-            {
-                continue;
-            }
-            let rank = u8::from(row_origin != UNKNOWN_ORIGIN) * 2 + u8::from(band != 0);
+        for index in self.group_rows(only.group) {
+            let Some(rank) = self.rank(index, origin, at, owned, add) else { continue };
             if best.is_none_or(|(known, _)| rank >= known) {
                 best = Some((rank, index));
             }
         }
         best.map(|(_, index)| index)
+    }
+
+    /// Where a row stands among those of its prefix, if it takes part: the caller's origin before a band before none.
+    fn rank(&self, index: u32, origin: u16, at: i64, owned: u64, add: bool) -> Option<u8> {
+        let row = &self.rows[index as usize];
+        if !row.live(at) {
+            return None;
+        }
+        let extra = self.extra_of(row);
+        let (row_origin, band, adds) = extra.map_or((0, 0, false), |extra| (extra.origin, extra.band, extra.add));
+        let takes_part = adds == add
+            && (row_origin == UNKNOWN_ORIGIN || row_origin == origin)
+            && (band == 0 || owned >> (band - 1) & 1 == 1);
+        takes_part.then(|| u8::from(row_origin != UNKNOWN_ORIGIN) * 2 + u8::from(band != 0))
     }
 
     /// For a call that crosses into another band: the row of the same prefix and origin, valid at the first instant,
@@ -570,9 +583,7 @@ impl CompiledDeck {
             next_interval: row.next_interval,
             next_rate: row.next_rate,
             valid_from: (row.valid_from != i64::MIN).then_some(row.valid_from),
-            time_band: extra
-                .and_then(|extra| self.band_names.get(usize::from(extra.band).wrapping_sub(1)).cloned())
-                .unwrap_or_default(),
+            time_band: extra.map(|extra| self.band_name(extra.band)).unwrap_or_default(),
             origin: extra.map(|extra| self.origins.name(extra.origin)).unwrap_or_default(),
             currency: self.currency,
         }

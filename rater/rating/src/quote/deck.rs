@@ -6,8 +6,6 @@ use facts::deck::{
 };
 use facts::money::Currency;
 use facts::number::Prefix;
-use facts::time::rfc3339;
-use facts::xdr::RateUsed;
 use jiff::civil::Date;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use smol_str::SmolStr;
@@ -52,17 +50,6 @@ const WEEK: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 pub(super) struct DeckPart {
     pub currency: Option<Currency>,
     pub compiled: CompiledDeck,
-    /// Keys that two rows share, with the time in which both are valid: nobody can say which of them counts.
-    ties: Vec<Tie>,
-}
-
-#[derive(Debug)]
-struct Tie {
-    prefix: Prefix,
-    time_band: SmolStr,
-    origin: SmolStr,
-    from: i64,
-    until: i64,
 }
 
 impl DeckPart {
@@ -91,56 +78,11 @@ impl DeckPart {
         let at = place.key("rates");
         let rates = rows.iter().enumerate().map(|(index, row)| rate(&at.index(index), row, &zone));
         let rates = rates.collect::<Result<Vec<_>, _>>()?;
-        let ties = ties(&rates);
         let deck = RateDeck { id: SmolStr::default(), version: 0, terms, rates };
-        let compiled = CompiledDeck::compile(&deck)
+        let compiled = CompiledDeck::compile_with_ties(&deck)
             .map_err(|error| place.fault(error.to_string(), "correct the deck; see docs/reference/quote.md"))?;
-        Ok(Self { currency: named, compiled, ties })
+        Ok(Self { currency: named, compiled })
     }
-
-    /// Refuses a row beside which another of the same prefix, origin and band is left at the instant (rule 4.5).
-    pub fn only(&self, used: &RateUsed, at: i64) -> Result<(), Fault> {
-        let same = |tie: &&Tie| {
-            (tie.prefix, &tie.time_band, &tie.origin) == (used.prefix, &used.time_band, &used.origin)
-                && tie.from <= at
-                && at < tie.until
-        };
-        match self.ties.iter().find(same) {
-            None => Ok(()),
-            Some(tie) => Err(Place::root("deck").key("rates").fault(
-                format!("two rows of prefix {} are left at {}", tie.prefix, rfc3339(at)),
-                "end one before the other begins, or give them different bands or origins",
-            )),
-        }
-    }
-}
-
-/// Pairs of rows with one key that are valid at the same time.
-fn ties(rates: &[Rate]) -> Vec<Tie> {
-    let mut rows: Vec<&Rate> = rates.iter().filter(|rate| rate.status != RowStatus::Discontinued).collect();
-    let key = |rate: &Rate| (rate.prefix, rate.origin_mode as u8, rate.origin.clone(), rate.time_band.clone());
-    let begin = |rate: &Rate| rate.valid_from.unwrap_or(i64::MIN);
-    let end = |rate: &Rate| rate.valid_until.unwrap_or(i64::MAX);
-    rows.sort_by_cached_key(|rate| (key(rate), begin(rate)));
-    let (mut ties, mut last) = (Vec::new(), None::<&Rate>);
-    for row in rows {
-        let Some(open) = last.filter(|open| key(open) == key(row)) else {
-            last = Some(row);
-            continue;
-        };
-        if begin(row) < end(open) {
-            ties.push(Tie {
-                prefix: row.prefix,
-                time_band: row.time_band.clone().unwrap_or_default(),
-                origin: row.origin.clone().unwrap_or_default(),
-                from: begin(row),
-                until: end(row).min(end(open)),
-            });
-        }
-        // Whichever ends later may meet the next one.
-        last = Some(if end(row) > end(open) { row } else { open });
-    }
-    ties
 }
 
 /// One of the deck's own terms; false where `name` is none of them.

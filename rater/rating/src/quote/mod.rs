@@ -25,7 +25,7 @@ use self::call::{AgreementPart, CallPart};
 use self::deck::DeckPart;
 pub use self::node::Fault;
 use self::node::{Key, Node, Place};
-use crate::deck::Chosen;
+use crate::deck::{Chosen, Tie};
 use crate::explain::Note;
 use crate::price::{Ask, Priced, SAME_CURRENCY, price};
 
@@ -75,12 +75,6 @@ struct Request {
     deck: Arc<DeckPart>,
 }
 
-impl Request {
-    fn only(&self, found: &Found) -> Result<(), Fault> {
-        self.deck.only(&self.deck.compiled.rate_used(found.chosen), found.rated_at)
-    }
-}
-
 /// A priced call with what it came from.
 struct Found {
     number: E164,
@@ -114,15 +108,21 @@ impl Quoter {
         match request {
             Err(fault) => Quoted { came: Came::Refused, line: answer::refused(id, number, &fault) },
             Ok(request) => match quote(&request) {
-                Ok(found) => match (request.only(&found), answer::priced(id, &request, &found)) {
-                    (Err(fault), _) => Quoted { came: Came::Refused, line: answer::refused(id, number, &fault) },
-                    (Ok(()), Some(line)) => Quoted { came: Came::Priced, line },
-                    (Ok(()), None) => {
+                Ok(found) => match answer::priced(id, &request, &found) {
+                    Some(line) => Quoted { came: Came::Priced, line },
+                    None => {
                         let message = "the exact amount is beyond the range of 128 bits";
                         Quoted { came: Came::Unrated, line: answer::unrated(id, Unrated::AmountRange, message) }
                     }
                 },
-                Err((reason, message)) => Quoted { came: Came::Unrated, line: answer::unrated(id, reason, &message) },
+                Err(NoPrice::Unrated(reason, message)) => {
+                    Quoted { came: Came::Unrated, line: answer::unrated(id, reason, &message) }
+                }
+                Err(NoPrice::Tied(tie)) => {
+                    let advice = "end one before the other begins, or give them bands or origins that do not overlap";
+                    let fault = Place::root("deck").key("rates").fault(tie.to_string(), advice);
+                    Quoted { came: Came::Refused, line: answer::refused(id, number, &fault) }
+                }
             },
         }
     }
@@ -161,8 +161,16 @@ impl Quoter {
     }
 }
 
+/// Why a call has no price.
+enum NoPrice {
+    Unrated(Unrated, String),
+    /// Two rows of the deck are left (rule 4.5).
+    Tied(Tie),
+}
+
 /// Prices the call of a line, or says why not.
-fn quote(request: &Request) -> Result<Found, (Unrated, String)> {
+fn quote(request: &Request) -> Result<Found, NoPrice> {
+    let unrated = |reason, message| Err(NoPrice::Unrated(reason, message));
     let Request { call, agreement, deck } = request;
     let deck = &deck.compiled;
     let asked = match (deck.rated_number, call.rn.as_deref()) {
@@ -171,11 +179,11 @@ fn quote(request: &Request) -> Result<Found, (Unrated, String)> {
     };
     let number = match E164::normalise(asked) {
         Ok(number) if !number.is_empty() => number,
-        Ok(_) => return Err((Unrated::BadNumber, "the called number is empty".to_owned())),
-        Err(error) => return Err((Unrated::BadNumber, error.to_string())),
+        Ok(_) => return unrated(Unrated::BadNumber, "the called number is empty".to_owned()),
+        Err(error) => return unrated(Unrated::BadNumber, error.to_string()),
     };
     if call.duration < 0 {
-        return Err((Unrated::BadTime, "the duration is below zero".to_owned()));
+        return unrated(Unrated::BadTime, "the duration is below zero".to_owned());
     }
     let rated_at = match agreement.rated_at {
         RatedAt::Answer => call.answered_at.unwrap_or(call.started_at),
@@ -183,15 +191,18 @@ fn quote(request: &Request) -> Result<Found, (Unrated, String)> {
     };
     let caller = call.caller.as_deref().and_then(|caller| E164::normalise(caller).ok());
     let origin = deck.origin_of(caller.as_ref());
+    if let Some(tie) = deck.tie_at(&number, origin, rated_at) {
+        return Err(NoPrice::Tied(tie));
+    }
     let chosen = deck.find(&number, origin, rated_at).map_err(|reason| {
         let message = match reason {
             Unrated::Blocked => format!("{number} is blocked at {}", rfc3339(rated_at)),
             _ => format!("no rate for {number} valid at {}", rfc3339(rated_at)),
         };
-        (reason, message)
+        NoPrice::Unrated(reason, message)
     })?;
     let Some(exchange_rate) = agreement.exchange_rate else {
-        return Err((Unrated::NoExchangeRate, "the agreement has no exchange rate".to_owned()));
+        return unrated(Unrated::NoExchangeRate, "the agreement has no exchange rate".to_owned());
     };
     let ask = Ask {
         rated_at,
@@ -202,9 +213,16 @@ fn quote(request: &Request) -> Result<Found, (Unrated, String)> {
         exchange_rate,
     };
     let mut notes = Vec::new();
-    match price(deck, chosen, &agreement.terms, &ask, &mut notes) {
+    let priced = price(deck, chosen, &agreement.terms, &ask, &mut notes);
+    // A call without a price may have met the tie on its way: as far as its duration reaches.
+    let seconds = priced.as_ref().map_or(call.duration, |priced| priced.billed);
+    let until = rated_at.saturating_add(deck.free(chosen)).saturating_add(seconds);
+    if let Some(tie) = deck.tie_until(&number, origin, rated_at, until) {
+        return Err(NoPrice::Tied(tie));
+    }
+    match priced {
         Ok(priced) => Ok(Found { number, rated_at, chosen, priced, notes }),
-        Err(reason) => Err((reason, refusal(reason, &number, deck, chosen))),
+        Err(reason) => unrated(reason, refusal(reason, &number, deck, chosen)),
     }
 }
 
