@@ -2,6 +2,7 @@
 
 use accounting::{BookError, FOLD_VERSION};
 use bus::BusError;
+use bus::run_log::RunLogError;
 use bus::stream::{FrameError, StreamError};
 use facts::xdr::Position;
 use schemas::DecodeError;
@@ -15,6 +16,8 @@ pub enum LedgerError {
     Bus(#[from] BusError),
     #[error(transparent)]
     Stream(StreamError),
+    #[error("orders of runs: {0}")]
+    RunLog(RunLogError),
     #[error("{stream} frame {seq}: {error}; run `tandem ledger verify`")]
     Frame { stream: SmolStr, seq: u64, error: DecodeError },
     #[error("{stream} item {}/{}: {error}; run `tandem ledger verify`", at.seq, at.index)]
@@ -50,6 +53,15 @@ impl From<FrameError> for LedgerError {
             FrameError::Bus(error) => Self::Bus(error),
             FrameError::Missing { stream, seq } => Self::Missing { stream, seq },
             FrameError::Damaged { stream, seq, source } => Self::Frame { stream, seq, error: source },
+        }
+    }
+}
+
+impl From<RunLogError> for LedgerError {
+    fn from(error: RunLogError) -> Self {
+        match error {
+            RunLogError::Bus(error) => Self::Bus(error),
+            other => Self::RunLog(other),
         }
     }
 }

@@ -5,8 +5,10 @@ use facts::xdr::Position;
 use facts::{CallId, LedgerEntry};
 use schemas::FrameView;
 use smol_str::SmolStr;
+use std::collections::{HashMap, VecDeque};
 
 use crate::error::LedgerError;
+use bus::stream::FrameReader;
 
 /// An item of a ledger frame.
 pub fn ledger_item(stream: &SmolStr, frame: &FrameView<'_>, index: usize) -> Result<LedgerItem, LedgerError> {
@@ -34,4 +36,48 @@ pub fn entries_of_call(
         }
     }
     Ok(())
+}
+
+/// Frames kept by [`CallEntries`]. A run goes over calls in the order of their streams, whose entries stand in few
+/// frames at a time: the first revision's, and one per run before.
+const KEPT: usize = 8;
+
+/// Entries by call of whole frames, for whoever asks for many calls of the same frame: a run, and the proof of one.
+/// Scanning the frame for each of them would take time with the square of the calls.
+#[derive(Default)]
+pub struct CallEntries {
+    /// Newest first.
+    kept: VecDeque<(u64, HashMap<CallId, Vec<LedgerEntry>>)>,
+}
+
+impl CallEntries {
+    /// Appends the entries of a call in frame `seq`, which stands at `offset`, to `out`.
+    pub fn of_call(
+        &mut self,
+        (stream, reader): (&SmolStr, &mut FrameReader),
+        (seq, offset): (u64, u64),
+        call: CallId,
+        out: &mut Vec<LedgerEntry>,
+    ) -> Result<(), LedgerError> {
+        match self.kept.iter().position(|(kept, _)| *kept == seq) {
+            Some(0) => {}
+            Some(at) => self.kept.swap(0, at),
+            None => {
+                let frame = reader.frame(seq, offset)?;
+                let mut entries: HashMap<CallId, Vec<LedgerEntry>> = HashMap::with_capacity(frame.len());
+                for index in 0..frame.len() {
+                    if let LedgerItem::Entry(entry) = ledger_item(stream, &frame, index)?
+                        && let Some(call) = entry.call_id
+                    {
+                        entries.entry(call).or_default().push(*entry);
+                    }
+                }
+                self.kept.truncate(KEPT - 1);
+                self.kept.push_front((seq, entries));
+            }
+        }
+        let found = self.kept.front().and_then(|(_, entries)| entries.get(&call));
+        out.extend(found.into_iter().flatten().cloned());
+        Ok(())
+    }
 }

@@ -26,7 +26,7 @@ pub use follower::Follower;
 pub use orders::{CreditAnswer, CreditAsk, CreditError, OrderError, Orders};
 pub use run::{Door, LedgerOptions, door, run, spawn};
 pub use verify::{Break, BreakKind, Report, inspect_folder, verify};
-pub use view::{ConfigNow, LedgerView, View};
+pub use view::{CallRefused, CallReplaced, ConfigNow, LedgerView, RunOutcome, View};
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use accounting::authorise::Pace;
 use accounting::history::HISTORY_MAX;
 use accounting::{Posted, PricedCall};
 use bus::Bus;
+use bus::run_log::RunLog;
 use bus::stream::{StreamReader, StreamWriter};
 use facts::stream::Input;
 use schemas::SchemaIds;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::api::Receipt;
 use crate::error::LedgerError;
+use crate::frames::CallEntries;
 use crate::orders::{CreditAnswer, CreditReply, Orders, Reply, Waiting};
 use crate::poster::Poster;
 use crate::shared::Shared;
@@ -220,11 +222,13 @@ struct Core<'a> {
     early: Option<Waiting>,
     /// Single frames for late truth and reversals.
     frames: FrameReader,
+    call_entries: CallEntries,
     posted: Posted,
     frame_at: Instant,
     certified: (Instant, u64, u64),
     snapshot_at: Instant,
-    /// When streams of runs were last looked for.
+    /// Orders of runs, and when they were last read.
+    run_log: RunLog,
     looked_at: Option<Instant>,
     store: Store,
     writing: Option<JoinHandle<()>>,

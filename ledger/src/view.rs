@@ -1,7 +1,10 @@
 //! What others may ask of the ledger: one trait, answered by the process that writes the stream and by a follower
 //! that only reads it. Answers show whole frames only, and what they show is durable.
 
+mod outcome;
 mod pages;
+
+pub use outcome::{CallRefused, CallReplaced, RunOutcome};
 
 use accounting::{Balance, Total, TrialRow, views};
 use bus::Bus;

@@ -6,6 +6,7 @@ mod index;
 mod options;
 mod recover;
 mod run;
+pub mod runs;
 pub mod tariffs;
 
 pub use index::{CallPlaces, Keys};

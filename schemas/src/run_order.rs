@@ -38,7 +38,9 @@ pub fn encode(order: &RunOrder, ids: &SchemaIds, out: &mut Vec<u8>) {
         RunAction::Preview(plan) => put_plan(plan, &mut wire),
         RunAction::Post { ledger_seq } => wire.ledger_seq = *ledger_seq,
         RunAction::Drop => {}
-        RunAction::Done { calls, refused } => (wire.calls, wire.refused) = (*calls, *refused),
+        RunAction::Done { calls, refused, ledger_seq } => {
+            (wire.calls, wire.refused, wire.ledger_seq) = (*calls, *refused, *ledger_seq);
+        }
     }
     wire.encode(out);
 }
@@ -82,7 +84,7 @@ pub fn decode(record: &[u8], ids: &SchemaIds) -> Result<RunOrder, DecodeError> {
         "preview" => RunAction::Preview(Box::new(plan(&wire)?)),
         "post" => RunAction::Post { ledger_seq: wire.ledger_seq },
         "drop" => RunAction::Drop,
-        "done" => RunAction::Done { calls: wire.calls, refused: wire.refused },
+        "done" => RunAction::Done { calls: wire.calls, refused: wire.refused, ledger_seq: wire.ledger_seq },
         _ => return Err(DecodeError::new("RunOrder.action", Problem::OutOfRange)),
     };
     let (run, at) = (RunId(wire.run), OccurredAt(wire.at));
@@ -142,7 +144,7 @@ mod tests {
             RunAction::Preview(Box::new(plan)),
             RunAction::Post { ledger_seq: 1 << 40 },
             RunAction::Drop,
-            RunAction::Done { calls: 1, refused: 2 },
+            RunAction::Done { calls: 1, refused: 2, ledger_seq: 3 },
         ];
         let ids = SchemaIds::default();
         for action in actions {

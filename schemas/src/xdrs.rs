@@ -2,9 +2,11 @@
 //! keys, raw references, event ids), so that the chain stays whole when a key is destroyed.
 
 mod call;
+mod head;
 mod xdr;
 
 pub use call::{call_to_facts, encode_call};
+pub use head::{CallHead, call_head};
 pub use xdr::xdr_to_facts;
 
 use crate::bus_record::{
@@ -66,6 +68,11 @@ pub fn encode_item(item: &XdrItem, public: &mut Vec<u8>, private: &mut Vec<u8>) 
 /// everything but calls, or calls only, without decoding the rest.
 pub fn is_rated_call(public: &[u8]) -> bool {
     public.first() == Some(&0)
+}
+
+/// True for the first revision of a rated call, from the first two bytes (the places in two unions).
+pub fn is_first_revision(public: &[u8]) -> bool {
+    public.first_chunk::<2>() == Some(&[0, 0])
 }
 
 /// Reads an item of both parts.

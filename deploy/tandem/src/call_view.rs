@@ -8,13 +8,16 @@ use bus::stream::FrameReader;
 use console::source::{CallView, Fact, Kind, RateView, RawView, SourceError, Table, XdrView};
 use facts::call::{Attempt, Call};
 use facts::deck::Rate;
+use facts::ids::RunId;
 use facts::number::Prefix;
+use facts::stream::Input;
 use facts::time::{rfc3339, seconds};
 use facts::xdr::{Position, RatedCall, Revision, Xdr, XdrItem};
 use facts::{CallId, Side};
-use ledger::LedgerView;
+use ledger::{EntryRow, LedgerView};
 use reporting::block_on;
 use reporting::reports::{self, Search};
+use smol_str::SmolStr;
 
 /// Bytes of a raw record shown on the page.
 const RAW_SHOWN: usize = 16_384;
@@ -23,25 +26,17 @@ const REVISIONS_MAX: usize = 100;
 
 /// Everything known about a call; `None` where it is not known (yet).
 pub fn call(node: &Node, call_id: CallId) -> Result<Option<CallView>, SourceError> {
-    let Some((stream, at)) = place_of(node, call_id)? else { return Ok(None) };
-    let mut frames = FrameReader::new(node.bus.clone(), node.ids.clone(), stream.as_str());
-    let mut read = |at: Position| -> Result<Option<RatedCall>, SourceError> {
-        let Some(offset) = node.records.place(&stream, at.seq) else { return Ok(None) };
-        match frames.item(at, offset, schemas::xdrs::decode_item) {
-            Ok(XdrItem::Call(call)) => Ok(Some(*call)),
-            Ok(_) => Ok(None),
-            Err(error) => Err(SourceError::Broken(error.to_string())),
-        }
-    };
-    let Some(rated) = read(at)?.filter(|rated| rated.call.call_id == call_id) else { return Ok(None) };
-    let mut revisions = vec![revision_text(&rated, at)];
-    let mut earlier = based_on(&rated);
-    while let Some(place) = earlier.filter(|_| revisions.len() < REVISIONS_MAX) {
-        let Some(before) = read(place)? else { break };
-        revisions.push(revision_text(&before, place));
-        earlier = based_on(&before);
-    }
     let entries = node.view.entries_for_call(call_id).map_err(|e| SourceError::Broken(e.to_string()))?;
+    let Some((stream, at)) = place_of(node, call_id, &entries)? else { return Ok(None) };
+    let read = |stream: &str, at| rated_call(node, stream, at);
+    let Some((rated, base)) = read(&stream, at)?.filter(|(rated, _)| rated.call.call_id == call_id) else {
+        return Ok(None);
+    };
+    let mut revisions = vec![revision_text(&rated, &stream, at)];
+    for (stream, at) in earlier(&entries, (stream.clone(), at), based_on(&rated).map(|at| (base.to_string(), at))) {
+        let Some((before, _)) = read(&stream, at)? else { break };
+        revisions.push(revision_text(&before, &stream, at));
+    }
     let call = &rated.call;
     Ok(Some(CallView {
         call_id: call_id.to_string(),
@@ -57,20 +52,55 @@ pub fn call(node: &Node, call_id: CallId) -> Result<Option<CallView>, SourceErro
     }))
 }
 
-/// Where the newest revision of a call stands: by the reporting engine, else by the ledger's entries.
-fn place_of(node: &Node, call_id: CallId) -> Result<Option<(String, Position)>, SourceError> {
-    if let Ok(engine) = ops::engine(node) {
-        let search = Search { call_id: Some(call_id), ..Search::default() };
-        let mut session = engine.session();
-        if let Ok(found) = block_on(reports::search(&mut session, &search))
-            && let Some(row) = found.first()
-        {
-            return Ok(Some((row.stream.clone(), row.position())));
+/// The rated call at a place, and the stream in which what it replaces stands. `None`: something else, or not seen yet.
+fn rated_call(node: &Node, stream: &str, at: Position) -> Result<Option<(RatedCall, SmolStr)>, SourceError> {
+    let broken = |error: &dyn std::fmt::Display| SourceError::Broken(error.to_string());
+    let offset = match node.runs.place(stream, at.seq).map_err(SourceError::Broken)? {
+        Some(offset) => Some(offset),
+        None => node.records.place(stream, at.seq),
+    };
+    let Some(offset) = offset else { return Ok(None) };
+    let mut frames = FrameReader::new(node.bus.clone(), node.ids.clone(), stream);
+    let base = match &frames.frame(at.seq, offset).map_err(|error| broken(&error))?.header.inputs[..] {
+        [Input::Stream { stream, .. }] => stream.clone(),
+        _ => stream.into(),
+    };
+    match frames.item(at, offset, schemas::xdrs::decode_item).map_err(|error| broken(&error))? {
+        XdrItem::Call(call) => Ok(Some((*call, base))),
+        _ => Ok(None),
+    }
+}
+
+/// Where the newest revision of a call stands: by the ledger's entries, which name it in the order of booking; where
+/// nothing was booked, by the reporting engine.
+fn place_of(node: &Node, call_id: CallId, entries: &[EntryRow]) -> Result<Option<Place>, SourceError> {
+    if let Some(source) = entries.iter().rev().find_map(|entry| entry.source.as_ref()) {
+        return Ok(Some((source.stream.to_string(), Position { seq: source.seq, index: source.index })));
+    }
+    let Ok(engine) = ops::engine(node) else { return Ok(None) };
+    let search = Search { call_id: Some(call_id), ..Search::default() };
+    let mut session = engine.session();
+    let found = block_on(reports::search(&mut session, &search));
+    let found = found.map_err(|error| shown(crate::output::Failure::broken(error)))?;
+    Ok(found.first().map(|row| (row.stream.clone(), row.position())))
+}
+
+/// Stream and position.
+type Place = (String, Position);
+
+/// Revisions before the newest, newest first: all that were booked, and what the newest was made from, which may be
+/// free of charge and so without an entry.
+fn earlier(entries: &[EntryRow], newest: Place, based_on: Option<Place>) -> Vec<Place> {
+    let mut places: Vec<Place> = Vec::new();
+    for source in entries.iter().rev().filter_map(|entry| entry.source.as_ref()) {
+        let place = (source.stream.to_string(), Position { seq: source.seq, index: source.index });
+        if place != newest && !places.contains(&place) {
+            places.push(place);
         }
     }
-    let entries = node.view.entries_for_call(call_id).map_err(|e| SourceError::Broken(e.to_string()))?;
-    let source = entries.into_iter().filter_map(|entry| entry.source).max_by_key(|place| (place.seq, place.index));
-    Ok(source.map(|place| (place.stream.to_string(), Position { seq: place.seq, index: place.index })))
+    places.extend(based_on.filter(|_| places.is_empty()));
+    places.truncate(REVISIONS_MAX);
+    places
 }
 
 fn based_on(rated: &RatedCall) -> Option<Position> {
@@ -80,15 +110,15 @@ fn based_on(rated: &RatedCall) -> Option<Position> {
     }
 }
 
-fn revision_text(rated: &RatedCall, at: Position) -> String {
+fn revision_text(rated: &RatedCall, stream: &str, at: Position) -> String {
     let why = match rated.revision {
-        Revision::First => "first",
-        Revision::Late { .. } => "late truth",
-        Revision::Run { .. } => "run",
+        Revision::First => "first".to_owned(),
+        Revision::Late { .. } => "late truth".to_owned(),
+        Revision::Run { run, .. } => format!("run {}", RunId(run)),
     };
     let amounts: Vec<String> =
         rated.xdrs.iter().map(|x| format!("{} {} {}", x.side.as_str(), x.amount, x.currency)).collect();
-    format!("{why}, frame {} item {}: {}", at.seq, at.index, amounts.join(", "))
+    format!("{why}, {stream} frame {} item {}: {}", at.seq, at.index, amounts.join(", "))
 }
 
 fn or_none(text: &str) -> &str {

@@ -4,6 +4,7 @@
 use crate::node::{Node, xdrs_stream};
 use crate::ops::{Answer, engine};
 use crate::output::Failure;
+use crate::runs;
 use crate::tables::table_of;
 use console::source::Kind;
 use facts::Amount;
@@ -18,6 +19,9 @@ use std::time::{Duration, Instant};
 
 /// How long the loader may take to come to the ledger's cut.
 const LOAD_LIMIT: Duration = Duration::from_secs(120);
+
+/// How long a run that is being posted may take.
+const RUN_LIMIT: Duration = Duration::from_secs(3_600);
 
 /// Side, account, currency.
 type Key = (String, String, String);
@@ -83,7 +87,10 @@ pub fn check(node: &Node) -> Result<Answer, Failure> {
 }
 
 /// The ledger's totals, and where in the raters' streams it stood when they were taken.
+///
+/// While a run is posted there is no cut at which anybody but the ledger knows what of it counts; it is waited for.
 fn ledger_at_a_cut(node: &Node) -> Result<(Vec<Total>, Vec<Cut>), Failure> {
+    node.runs.settle(RUN_LIMIT)?;
     loop {
         let before = node.view.status().map_err(Failure::broken)?;
         let totals = node.view.totals().map_err(Failure::broken)?;
@@ -93,7 +100,12 @@ fn ledger_at_a_cut(node: &Node) -> Result<(Vec<Total>, Vec<Cut>), Failure> {
                 let stream = xdrs_stream(&node.settings.site, partition);
                 Cut { before: next_position(&after.consumed, &stream), stream }
             };
-            return Ok((totals, (0..node.settings.partitions as usize).map(cut).collect()));
+            let mut cuts: Vec<Cut> = (0..node.settings.partitions as usize).map(cut).collect();
+            cuts.extend(runs::consumed_runs(&node.settings.site, &after.consumed));
+            if node.runs.is_settled()? {
+                return Ok((totals, cuts));
+            }
+            node.runs.settle(RUN_LIMIT)?;
         }
     }
 }

@@ -47,6 +47,9 @@ pub enum Command {
     /// Read and import CDR files
     #[command(subcommand)]
     Calls(CallsCommand),
+    /// Price past calls again: what it comes to, posted under one id, taken back by another (docs/guides/rerating.md)
+    #[command(subcommand)]
+    Rerate(RerateCommand),
     /// Price calls with their terms: JSON Lines in, one answer a line with every step out (docs/reference/quote.md)
     Quote {
         /// A file of JSON Lines (default: stdin)
@@ -174,6 +177,98 @@ pub enum CallsCommand {
     },
     /// What could not be priced, by cause
     Suspense,
+    /// Price what has no price again with the present configuration: shows what it comes to, asks, posts
+    Recycle(RecycleArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RecycleArgs {
+    /// Only what is unrated for this reason, as `calls suspense` names it
+    #[arg(long, default_value = "", value_name = "REASON")]
+    pub reason: String,
+    /// Only this account, before or after (repeat for more)
+    #[arg(long = "account", value_name = "ACCOUNT")]
+    pub accounts: Vec<String>,
+    /// First day or instant (default: everything)
+    #[arg(long, default_value = "", value_name = "TIME")]
+    pub from: String,
+    /// Exclusive end
+    #[arg(long, default_value = "", value_name = "TIME")]
+    pub until: String,
+    /// Post without asking
+    #[arg(long)]
+    pub yes: bool,
+    /// Why, for the ledger's history
+    #[arg(long, default_value = "recycling", value_name = "TEXT")]
+    pub comment: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RerateCommand {
+    /// What pricing again would come to, by account and destination; posts nothing. Fixes inputs and configuration
+    /// under a run id
+    Preview(PreviewArgs),
+    /// Post a previewed run as compensating entries; the same run again has no effect
+    Post {
+        /// As the preview said; its first digits are enough
+        id: String,
+        /// Why, for the history
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Who (default: the user of this machine)
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+    },
+    /// Take a posted run back by another one
+    Undo {
+        id: String,
+        /// Why, for the history
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Who (default: the user of this machine)
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+    },
+    /// Give a preview up, so that another may be made over its agreements
+    Drop { id: String },
+    /// All runs, newest first
+    List,
+    /// One run: its money, what of it was refused, what has been replaced since
+    Show { id: String },
+    /// Calls priced by another deck version than the one in force for their instant, with the money
+    Proposals {
+        /// First day or instant (default: everything)
+        #[arg(long, default_value = "", value_name = "TIME")]
+        from: String,
+        /// Exclusive end
+        #[arg(long, default_value = "", value_name = "TIME")]
+        until: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct PreviewArgs {
+    /// Calls that started on this day or at this instant, or later (default: everything)
+    #[arg(long, default_value = "", value_name = "TIME")]
+    pub from: String,
+    /// Exclusive end
+    #[arg(long, default_value = "", value_name = "TIME")]
+    pub until: String,
+    /// Only this account's sides, before or after (repeat for more)
+    #[arg(long = "account", value_name = "ACCOUNT")]
+    pub accounts: Vec<String>,
+    /// Only sides to this destination, before or after (repeat for more)
+    #[arg(long = "destination", value_name = "NAME")]
+    pub destinations: Vec<String>,
+    /// Only sides by this deck; with @VERSION priced by that version instead of the newest
+    #[arg(long, default_value = "", value_name = "NAME[@VERSION]")]
+    pub deck: String,
+    /// Price by this configuration version (default: the one in force)
+    #[arg(long, value_name = "SEQ")]
+    pub config: Option<u64>,
+    /// Who (default: the user of this machine)
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
 }
 
 #[derive(Debug, Args)]

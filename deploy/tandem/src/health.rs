@@ -65,6 +65,12 @@ pub fn lines(node: &Node) -> Vec<HealthLine> {
         let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
         part(&mut lines, &roles, "xdr-out", Some(xdr_out(out)));
     }
+    lines.extend(node.runs.trouble().map(|why| {
+        let (what, advice) = parts_of(&why);
+        let advice =
+            if advice == RESTART { "the order stands; it goes on by itself when that is mended" } else { advice };
+        trouble("Runs", HealthState::Bad, None, what, advice)
+    }));
     lines.extend(ended.iter().map(|one| role_ended(&one.role, one)));
     let mut noticed = node.noticed.lock().unwrap_or_else(PoisonError::into_inner);
     for line in &mut lines {

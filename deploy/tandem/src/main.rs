@@ -22,6 +22,8 @@ mod quote;
 mod reach;
 mod records;
 mod registry;
+mod rerate;
+mod runs;
 mod settings;
 mod tables;
 mod up;
@@ -106,6 +108,8 @@ fn run(cli: &Cli) -> Outcome {
             ask(Op::Import { file, switch: switch.clone(), wait: *wait })
         }
         Command::Calls(CallsCommand::Suspense) => ask(Op::Suspense),
+        Command::Calls(CallsCommand::Recycle(args)) => rerate::recycle(&settings, args, cli.json),
+        Command::Rerate(command) => ask(Op::Run { what: rerate::op(command) }),
         Command::Quote { file } => quote::run(file.as_deref()),
         Command::Report(args) => report(&settings, args, cli.json),
         Command::Sql { query } => {

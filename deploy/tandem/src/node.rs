@@ -6,6 +6,7 @@ use crate::health::{Noticed, RoleEnded};
 use crate::output::{Failure, note};
 use crate::records::Records;
 use crate::registry;
+use crate::runs::{LoaderRuns, RunsHub, RunsWorker};
 use crate::settings::{BusKind, EngineKind, Settings, XdrOutSettings};
 use crate::xdr_out::{self, XdrOut};
 use bus::config_log::{self, ConfigFollower};
@@ -108,6 +109,7 @@ pub struct Node {
     pub loading: Option<reporting::loader::Status>,
     pub records: Arc<Records>,
     pub xdr_out: Option<Arc<xdr_out::Status>>,
+    pub runs: Arc<RunsHub>,
     /// Set when the process is to stop.
     pub stop: Arc<AtomicBool>,
     /// Roles that have ended with an error.
@@ -175,6 +177,7 @@ impl Running {
         let follower = ConfigFollower::open(&*bus, &ids).map_err(Failure::broken)?;
         let current = RwLock::new(follower.current());
         let config = Arc::new(ConfigHub { follower: Mutex::new(follower), current });
+        let runs = Arc::new(RunsHub::open(bus.clone(), &ids, &settings.site)?);
         let stop = Arc::new(AtomicBool::new(false));
         let failures = Arc::new(Mutex::new(Vec::new()));
         let mut starter = Starter {
@@ -193,13 +196,16 @@ impl Running {
             None => Vec::new(),
         };
         let (view, orders) = if roles.ledger { starter.ledger()? } else { (starter.follower()?, None) };
+        if roles.ledger {
+            starter.runs(&runs, &view)?;
+        }
         let engine = if roles.engine {
             engine::open(settings, true).map_err(|error| error.to_string())
         } else {
             Err("the reporting engine is turned off in this process".to_owned())
         };
         let loading = match &engine {
-            Ok(engine) if roles.loader => Some(starter.loader(engine, &view)?),
+            Ok(engine) if roles.loader => Some(starter.loader(engine, &view, &runs)?),
             _ => None,
         };
         let records = Arc::new(Records::default());
@@ -227,6 +233,7 @@ impl Running {
             loading,
             records,
             xdr_out,
+            runs,
             stop,
             failures,
             noticed: Noticed::default(),
@@ -321,6 +328,7 @@ impl Node {
                 lag.ranges += target.saturating_sub(at);
             }
         }
+        self.runs.lag(&self.view, loaded.as_deref(), &mut lag);
         lag
     }
 }
@@ -479,6 +487,15 @@ impl Starter<'_> {
         Ok((door.view, Some(door.orders)))
     }
 
+    fn runs(&mut self, hub: &Arc<RunsHub>, view: &Arc<View>) -> Result<(), Failure> {
+        let (hub, view, config) = (hub.clone(), view.clone(), self.config.clone());
+        let worker = RunsWorker { hub, view, bus: self.bus.clone(), ids: self.ids.clone(), config };
+        self.spawn("runs", move |stop| {
+            worker.work(stop);
+            Ok(())
+        })
+    }
+
     fn follower(&mut self) -> Result<Arc<View>, Failure> {
         let opened = Follower::open(self.bus.clone(), self.ids, &self.settings.site, self.config_now(), None);
         let (mut follower, view) = opened.map_err(Failure::broken)?;
@@ -505,7 +522,12 @@ impl Starter<'_> {
         Ok(out.status)
     }
 
-    fn loader(&mut self, engine: &Engine, view: &Arc<View>) -> Result<reporting::loader::Status, Failure> {
+    fn loader(
+        &mut self,
+        engine: &Engine,
+        view: &Arc<View>,
+        runs: &Arc<RunsHub>,
+    ) -> Result<reporting::loader::Status, Failure> {
         let site = self.settings.site.clone();
         let mut loader = Loader::open(engine, &site, &self.settings.data.join("loader")).map_err(Failure::broken)?;
         for partition in 0..self.settings.partitions as usize {
@@ -513,6 +535,8 @@ impl Starter<'_> {
             let frames = BusFrames::new(self.bus.clone(), self.ids.clone(), &stream);
             loader.add(&stream, Box::new(frames)).map_err(Failure::broken)?;
         }
+        let (hub, ids) = (runs.clone(), self.ids.clone());
+        loader.follow(Box::new(LoaderRuns { hub, view: view.clone(), ids }));
         let status = loader.status();
         let view = view.clone();
         self.spawn("loader", move |stop| {

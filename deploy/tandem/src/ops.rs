@@ -7,6 +7,7 @@ use crate::check;
 use crate::money::{self, MoneyOp};
 use crate::node::{Node, xdrs_stream};
 use crate::output::Failure;
+use crate::runs::{self, RunOp};
 use crate::tables::{self, table_of};
 use bus::config_log::{ConfigFollower, Version};
 use console::source::{Filter, Kind, ReportName, Table};
@@ -84,6 +85,10 @@ pub enum Op {
         wait: bool,
     },
     Suspense,
+    /// Runs over past calls.
+    Run {
+        what: RunOp,
+    },
 }
 
 impl Op {
@@ -132,6 +137,7 @@ pub fn execute(node: &Node, op: &Op) -> Result<Answer, Failure> {
         Op::Void { partition, offset, reason, by } => crate::void_order::give(node, *partition, *offset, by, reason),
         Op::Import { file, switch, wait } => import(node, file, switch, *wait, &mut |_| ()),
         Op::Suspense => suspense(node).map(Answer::of),
+        Op::Run { what } => runs::execute(node, what),
     }
 }
 

@@ -6,10 +6,11 @@ use crate::health;
 use crate::node::{Node, wall_micros};
 use crate::ops;
 use crate::output::Failure;
+use crate::runs;
 use crate::tables::{self, table_of};
 use console::source::{
-    Answer, CallView, Entries, Filter, HealthLine, Kind, Live, LivePoint, RateView, ReportName, Source, SourceError,
-    Table,
+    Answer, CallView, Entries, Filter, HealthLine, Kind, Live, LivePoint, RateView, ReportName, RunView, Source,
+    SourceError, Table,
 };
 use facts::CallId;
 use facts::xdr::Position;
@@ -110,6 +111,14 @@ impl Source for Pages {
 
     fn suspense(&self) -> Answer<'_, Table> {
         self.ask(|node| ops::suspense(node).map_err(shown))
+    }
+
+    fn runs(&self) -> Answer<'_, Table> {
+        self.ask(|node| runs::list(node).map_err(shown))
+    }
+
+    fn run(&self, id: String) -> Answer<'_, Option<RunView>> {
+        self.ask(move |node| runs::view(node, &id).map_err(shown))
     }
 
     fn imports(&self) -> Answer<'_, Table> {

@@ -11,6 +11,8 @@ pub const RATER: [&str; 5] =
     ["rater.claimed", "rater.state-put", "rater.before-frame", "rater.frame-sent", "rater.frame-durable"];
 pub const LEDGER: [&str; 5] =
     ["ledger.claimed", "ledger.before-frame", "ledger.frame-sent", "ledger.frame-durable", "ledger.snapshot"];
+/// Only while a run is posted.
+pub const RUNS: [&str; 5] = ["run.ordered", "run.claimed", "run.before-frame", "run.frame-sent", "run.before-done"];
 pub const LOADER: [&str; 5] =
     ["loader.before-note", "loader.noted", "loader.attempts-sent", "loader.sent", "loader.loaded"];
 

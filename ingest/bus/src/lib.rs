@@ -15,6 +15,7 @@ pub mod faults;
 pub mod incarnation;
 pub mod kafka;
 pub mod partition;
+pub mod run_log;
 pub mod stream;
 
 pub use api::{

@@ -14,16 +14,18 @@ pub enum Room {
     Decks,
     Ledger,
     Suspense,
+    Runs,
     Imports,
 }
 
-const ROOMS: [(Room, &str, &str); 7] = [
+const ROOMS: [(Room, &str, &str); 8] = [
     (Room::Live, "Live", "/"),
     (Room::Reports, "Reports", "/reports/customer"),
     (Room::Calls, "Calls", "/calls"),
     (Room::Decks, "Decks", "/decks"),
     (Room::Ledger, "Ledger", "/ledger"),
     (Room::Suspense, "Suspense", "/suspense"),
+    (Room::Runs, "Runs", "/runs"),
     (Room::Imports, "Imports", "/imports"),
 ];
 

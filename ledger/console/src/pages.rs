@@ -1,8 +1,10 @@
 //! Every page of the console: asks the source, prints what it says.
 
+use crate::access::encode;
 use crate::layout::{Link, Room, bare, data, facts, no_link, page, query, table, trouble, value};
 use crate::source::{
-    CallView, Entries, Filter, HealthLine, HealthState, Live, RateView, ReportName, SourceError, Table, XdrView,
+    CallView, Entries, Filter, HealthLine, HealthState, Live, RateView, ReportName, RunView, SourceError, Table,
+    XdrView,
 };
 use maud::{Markup, html};
 
@@ -215,6 +217,24 @@ pub fn calls(site: &str, filter: &Filter, answer: &Result<Table, SourceError>) -
 fn call_link(found: &Table, column: usize, row: &[String]) -> Option<String> {
     let call_id = value(found, row, "call_id")?;
     (column == 0).then(|| format!("/calls/{call_id}"))
+}
+
+/// One run: what it was asked, what it comes to, what became of it.
+pub fn run(site: &str, run: &RunView) -> Markup {
+    let link = |rows: &Table, column: usize, row: &[String]| {
+        let account = value(rows, row, "account")?;
+        (rows.columns.get(column)?.key == "account").then(|| format!("/ledger/accounts/{}", encode(account)))
+    };
+    let body = html! {
+        (facts(&run.facts))
+        h2 { "What changes" }
+        (table(&run.money, &link, html! { p { "No amount changes." } }))
+        @if !run.said.is_empty() {
+            h2 { "Calls that have changed" }
+            ul { @for line in &run.said { li { (line) } } }
+        }
+    };
+    page(site, Room::Runs, &run.title, body)
 }
 
 pub fn call(site: &str, call: &CallView) -> Markup {

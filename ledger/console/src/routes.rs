@@ -39,6 +39,8 @@ pub fn router(source: Arc<dyn Source>, access: Arc<Access>) -> Router {
         .route("/ledger/trial-balance", get(trial_balance))
         .route("/ledger/accounts/{account}", get(entries))
         .route("/suspense", get(suspense))
+        .route("/runs", get(runs))
+        .route("/runs/{id}", get(run))
         .route("/imports", get(imports))
         .route("/logout", post(logout))
         .layer(middleware::from_fn_with_state(access, require));
@@ -277,6 +279,29 @@ async fn entries(State(shared): State<Shared>, Path(account): Path<String>, Quer
     };
     let page = pages::entries(&site, &account, &query.after, &answer, &link);
     answered(&answer, page)
+}
+
+async fn runs(State(shared): State<Shared>) -> Response {
+    let answer = shared.source.runs().await;
+    let link = |rows: &crate::source::Table, column: usize, row: &[String]| {
+        let run = value(rows, row, "run")?;
+        (column == 0).then(|| format!("/runs/{run}"))
+    };
+    let intro = html! {
+        p { "Past calls priced again: previewed here in money, posted as compensating entries, taken back by another run." }
+    };
+    let empty = html! { p { "No run yet. Preview one with " code { "tandem rerate preview" } "." } };
+    let page = pages::plain(&shared.source.site(), Room::Runs, "Runs over past calls", intro, &answer, &link, empty);
+    answered(&answer, page)
+}
+
+async fn run(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
+    let site = shared.source.site();
+    match shared.source.run(id).await {
+        Ok(Some(view)) => pages::run(&site, &view).into_response(),
+        Ok(None) => (StatusCode::NOT_FOUND, pages::not_found(&site, "There is no run of that id.")).into_response(),
+        Err(error) => (status(&error), layout::page(&site, Room::Runs, "Run", layout::trouble(&error))).into_response(),
+    }
 }
 
 async fn suspense(State(shared): State<Shared>) -> Response {

@@ -189,6 +189,17 @@ pub struct Entries {
     pub next: String,
 }
 
+/// One run over past calls.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunView {
+    pub title: String,
+    pub facts: Vec<Fact>,
+    /// What it comes to, by side, account and destination.
+    pub money: Table,
+    /// Calls refused, and calls replaced since.
+    pub said: Vec<String>,
+}
+
 /// What the console asks of the process behind it.
 pub trait Source: Send + Sync + 'static {
     /// Name of the site, for the page's head.
@@ -209,6 +220,9 @@ pub trait Source: Send + Sync + 'static {
     fn trial_balance(&self) -> Answer<'_, Table>;
     /// Unrated sides by reason, with minutes and provisional money.
     fn suspense(&self) -> Answer<'_, Table>;
+    /// Runs over past calls, newest first; the column `run` links to the page.
+    fn runs(&self) -> Answer<'_, Table>;
+    fn run(&self, id: String) -> Answer<'_, Option<RunView>>;
     /// Imports with their counts; rejects of one import where `import` is given.
     fn imports(&self) -> Answer<'_, Table>;
     fn rejects(&self, offset: u64) -> Answer<'_, Table>;

@@ -53,6 +53,10 @@ pub struct AttemptRow<'a> {
     pub buy_currency: Text<'a>,
     pub buy_rate: i64,
     pub buy_unrated: Text<'a>,
+    /// Of a row that takes another back: where that one stands.
+    pub of_stream: Text<'a>,
+    pub of_seq: u64,
+    pub of_idx: u32,
 }
 
 /// One row of `levels`.
@@ -187,6 +191,9 @@ fn call_columns<'a>(from: Origin<'a>, rated: &'a RatedCall, direct: Option<&'a X
         buy_currency: "".into(),
         buy_rate: 0,
         buy_unrated: "".into(),
+        of_stream: "".into(),
+        of_seq: 0,
+        of_idx: 0,
     }
 }
 
@@ -305,16 +312,27 @@ pub fn result_code(answered: bool, sip: Option<u16>, q850: Option<u16>) -> u16 {
 }
 
 impl AttemptRow<'_> {
-    /// The row that takes this one back, standing at the place of what replaces it.
+    /// The row that takes this one back, standing at the place (stream and position) of what replaces it.
     #[must_use]
-    pub fn reversed(&self, at: Position) -> AttemptRow<'static> {
+    pub fn reversed(&self, stream: &str, at: Position) -> AttemptRow<'static> {
+        let (of_stream, of_seq, of_idx) = (Cow::Owned(self.stream.to_string()), self.seq, self.idx);
+        let (stream, seq, idx, sign) = (Cow::Owned(stream.to_owned()), at.seq, at.index, -self.sign);
+        AttemptRow { stream, seq, idx, sign, of_stream, of_seq, of_idx, ..self.owned() }
+    }
+
+    /// The same row, borrowing nothing.
+    #[must_use]
+    pub fn owned(&self) -> AttemptRow<'static> {
         let own = |text: &Text<'_>| Cow::Owned(text.clone().into_owned());
         AttemptRow {
             site: own(&self.site),
             stream: own(&self.stream),
-            seq: at.seq,
-            idx: at.index,
-            sign: -self.sign,
+            seq: self.seq,
+            idx: self.idx,
+            sign: self.sign,
+            of_stream: own(&self.of_stream),
+            of_seq: self.of_seq,
+            of_idx: self.of_idx,
             switch: own(&self.switch),
             caller: own(&self.caller),
             called: own(&self.called),
@@ -358,14 +376,21 @@ impl AttemptRow<'_> {
 impl LevelRow<'_> {
     /// The row that takes this one back.
     #[must_use]
-    pub fn reversed(&self, at: Position) -> LevelRow<'static> {
+    pub fn reversed(&self, stream: &str, at: Position) -> LevelRow<'static> {
+        let (stream, seq, idx, sign) = (Cow::Owned(stream.to_owned()), at.seq, at.index, -self.sign);
+        LevelRow { stream, seq, idx, sign, ..self.owned() }
+    }
+
+    /// The same row, borrowing nothing.
+    #[must_use]
+    pub fn owned(&self) -> LevelRow<'static> {
         let own = |text: &Text<'_>| Cow::Owned(text.clone().into_owned());
         LevelRow {
             site: own(&self.site),
             stream: own(&self.stream),
-            seq: at.seq,
-            idx: at.index,
-            sign: -self.sign,
+            seq: self.seq,
+            idx: self.idx,
+            sign: self.sign,
             side: own(&self.side),
             account: own(&self.account),
             product: own(&self.product),

@@ -8,6 +8,7 @@ use crate::error::EngineError;
 const FILES: &[(&str, &str)] = &[
     ("0001_base.sql", include_str!("../sql/0001_base.sql")),
     ("0002_rollups.sql", include_str!("../sql/0002_rollups.sql")),
+    ("0003_revisions.sql", include_str!("../sql/0003_revisions.sql")),
 ];
 
 /// The newest schema this binary knows.
@@ -115,7 +116,7 @@ mod tests {
     #[test]
     fn files_split_into_their_statements() {
         let counts: Vec<usize> = FILES.iter().map(|(_, text)| statements(text).count()).collect();
-        assert_eq!(counts, [3, 10]);
+        assert_eq!(counts, [3, 10, 1]);
         assert_eq!(statements("-- nothing\n;\nSELECT 1;\n-- end\n").collect::<Vec<_>>(), ["SELECT 1"]);
     }
 }

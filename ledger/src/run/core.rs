@@ -3,11 +3,12 @@
 use accounting::authorise::Pace;
 use accounting::{CurrentCall, FOLD_VERSION, Posted, PricedCall};
 use bus::TopicSpec;
+use bus::run_log::RunLog;
 use bus::stream::{Accepted, FrameParts, StreamError, StreamReader, StreamWriter};
-use facts::run::run_stream_prefix;
+use facts::OccurredAt;
+use facts::run::{RunPhase, run_stream};
 use facts::stream::{Input, StreamState};
-use facts::xdr::Position;
-use facts::{CallId, OccurredAt};
+use facts::xdr::{Position, Revision};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 use std::collections::VecDeque;
@@ -15,13 +16,13 @@ use std::time::{Duration, Instant};
 
 /// How long consumed frames that gave nothing to post wait for a frame of ours.
 const SOON: Duration = Duration::from_millis(250);
-/// Between two looks for streams of new runs.
+/// Between two looks for orders of runs.
 const LOOK: Duration = Duration::from_millis(500);
 
 use super::{Core, Inbox, LedgerOptions, NAP, READ_BACK, wall_micros};
 use crate::error::LedgerError;
 use crate::fold::Fold;
-use crate::frames::entries_of_call;
+use crate::frames::{CallEntries, entries_of_call};
 use crate::poster::{Poster, Took};
 use crate::rated;
 use crate::shared::Shared;
@@ -92,29 +93,41 @@ impl<'a> Core<'a> {
             expired_at: now,
             early: None,
             frames,
+            call_entries: CallEntries::default(),
             posted: Posted::default(),
             frame_at: now,
             snapshot_at: now,
             looked_at: None,
+            run_log: RunLog::open(&*options.bus, &options.ids, &options.site)?,
             store,
             writing: None,
         };
         Ok((core, xdrs))
     }
 
-    /// Adds readers of runs' streams that have come since the last look, at most once in [`LOOK`].
+    /// Reads the orders that have come since the last look, at most once in [`LOOK`], and takes in the streams of runs
+    /// that are to be posted. A run that is done needs no reader any more.
     pub(super) fn look_for_runs(&mut self, xdrs: &mut Vec<StreamReader>) -> Result<(), LedgerError> {
         if self.looked_at.is_some_and(|at| at.elapsed() < LOOK) {
             return Ok(());
         }
+        let first = self.looked_at.is_none();
         self.looked_at = Some(Instant::now());
+        if !self.run_log.poll(Duration::ZERO)? && !first {
+            return Ok(());
+        }
         let (bus, ids) = (&*self.options.bus, &self.options.ids);
-        let prefix = run_stream_prefix(&self.options.site);
-        for topic in bus.topics()? {
-            let known = xdrs.iter().any(|reader| reader.state().stream().as_str() == topic);
-            if topic.starts_with(prefix.as_str()) && !known {
-                tracing::info!(topic, "the ledger books a run");
-                xdrs.push(StreamReader::open(bus, ids, &topic)?);
+        for run in self.run_log.runs().posted() {
+            let stream = run_stream(&self.options.site, run.id);
+            let known = xdrs.iter().position(|reader| *reader.state().stream() == stream);
+            match (run.phase, known) {
+                (RunPhase::Posting, None) => {
+                    tracing::info!(%stream, "the ledger books a run");
+                    bus.ensure(&TopicSpec::frames(stream.as_str(), 1))?;
+                    xdrs.push(StreamReader::open(bus, ids, &stream)?);
+                }
+                (RunPhase::Posted, Some(at)) => drop(xdrs.remove(at)),
+                _ => {}
             }
         }
         Ok(())
@@ -181,7 +194,7 @@ impl<'a> Core<'a> {
                     let frames = fold.book.frames_of(call.call_id);
                     self.shown();
                     drop(fold);
-                    current = Some(self.current(call.call_id, &frames)?);
+                    current = Some(self.current(&call, &frames)?);
                     fold = self.shared().fold();
                 }
                 if self.poster.is_empty() {
@@ -216,14 +229,20 @@ impl<'a> Core<'a> {
     }
 
     /// What was posted for a call before, read from our own frames.
-    pub(super) fn current(&mut self, call: CallId, frames: &[u64]) -> Result<CurrentCall, LedgerError> {
-        let building = self.seq();
+    pub(super) fn current(&mut self, rated: &PricedCall, frames: &[u64]) -> Result<CurrentCall, LedgerError> {
+        let (building, call) = (self.seq(), rated.call_id);
+        let one_of_many = matches!(rated.revision, Revision::Run { .. });
         let mut entries = Vec::new();
         for &seq in frames {
             if seq == building {
                 self.poster.entries_here(&self.stream, seq, call, &mut entries)?;
             } else {
                 let offset = self.offset_of(seq)?;
+                if one_of_many {
+                    let own = (&self.stream, &mut self.frames);
+                    self.call_entries.of_call(own, (seq, offset), call, &mut entries)?;
+                    continue;
+                }
                 let frame = self.frames.frame(seq, offset)?;
                 entries_of_call(&self.stream, &frame, call, |_, entry| entries.push(entry))?;
             }

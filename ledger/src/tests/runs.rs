@@ -2,9 +2,11 @@
 
 use accounting::sample::{late, priced, rated, run as rerated};
 use bus::Bus;
+use bus::run_log::RunLog;
 use bus::stream::{FrameParts, StreamError, StreamWriter};
+use facts::OccurredAt;
 use facts::ids::RunId;
-use facts::run::run_stream;
+use facts::run::{RunAction, RunOrder, RunPlan, run_stream};
 use facts::stream::{Input, STREAM_START};
 use facts::xdr::{Position, RatedCall};
 use schemas::frame::FrameBuilder;
@@ -16,6 +18,12 @@ use crate::{LedgerView, verify};
 /// One frame of run `run` over `base`, as whoever posts a run writes it.
 fn post(bus: &dyn Bus, run: u8, base: &str, calls: &[RatedCall]) -> (String, Position) {
     let stream = run_stream("main", RunId([run; 16]));
+    let mut orders = RunLog::open(bus, &ids(), "main").unwrap();
+    let plan = Box::new(RunPlan { agreements: vec![format!("a{run}").into()], ..RunPlan::default() });
+    for action in [RunAction::Preview(plan), RunAction::Post { ledger_seq: 1 }] {
+        let (at, by, reason) = (OccurredAt(1), "test".into(), "".into());
+        orders.write(bus, &RunOrder { run: RunId([run; 16]), at, by, reason, action }).unwrap();
+    }
     let mut writer = StreamWriter::claim::<StreamError>(bus, &ids(), &stream, "run", None, 1, &mut |_| Ok(())).unwrap();
     let mut builder = FrameBuilder::new();
     for call in calls {
@@ -60,6 +68,11 @@ fn a_run_moves_money_once_and_only_from_the_very_revision_it_was_made_from() {
     assert_eq!((owed(&ledger), status.refused), ("3".to_owned(), 1));
     drop(ledger);
 
+    // The first is done: its stream is read no more. The others are found again after a restart.
+    let mut orders = RunLog::open(&*bus, &ids(), "main").unwrap();
+    let done = RunAction::Done { calls: 1, refused: 0, ledger_seq: 3 };
+    let (at_once, by, reason) = (OccurredAt(1), "test".into(), "".into());
+    orders.write(&*bus, &RunOrder { run: RunId([1; 16]), at: at_once, by, reason, action: done }).unwrap();
     // Started again, with what was booked and one more run; late truth is posted whatever a run did before it.
     let end = post(&*bus, 4, "xdrs.main.1", &[rerated(rated("p0", ("acme", "8"), &[]), 4, at(1, 0))]);
     let ledger = Running::start(options(bus.clone(), folder.path()));

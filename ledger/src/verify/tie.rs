@@ -4,11 +4,11 @@
 use accounting::post::{AMOUNT_RANGE, Outcome};
 use accounting::{CurrentCall, PricedCall, entries_for};
 use bus::Bus;
+use facts::LedgerEntry;
 use facts::entry::LedgerItem;
 use facts::ids::OriginId;
 use facts::stream::Input;
-use facts::xdr::Position;
-use facts::{CallId, LedgerEntry};
+use facts::xdr::{Position, Revision};
 use schemas::SchemaIds;
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, VecDeque};
@@ -18,7 +18,7 @@ use super::walk::{Chain, Step};
 use super::{Break, BreakKind, Report, StreamReport, origin_of, stream_inputs};
 use crate::error::LedgerError;
 use crate::fold::Fold;
-use crate::frames::entries_of_call;
+use crate::frames::{CallEntries, entries_of_call};
 use crate::poster::refuse_too_large;
 use crate::rated;
 use crate::streams::{Source, source_of};
@@ -44,6 +44,7 @@ pub struct Tie {
     prefix: String,
     ledger: SmolStr,
     own: FrameReader,
+    call_entries: CallEntries,
     sides: BTreeMap<SmolStr, Side>,
     /// Streams that the current ledger frame names.
     here: Vec<SmolStr>,
@@ -59,8 +60,8 @@ impl Tie {
         let prefix = format!("xdrs.{site}.");
         let stream = ledger.stream;
         let own = FrameReader::new(bus.clone(), ids.clone(), stream.clone());
-        let (sides, here, entries, outcomes) = Default::default();
-        Self { bus, ids, prefix, ledger: stream, own, sides, here, entries, seq: 0, outcomes }
+        let (sides, here, entries, outcomes, call_entries) = Default::default();
+        Self { bus, ids, prefix, ledger: stream, own, call_entries, sides, here, entries, seq: 0, outcomes }
     }
 
     /// A ledger frame begins.
@@ -173,7 +174,7 @@ impl Tie {
         report.xdrs_compared += rated.sides.len() as u64;
         let current = match fold.book.knows(rated.call_id) {
             false => None,
-            true => match self.current(rated.call_id, fold) {
+            true => match self.current(&rated, fold) {
                 Ok(current) => Some(current),
                 Err(error) => {
                     let detail = format!("the entries of call {} cannot be read: {error}", rated.call_id);
@@ -193,14 +194,21 @@ impl Tie {
         true
     }
 
-    fn current(&mut self, call: CallId, fold: &Fold) -> Result<CurrentCall, LedgerError> {
-        let mut entries = Vec::new();
+    fn current(&mut self, rated: &PricedCall, fold: &Fold) -> Result<CurrentCall, LedgerError> {
+        let (mut entries, call) = (Vec::new(), rated.call_id);
+        let one_of_many = matches!(rated.revision, Revision::Run { .. });
         for seq in fold.book.frames_of(call) {
             if seq == self.seq {
                 entries.extend(self.entries.iter().filter(|entry| entry.call_id == Some(call)).cloned());
             } else {
                 let missing = || LedgerError::Missing { stream: fold.stream().clone(), seq };
-                let frame = self.own.frame(seq, fold.offset_of(seq).ok_or_else(missing)?)?;
+                let offset = fold.offset_of(seq).ok_or_else(missing)?;
+                if one_of_many {
+                    let own = (fold.stream(), &mut self.own);
+                    self.call_entries.of_call(own, (seq, offset), call, &mut entries)?;
+                    continue;
+                }
+                let frame = self.own.frame(seq, offset)?;
                 entries_of_call(fold.stream(), &frame, call, |_, entry| entries.push(entry))?;
             }
         }

@@ -49,6 +49,12 @@ pub fn reprice(tariffs: &Tariffs, kind: RunKind, chosen: &Selection, run: RunId,
     changed.then_some(sides)
 }
 
+/// What an undo makes of a call: every side as `before` had it, under the undo's revision.
+pub fn undone(run: RunId, before: &RatedCall) -> Sides {
+    let cause = Cause::Run(run.0);
+    before.xdrs.iter().map(|xdr| Xdr { rev_id: RevId::new(xdr.xdr_id, &cause), ..xdr.clone() }).collect()
+}
+
 /// True where the run may change this side.
 fn takes(kind: RunKind, chosen: &Selection, old: Option<&Xdr>, new: Option<&Xdr>) -> bool {
     let either = |fits: &dyn Fn(&Xdr) -> bool| old.is_some_and(fits) || new.is_some_and(fits);

@@ -73,10 +73,11 @@ pub struct RunPlan {
     /// The run that an undo takes back.
     pub undoes: Option<RunId>,
     pub config_seq: u64,
-    /// Raters' streams first, then those of earlier runs in the order in which they were previewed.
+    /// Raters' streams first, then those of earlier runs in the order in which they were posted.
     pub inputs: Vec<RunInput>,
     pub selection: Selection,
-    /// Agreements whose calls change, rising.
+    /// Agreements of all sides of the calls that change, before and after, rising; empty = a side without one. So no
+    /// call is ever in two open runs.
     pub agreements: Vec<SmolStr>,
     /// Calls that change.
     pub calls: u64,
@@ -103,9 +104,11 @@ pub enum RunAction {
     /// A preview that will not be posted.
     Drop,
     /// The worker's report: everything is booked; calls posted, and calls refused because they had changed.
+    /// `ledger_seq`: last frame of the ledger that was durable then; all of the run stands up to there.
     Done {
         calls: u64,
         refused: u64,
+        ledger_seq: u64,
     },
 }
 
@@ -153,6 +156,10 @@ pub struct Run {
     /// Calls posted and refused, once it is done.
     pub posted: u64,
     pub refused: u64,
+    /// Its place among the posts of the site, from 1; 0 before. Runs are booked one after the other in this order.
+    pub turn: u64,
+    /// See [`RunAction::Done`]; 0 before.
+    pub done_seq: u64,
 }
 
 /// Why a record changed nothing.
@@ -173,6 +180,7 @@ pub enum RunRefusal {
 pub struct Runs {
     /// In the order of their previews.
     runs: Vec<Run>,
+    turns: u64,
 }
 
 impl Runs {
@@ -183,6 +191,13 @@ impl Runs {
 
     pub fn get(&self, id: RunId) -> Option<&Run> {
         self.runs.iter().find(|run| run.id == id)
+    }
+
+    /// Those that are posted or being posted, in the order of their posts.
+    pub fn posted(&self) -> Vec<&Run> {
+        let mut posted: Vec<&Run> = self.runs.iter().filter(|run| run.turn > 0).collect();
+        posted.sort_unstable_by_key(|run| run.turn);
+        posted
     }
 
     /// Runs whose id begins so (hexadecimal digits).
@@ -203,12 +218,14 @@ impl Runs {
         match &order.action {
             RunAction::Preview(plan) => self.preview(order, plan),
             RunAction::Post { ledger_seq } => {
+                let turn = self.turns + 1;
                 let run = self.open(order.run, &[RunPhase::Posting, RunPhase::Posted])?;
                 if run.phase == RunPhase::Previewed {
-                    run.phase = RunPhase::Posting;
+                    (run.phase, run.turn) = (RunPhase::Posting, turn);
                     run.ledger_seq = *ledger_seq;
                     run.posted_at = Some(order.at);
                     (run.by, run.reason) = (order.by.clone(), order.reason.clone());
+                    self.turns = turn;
                 }
                 Ok(())
             }
@@ -216,11 +233,11 @@ impl Runs {
                 self.open(order.run, &[RunPhase::Dropped])?.phase = RunPhase::Dropped;
                 Ok(())
             }
-            RunAction::Done { calls, refused } => {
+            RunAction::Done { calls, refused, ledger_seq } => {
                 let run = self.find(order.run)?;
                 if run.phase == RunPhase::Posting {
                     run.phase = RunPhase::Posted;
-                    (run.posted, run.refused) = (*calls, *refused);
+                    (run.posted, run.refused, run.done_seq) = (*calls, *refused, *ledger_seq);
                 }
                 Ok(())
             }
@@ -250,6 +267,8 @@ impl Runs {
             ledger_seq: 0,
             posted: 0,
             refused: 0,
+            turn: 0,
+            done_seq: 0,
         });
         Ok(())
     }
@@ -305,7 +324,7 @@ mod tests {
         runs.fold(&preview(3, &["c"])).unwrap();
         runs.fold(&order(1, RunAction::Post { ledger_seq: 5 })).unwrap();
         assert!(runs.fold(&preview(2, &["b"])).is_err(), "what is being posted is still open");
-        runs.fold(&order(1, RunAction::Done { calls: 9, refused: 1 })).unwrap();
+        runs.fold(&order(1, RunAction::Done { calls: 9, refused: 1, ledger_seq: 6 })).unwrap();
         runs.fold(&preview(2, &["b"])).unwrap();
         runs.fold(&order(2, RunAction::Drop)).unwrap();
         runs.fold(&preview(4, &["b"])).unwrap();
@@ -320,11 +339,12 @@ mod tests {
         for again in [preview(1, &["a"]), preview(1, &["a"]), post.clone(), post.clone()] {
             runs.fold(&again).unwrap();
         }
-        runs.fold(&order(1, RunAction::Done { calls: 2, refused: 0 })).unwrap();
-        runs.fold(&order(1, RunAction::Done { calls: 7, refused: 7 })).unwrap();
+        runs.fold(&order(1, RunAction::Done { calls: 2, refused: 0, ledger_seq: 6 })).unwrap();
+        runs.fold(&order(1, RunAction::Done { calls: 7, refused: 7, ledger_seq: 7 })).unwrap();
         runs.fold(&order(1, RunAction::Post { ledger_seq: 99 })).unwrap();
         let run = runs.get(RunId([1; 16])).unwrap();
         assert_eq!((run.phase, run.posted, run.refused, run.ledger_seq), (RunPhase::Posted, 2, 0, 5));
+        assert_eq!((run.turn, run.done_seq, runs.posted().len()), (1, 6, 1));
         assert!(runs.fold(&order(1, RunAction::Drop)).is_err());
         runs.fold(&preview(2, &["a"])).unwrap();
         runs.fold(&order(2, RunAction::Drop)).unwrap();

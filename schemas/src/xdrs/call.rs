@@ -142,7 +142,7 @@ fn revision_to_wire(x: Revision) -> wire::RatedCallRevision {
     }
 }
 
-fn revision_to_facts(x: &wire::RatedCallRevision) -> Revision {
+pub(super) fn revision_to_facts(x: &wire::RatedCallRevision) -> Revision {
     match x {
         wire::RatedCallRevision::Null => Revision::First,
         wire::RatedCallRevision::LateRevision(r) => {

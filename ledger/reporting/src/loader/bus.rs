@@ -3,7 +3,7 @@
 use super::{FrameCalls, Frames, FramesError};
 use bus::Bus;
 use bus::stream::{StreamError, StreamReader};
-use facts::stream::StreamState;
+use facts::stream::{Input, StreamState};
 use facts::xdr::XdrItem;
 use schemas::{FrameView, SchemaIds, xdrs};
 use serde::{Deserialize, Serialize};
@@ -105,7 +105,11 @@ fn decode(frame: &FrameView<'_>) -> Result<FrameCalls, schemas::DecodeError> {
             calls.push((index, *call));
         }
     }
-    Ok(FrameCalls { seq: frame.header.seq, calls })
+    let base = match &frame.header.inputs[..] {
+        [Input::Stream { stream, .. }] => stream.to_string(),
+        _ => String::new(),
+    };
+    Ok(FrameCalls { seq: frame.header.seq, base, calls })
 }
 
 struct PollError(String);

@@ -5,17 +5,19 @@
 
 mod bus;
 mod note;
+mod revisions;
+mod runs;
 mod send;
 
 pub use self::bus::BusFrames;
+pub use self::runs::{PostedRun, RunStreams};
 
 use crate::engine::{Engine, Session};
 use crate::error::EngineError;
-use crate::rows::{self, AttemptRow, LevelRow, Origin};
 use crate::schema;
-use facts::xdr::{Position, RatedCall, Revision};
+use facts::xdr::{Position, RatedCall};
 use note::{NoteFile, Pending};
-use std::collections::{HashMap, HashSet};
+use revisions::Here;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +35,8 @@ const TOKEN_TRUSTED: Duration = Duration::from_secs(600);
 #[derive(Debug, Default)]
 pub struct FrameCalls {
     pub seq: u64,
+    /// A run's: the stream in which the revisions that it replaces stand; empty for others.
+    pub base: String,
     pub calls: Vec<(u32, RatedCall)>,
 }
 
@@ -68,9 +72,9 @@ pub enum LoadError {
     RangeChanged { stream: String, wanted: Position, found: u64 },
     /// A correction names a call whose rows are not in the engine.
     #[error(
-        "stream {stream}: the call at {at:?} corrects the one at {based_on:?}, of which the engine has no rows; stop the loader, delete its note loader/{stream}.json in the data folder and start it: the stream is loaded anew"
+        "stream {stream}: the call at {at:?} corrects the one at {based_on:?} of {base_stream}, of which the engine has no rows; stop the loader, delete its note loader/{base_stream}.json in the data folder and start it: the stream is loaded anew"
     )]
-    BaseMissing { stream: String, at: Position, based_on: Position },
+    BaseMissing { stream: String, at: Position, base_stream: String, based_on: Position },
 }
 
 /// How a stream stands, for the console.
@@ -100,6 +104,8 @@ struct Stream {
     held_since: Option<Instant>,
     spare: Vec<FrameCalls>,
     positioned: bool,
+    /// A run's stream.
+    run: bool,
 }
 
 /// Loads the streams of one site, one range at a time. Belongs to one thread.
@@ -110,6 +116,7 @@ pub struct Loader {
     dir: PathBuf,
     incarnation: String,
     streams: Vec<Stream>,
+    runs: Option<Box<dyn RunStreams>>,
     status: Status,
     /// Ranges close after so many rows; tests make it small.
     pub rows_max: usize,
@@ -138,6 +145,7 @@ impl Loader {
             dir: dir.to_owned(),
             incarnation,
             streams: Vec::new(),
+            runs: None,
             status: Status::default(),
             rows_max: ROWS,
             range_time: RANGE_TIME,
@@ -146,6 +154,10 @@ impl Loader {
 
     /// Adds a stream. Rows of it that no note speaks of (a lost folder) are removed; they are loaded again.
     pub fn add(&mut self, name: &str, frames: Box<dyn Frames>) -> Result<(), LoadError> {
+        self.add_stream(name, frames, false)
+    }
+
+    fn add_stream(&mut self, name: &str, frames: Box<dyn Frames>, run: bool) -> Result<(), LoadError> {
         let file = self.note(name)?;
         let loaded = file.note.loaded;
         self.streams.push(Stream {
@@ -158,6 +170,7 @@ impl Loader {
             held_since: None,
             spare: Vec::new(),
             positioned: false,
+            run,
         });
         lock(&self.status).push(LoadStatus { stream: name.to_owned(), loaded, rows: 0, failing: None });
         Ok(())
@@ -208,8 +221,8 @@ impl Loader {
     pub fn step(&mut self, booked: &dyn Fn(&str) -> Option<Position>) -> Result<Step, LoadError> {
         let mut all = Step::default();
         let mut failed = None;
-        for at in 0..self.streams.len() {
-            let limit = booked(&self.streams[at].name);
+        let limits = self.limits(booked)?;
+        for (at, limit) in limits.into_iter().enumerate() {
             let done = self.step_stream(at, limit);
             let mut status = lock(&self.status);
             let shown = &mut status[at];
@@ -275,15 +288,9 @@ impl Loader {
         let (site, stream) = (&self.site, &mut self.streams[at]);
         let name = stream.name.clone();
         let from = stream.file.note.loaded;
-        let (mut attempts, mut levels) = (Vec::new(), Vec::new());
-        for frame in frames {
-            for (index, rated) in &frame.calls {
-                let place = Position { seq: frame.seq, index: *index };
-                rows::append(Origin { site, stream: &name, at: place }, rated, &mut attempts, &mut levels);
-            }
-        }
         let session = &mut self.session;
-        self.runtime.block_on(take_back(session, &name, from, frames, &mut attempts, &mut levels))?;
+        let here = Here { site, stream: &name, from };
+        let (attempts, levels) = self.runtime.block_on(revisions::rows_of(session, here, frames))?;
         if attempts.is_empty() && levels.is_empty() {
             return Ok(0);
         }
@@ -408,48 +415,6 @@ impl Stream {
         }
         Ok(frames)
     }
-}
-
-/// For every call that replaces an earlier one: that one's rows, reversed, at the place of the new one.
-async fn take_back(
-    session: &mut Session,
-    stream: &str,
-    from: Position,
-    frames: &[FrameCalls],
-    attempts: &mut Vec<AttemptRow<'_>>,
-    levels: &mut Vec<LevelRow<'_>>,
-) -> Result<(), LoadError> {
-    let mut replaced = Vec::new();
-    for frame in frames {
-        for (index, rated) in &frame.calls {
-            if let Revision::Late { based_on, .. } | Revision::Run { based_on, .. } = rated.revision {
-                let at = Position { seq: frame.seq, index: *index };
-                replaced.push((at, based_on, rated.call.call_id));
-            }
-        }
-    }
-    if replaced.is_empty() {
-        return Ok(());
-    }
-    let stored: Vec<_> =
-        replaced.iter().filter(|(_, based_on, _)| *based_on < from).map(|(_, b, id)| (*b, *id)).collect();
-    let (old_attempts, old_levels) = send::rows_at(session, stream, &stored).await?;
-    let replacement: HashMap<Position, Position> = replaced.iter().map(|(at, based_on, _)| (*based_on, *at)).collect();
-    let mut unfound: HashSet<Position> = replacement.keys().copied().collect();
-    let here = attempts.iter().filter(|r| r.sign > 0).chain(&old_attempts);
-    let by = |seq, idx| replacement.get(&Position { seq, index: idx }).copied();
-    let back: Vec<_> = here.filter_map(|r| by(r.seq, r.idx).map(|at| r.reversed(at))).collect();
-    for row in attempts.iter().filter(|r| r.sign > 0).chain(&old_attempts) {
-        unfound.remove(&Position { seq: row.seq, index: row.idx });
-    }
-    if let Some((at, based_on, _)) = replaced.iter().find(|(_, based_on, _)| unfound.contains(based_on)) {
-        return Err(LoadError::BaseMissing { stream: stream.to_owned(), at: *at, based_on: *based_on });
-    }
-    attempts.extend(back);
-    let here = levels.iter().filter(|r| r.sign > 0).chain(&old_levels);
-    let back: Vec<_> = here.filter_map(|r| by(r.seq, r.idx).map(|at| r.reversed(at))).collect();
-    levels.extend(back);
-    Ok(())
 }
 
 fn named(stream: &str, source: FramesError) -> LoadError {

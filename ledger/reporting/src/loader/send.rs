@@ -1,6 +1,7 @@
 //! What the loader says to the engine: insert a range under its token, take it out again, build rollups anew.
 
 use super::LoadError;
+use super::revisions::{Here, History, Place};
 use crate::engine::Session;
 use crate::error::EngineError;
 use crate::rows::{AttemptRow, LevelRow};
@@ -8,6 +9,7 @@ use crate::schema::{ROLLUPS, Rollup, rollup_select};
 use clickhouse::{Client, Row, RowWrite};
 use facts::CallId;
 use facts::xdr::Position;
+use std::collections::HashMap;
 
 /// The range of one stream that is on its way.
 pub struct Range<'a> {
@@ -193,35 +195,53 @@ async fn rebuild(session: &mut Session, site: &str, hours: &[u32]) -> Result<(),
     Ok(())
 }
 
-/// The rows (sign +1) that the calls at these places made. They were loaded by earlier ranges, so what is found does
-/// not depend on how often the present one was sent.
-pub async fn rows_at(
+/// Calls asked for at once.
+pub(super) const CALLS: usize = 1_000;
+
+/// What the engine has of these calls (all among the keys of `into`), but for what stands at or behind the present
+/// range: so what is found does not depend on how often that was sent. `bounds`: first and last start of the calls.
+pub(super) async fn histories(
     session: &mut Session,
-    stream: &str,
-    places: &[(Position, CallId)],
-) -> Result<(Vec<AttemptRow<'static>>, Vec<LevelRow<'static>>), LoadError> {
-    let (mut attempts, mut levels) = (Vec::new(), Vec::new());
-    for places in places.chunks(500) {
-        // Ids first: they have an index; the places then leave the right revision.
-        let ids = places.iter().map(|(_, id)| format!("unhex('{id}')")).collect::<Vec<_>>().join(", ");
-        let at = places.iter().map(|(p, _)| format!("({}, {})", p.seq, p.index)).collect::<Vec<_>>().join(", ");
-        let condition = format!(
-            "WHERE sign = 1 AND stream = {} AND call_id IN ({ids}) AND (seq, idx) IN ({at}) ORDER BY seq, idx",
-            crate::door::quote(stream)
-        );
-        let client = session.db();
-        fetch::<AttemptRow<'_>>(&client, &format!("SELECT ?fields FROM attempts {condition}, attempt"), |row| {
-            attempts.push(own_attempt(&row));
-        })
-        .await
-        .map_err(|e| session.error("reading rows to be corrected", &e))?;
-        fetch::<LevelRow<'_>>(&client, &format!("SELECT ?fields FROM levels {condition}, level"), |row| {
-            levels.push(own_level(&row));
-        })
-        .await
-        .map_err(|e| session.error("reading rows to be corrected", &e))?;
-    }
-    Ok((attempts, levels))
+    here: Here<'_>,
+    calls: &[(i64, CallId)],
+    bounds: Option<(i64, i64)>,
+    into: &mut HashMap<CallId, History>,
+) -> Result<(), LoadError> {
+    let quote = crate::door::quote;
+    let ids = calls.iter().map(|(_, id)| format!("unhex('{id}')")).collect::<Vec<_>>().join(", ");
+    let when = bounds.map_or_else(String::new, |(first, last)| {
+        let at = |micros| format!("fromUnixTimestamp64Micro({micros}, 'UTC')");
+        format!("AND started BETWEEN {} AND {} ", at(first), at(last))
+    });
+    let condition = format!(
+        "WHERE site = {} {when}AND call_id IN ({ids}) AND NOT (stream = {} AND (seq, idx) >= ({}, {}))",
+        quote(here.site),
+        quote(here.stream),
+        here.from.seq,
+        here.from.index,
+    );
+    let client = session.db();
+    let attempts = format!("SELECT ?fields FROM attempts {condition} ORDER BY stream, seq, idx, attempt");
+    let read = fetch::<AttemptRow<'_>>(&client, &attempts, |row| {
+        let Some(history) = into.get_mut(&CallId(row.call_id)) else { return };
+        let place = |stream: &str, seq, index| Place { stream: stream.to_owned(), at: Position { seq, index } };
+        let at = place(&row.stream, row.seq, row.idx);
+        if row.sign > 0 {
+            history.revisions.entry(at).or_default().0.push(row.owned());
+        } else {
+            history.replaced.insert(place(&row.of_stream, row.of_seq, row.of_idx), at);
+        }
+    });
+    read.await.map_err(|e| session.error("reading rows to be corrected", &e))?;
+    let levels = format!("SELECT ?fields FROM levels {condition} AND sign = 1 ORDER BY stream, seq, idx, level");
+    let read = fetch::<LevelRow<'_>>(&client, &levels, |row| {
+        let at = Place { stream: row.stream.to_string(), at: Position { seq: row.seq, index: row.idx } };
+        if let Some((_, levels)) = into.get_mut(&CallId(row.call_id)).and_then(|h| h.revisions.get_mut(&at)) {
+            levels.push(row.owned());
+        }
+    });
+    read.await.map_err(|e| session.error("reading rows to be corrected", &e))?;
+    Ok(())
 }
 
 async fn fetch<R>(client: &Client, sql: &str, mut each: impl FnMut(R::Value<'_>)) -> clickhouse::error::Result<()>
@@ -233,15 +253,4 @@ where
         each(row);
     }
     Ok(())
-}
-
-/// Twice reversed is itself, owned.
-fn own_attempt(row: &AttemptRow<'_>) -> AttemptRow<'static> {
-    let at = Position { seq: row.seq, index: row.idx };
-    row.reversed(at).reversed(at)
-}
-
-fn own_level(row: &LevelRow<'_>) -> LevelRow<'static> {
-    let at = Position { seq: row.seq, index: row.idx };
-    row.reversed(at).reversed(at)
 }

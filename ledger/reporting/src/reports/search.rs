@@ -72,28 +72,33 @@ pub async fn search(session: &mut Session, search: &Search) -> Result<Vec<CallRo
     let limit = if search.limit == 0 { 100 } else { search.limit.min(PAGE_MAX) };
     let on_call = conditions(search, false);
     let on_any = conditions(search, true);
-    // Candidates by any revision, then the newest revision of each, then the question again: a corrected call is
-    // found by what holds now.
+    // Candidates by any revision, then the revision of each that nothing has taken back, then the question again: a
+    // corrected call is found by what holds now. Rows of before there were pointers go by their place in the stream.
     let one_each = if search.vendor.is_empty() && search.unrated.is_empty() {
         ("AND is_final = 1", "")
     } else {
         ("", "LIMIT 1 BY call_id")
     };
     let sql = format!(
-        "WITH newest AS (\
-            SELECT * FROM attempts WHERE sign = 1 AND is_final = 1 AND call_id IN (\
-                SELECT call_id FROM attempts WHERE sign = 1 {only} AND {on_any} ORDER BY started DESC {once} LIMIT {candidates}) \
+        "WITH candidates AS (\
+            SELECT call_id FROM attempts WHERE sign = 1 {only} AND {on_any} ORDER BY started DESC {once} LIMIT {candidates}), \
+        newest AS (\
+            SELECT * FROM attempts WHERE sign = 1 AND is_final = 1 AND call_id IN (SELECT call_id FROM candidates) \
+                AND (call_id, toString(stream), seq, idx) NOT IN (\
+                    SELECT call_id, toString(of_stream), of_seq, of_idx FROM attempts \
+                    WHERE sign = -1 AND call_id IN (SELECT call_id FROM candidates)) \
             ORDER BY call_id, seq DESC, idx DESC LIMIT 1 BY call_id), \
         made AS (\
-            SELECT call_id AS c, seq AS s, idx AS i, sum(tried) AS n, sum(buy_amount) AS b, \
+            SELECT call_id AS c, toString(stream) AS t, seq AS s, idx AS i, sum(tried) AS n, sum(buy_amount) AS b, \
                 groupUniqArray(toString(vendor)) AS vendors, groupUniqArray(toString(buy_unrated)) AS reasons FROM attempts \
-            WHERE sign = 1 AND (call_id, seq, idx) IN (SELECT call_id, seq, idx FROM newest) GROUP BY c, s, i) \
+            WHERE sign = 1 AND (call_id, toString(stream), seq, idx) IN (\
+                SELECT call_id, toString(stream), seq, idx FROM newest) GROUP BY c, t, s, i) \
         SELECT call_id, toString(stream) AS stream, seq, idx, started, caller, called, \
             toString(customer) AS customer, toString(vendor) AS vendor, toString(destination) AS destination, \
             answered, code, made.n AS attempts_made, talk_us, sell_amount, toString(sell_currency) AS sell_currency, \
             toString(sell_unrated) AS sell_unrated, made.b AS buy_total, toString(buy_currency) AS buy_currency, \
             toString(buy_unrated) AS buy_unrated, estimated \
-        FROM newest INNER JOIN made ON call_id = made.c AND seq = made.s AND idx = made.i \
+        FROM newest INNER JOIN made ON call_id = made.c AND toString(newest.stream) = made.t AND seq = made.s AND idx = made.i \
         WHERE {on_call} ORDER BY started DESC, call_id LIMIT {limit} OFFSET {offset}",
         only = one_each.0,
         once = one_each.1,

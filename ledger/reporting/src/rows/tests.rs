@@ -106,9 +106,11 @@ fn the_sell_side_stands_once_on_the_answered_attempt() {
     assert_eq!(attempts[2].vendor, "buy0-2");
     assert_eq!((levels.len(), levels[0].level, levels[0].amount), (1, 1, 130));
     assert_eq!((attempts[0].caller.as_ref(), attempts[0].called.as_ref(), attempts[0].started), ("anonymous", "49", 0));
-    let back = attempts[1].reversed(Position { seq: 9, index: 1 });
+    let back = attempts[1].reversed("xdrs.main.run-1", Position { seq: 9, index: 1 });
+    assert_eq!((&*back.stream, &*back.of_stream, back.of_seq, back.of_idx), ("xdrs.main.run-1", "xdrs.main.0", 3, 4));
     assert_eq!((back.seq, back.idx, back.sign, back.sell_amount), (9, 1, -1, 100));
-    assert_eq!(back.reversed(Position { seq: 3, index: 4 }), attempts[1]);
+    let again = back.reversed("xdrs.main.0", Position { seq: 3, index: 4 });
+    assert_eq!(AttemptRow { of_stream: "".into(), of_seq: 0, of_idx: 0, ..again }, attempts[1]);
 }
 
 #[test]

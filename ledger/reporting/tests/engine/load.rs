@@ -34,7 +34,7 @@ pub fn load_all(loader: &mut Loader) -> u64 {
 type Key = (String, u8, String, String);
 
 /// By plain loops over the log, what the engine must say.
-fn expected(calls: &[RatedCall]) -> (i64, i64, Vec<SideTotal>) {
+pub fn expected(calls: &[RatedCall]) -> (i64, i64, Vec<SideTotal>) {
     let mut sums: BTreeMap<Key, (i64, i64, i128, i128)> = BTreeMap::new();
     let mut attempts = 0;
     for rated in calls {

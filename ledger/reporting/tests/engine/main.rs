@@ -6,6 +6,7 @@ mod from_bus;
 mod full_disk;
 mod load;
 mod report;
+mod runs;
 mod sample;
 mod size;
 

@@ -184,7 +184,7 @@ fn xdr(
 pub fn stream(calls: u64, per_frame: u64, seed: u64) -> Vec<Arc<FrameCalls>> {
     let mut dice = Dice(seed);
     let mut frames: Vec<Arc<FrameCalls>> = Vec::new();
-    let mut frame = FrameCalls { seq: 1, calls: Vec::new() };
+    let mut frame = FrameCalls { seq: 1, ..FrameCalls::default() };
     let mut to_correct: Vec<(Position, RatedCall)> = Vec::new();
     for n in 0..calls {
         let item = call(n, &mut dice);
@@ -206,9 +206,12 @@ pub fn stream(calls: u64, per_frame: u64, seed: u64) -> Vec<Arc<FrameCalls>> {
         }
         if frame.calls.len() as u64 >= per_frame || n + 1 == calls {
             let seq = frame.seq + 1;
-            frames.push(Arc::new(std::mem::replace(&mut frame, FrameCalls { seq, calls: Vec::new() })));
+            frames.push(Arc::new(std::mem::replace(&mut frame, FrameCalls { seq, ..FrameCalls::default() })));
             if dice.roll(10) == 0 {
-                frames.push(Arc::new(std::mem::replace(&mut frame, FrameCalls { seq: seq + 1, calls: Vec::new() })));
+                frames.push(Arc::new(std::mem::replace(
+                    &mut frame,
+                    FrameCalls { seq: seq + 1, ..FrameCalls::default() },
+                )));
             }
         }
     }
@@ -245,6 +248,7 @@ impl Frames for Memory {
         let Some(frame) = frames.get(self.next) else { return Ok(false) };
         self.next += 1;
         into.seq = frame.seq;
+        into.base.clone_from(&frame.base);
         into.calls.clone_from(&frame.calls);
         Ok(true)
     }
