@@ -5,7 +5,7 @@ mod damage;
 mod goldens;
 mod older;
 mod oracle;
-mod samples;
+pub(crate) mod samples;
 
 use crate::error::DecodeError;
 use crate::ids::Schema;
