@@ -13,7 +13,7 @@ use facts::money::Rounding;
 use facts::number::{E164, PREFIX_DIGITS_MAX, Prefix};
 use facts::time::OccurredAt;
 use facts::xdr::{Position, RatedCall, Revision, XdrItem};
-use rating::assemble::{Assembler, DedupeIndex, Known, Limits, Outcome, Pushed};
+use rating::assemble::{Assembler, DedupeIndex, Known, Limits, Origin, Outcome, Pushed};
 use rating::price::{Ask, Jurisdiction, SAME_CURRENCY};
 use rating::{CompiledDeck, Tariffs, Terms, price};
 use schemas::SchemaIds;
@@ -143,8 +143,8 @@ pub struct Steps {
 struct NoKeys;
 
 impl DedupeIndex for NoKeys {
-    fn insert(&mut self, _: DedupeKey, _: OccurredAt) -> bool {
-        true
+    fn see(&mut self, _: DedupeKey, _: OccurredAt, _: Origin) -> Option<Origin> {
+        None
     }
 }
 

@@ -9,7 +9,7 @@ mod run;
 pub mod runs;
 pub mod tariffs;
 
-pub use index::{CallPlaces, Keys};
+pub use index::{CallPlaces, IndexError, Keys};
 pub use options::{ConfigNow, RaterError, RaterOptions, RaterStats, Seen};
 pub use run::run_partition;
 pub use tariffs::{DeckCache, tariffs_of};

@@ -1,11 +1,13 @@
 //! What a rater is started with, what it shows while it runs, and what can stop it.
 
+use crate::index::{IndexError, UNWRITTEN_MAX};
 use bus::stream::{FrameError, StreamError};
 use bus::{Bus, BusError};
 use facts::config::Config;
 use facts::xdr::Unrated;
 use schemas::{DecodeError, SchemaIds};
 use smol_str::SmolStr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -36,6 +38,11 @@ pub struct RaterOptions {
     pub poll_bytes: usize,
     /// How long to wait for new records before looking around.
     pub poll_wait: Duration,
+    /// Folder for the partitions' indexes of calls and keys, one folder each; `None` = all in memory, made anew at each
+    /// start.
+    pub index: Option<PathBuf>,
+    /// Entries of one kind that stay in memory before they are written to files.
+    pub index_unwritten: usize,
 }
 
 impl RaterOptions {
@@ -61,12 +68,19 @@ impl RaterOptions {
             state_every: Duration::from_secs(60),
             poll_bytes: 1 << 20,
             poll_wait: Duration::from_millis(50),
+            index: None,
+            index_unwritten: UNWRITTEN_MAX,
         }
     }
 
     /// `xdrs.SITE.P`.
     pub fn stream(&self) -> String {
         format!("xdrs.{}.{}", self.site, self.partition)
+    }
+
+    /// Folder of this partition's index.
+    pub(crate) fn index_folder(&self) -> Option<PathBuf> {
+        self.index.as_ref().map(|folder| folder.join(self.stream()))
     }
 
     /// What a reject names as its source where a record of the log itself was passed over.
@@ -84,6 +98,8 @@ pub enum RaterError {
     Bus(#[from] BusError),
     #[error(transparent)]
     Read(FrameError),
+    #[error(transparent)]
+    Index(#[from] IndexError),
     #[error("{stream} frame {seq}: {source}; the log is damaged or was written by a newer Tandem")]
     Frame { stream: SmolStr, seq: u64, source: DecodeError },
     #[error("{stream} frame {seq} item {index} is not there; the log is damaged, run `tandem ledger verify`")]
@@ -109,6 +125,7 @@ impl RaterError {
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Bus(error) | Self::Stream(StreamError::Bus(error)) => error.is_retriable(),
+            Self::Index(_) => true,
             _ => false,
         }
     }

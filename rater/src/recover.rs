@@ -1,19 +1,20 @@
 //! A new owner's start (design 7.1): claims the stream, folds it into the indexes, takes the last `RaterState`,
 //! advances it by the inputs since, and reads the events of calls still open once more.
 
-use bus::stream::{Accepted, FrameReader, StreamWriter};
+use bus::stream::{Accepted, FrameError, FrameReader, Places, StreamWriter};
 use bus::{Batch, BusError, TopicSpec};
 use facts::OccurredAt;
 use facts::call::{BusRecord, CallEvent};
-use facts::stream::Incarnation;
-use facts::time::ObservedAt;
-use facts::xdr::{Position, RaterState, XdrItem};
-use rating::assemble::{Assembler, Known, Limits, Nodes, Pushed};
-use std::collections::BTreeSet;
+use facts::ids::ImportId;
+use facts::stream::{Incarnation, StreamState};
+use facts::time::{BookedAt, ObservedAt};
+use facts::xdr::{ImportCount, Position, RaterState, XdrItem};
+use rating::assemble::{Assembler, Known, Limits, Nodes, Origin, Pushed};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::index::{CallPlaces, Keys};
+use crate::index::{CallPlaces, Checkpoint, Keys, Store, trouble};
 use crate::options::{RaterError, RaterOptions};
 use crate::run::{is_void_order, wall_micros};
 
@@ -29,13 +30,20 @@ pub(crate) struct Recovered {
     pub partitions: u32,
     /// First offset not yet consumed.
     pub to: u64,
+    /// Where the index is written; `None` = all in memory.
+    pub store: Option<Store>,
+    /// Offsets whose records were passed over by an order, from the floor on.
+    pub passed: BTreeSet<u64>,
 }
 
 /// What the own stream says, frame by frame.
 struct Told {
     places: CallPlaces,
     keys: Keys,
-    counts: Vec<facts::xdr::ImportCount>,
+    noted: Places,
+    booked_at: BookedAt,
+    store: Option<Store>,
+    counts: BTreeMap<ImportId, ImportCount>,
     state: Option<(RaterState, u64)>,
     floor: Option<u64>,
     clock: Option<ObservedAt>,
@@ -59,20 +67,14 @@ pub(crate) fn recover(options: &RaterOptions, stop: &AtomicBool) -> Result<Optio
         }
     };
     let stream = options.stream();
-    let mut told = Told {
-        places: CallPlaces::default(),
-        keys: Keys::default(),
-        counts: Vec::new(),
-        state: None,
-        floor: None,
-        clock: None,
-        passed: BTreeSet::new(),
-    };
     let bus = options.bus.as_ref();
-    let writer =
-        StreamWriter::claim(bus, &options.ids, &stream, &options.owner, None, wall_micros(), &mut |accepted| {
+    bus.ensure(&TopicSpec::frames(stream.as_str(), 1))?;
+    let (mut told, resume) = Told::open(options, &stream)?;
+    let mut writer =
+        StreamWriter::claim(bus, &options.ids, &stream, &options.owner, resume, wall_micros(), &mut |accepted| {
             told.fold(options, accepted)
         })?;
+    writer.remember(told.noted, told.booked_at);
 
     let info = bus.ensure(&TopicSpec::events(options.topic.as_str(), partitions))?;
     let now = info.partitions.get(options.partition as usize).and_then(|partition| partition.incarnation);
@@ -96,8 +98,10 @@ pub(crate) fn recover(options: &RaterOptions, stop: &AtomicBool) -> Result<Optio
         incarnation,
         partitions,
         to,
+        store: told.store,
+        passed: told.passed,
     };
-    for count in told.counts {
+    for count in told.counts.into_values() {
         recovered.assembler.imports.recover(count);
     }
     let marks_from = match told.state {
@@ -107,8 +111,8 @@ pub(crate) fn recover(options: &RaterOptions, stop: &AtomicBool) -> Result<Optio
         }
         None => 0,
     };
-    let again = Again { marks_from, floor: told.floor.unwrap_or(to), passed: told.passed };
-    let done = recovered.read_again(options, &again, stop)?;
+    let done = recovered.read_again(options, marks_from, told.floor.unwrap_or(to), stop)?;
+    trouble(&recovered.places, &recovered.keys)?;
     if let Some(clock) = told.clock {
         recovered.assembler.recover_clock(clock);
     }
@@ -116,11 +120,48 @@ pub(crate) fn recover(options: &RaterOptions, stop: &AtomicBool) -> Result<Optio
 }
 
 impl Told {
+    /// What the index's folder remembers, where it is of this very stream, and where to go on reading.
+    fn open(options: &RaterOptions, stream: &str) -> Result<(Self, Option<(StreamState, u64)>), RaterError> {
+        let mut opened = (None, CallPlaces::default(), Keys::default(), Checkpoint::default());
+        if let Some(folder) = options.index_folder() {
+            let open = || -> Result<_, RaterError> {
+                let (store, places, keys, checkpoint) = Store::open(&folder, stream, options.index_unwritten)?;
+                Ok((Some(store), places, keys, checkpoint))
+            };
+            opened = open()?;
+            if let Some(state) = &opened.3.state
+                && !stands(options, stream, state, &opened.3.places)?
+            {
+                tracing::warn!(stream, folder = %folder.display(), "the index is of another log, it is made anew");
+                Store::discard(&folder);
+                // Its writer ends before the folder is opened again.
+                drop(opened.0.take());
+                opened = open()?;
+            }
+        }
+        let (store, places, keys, checkpoint) = opened;
+        let told = Self {
+            places,
+            keys,
+            noted: checkpoint.places,
+            booked_at: checkpoint.booked_at,
+            store,
+            counts: checkpoint.counts.into_iter().map(|count| (count.import, count)).collect(),
+            state: checkpoint.marks,
+            floor: checkpoint.floor,
+            clock: checkpoint.clock.map(ObservedAt),
+            passed: checkpoint.passed.into_iter().collect(),
+        };
+        Ok((told, checkpoint.state.map(|state| (state, checkpoint.offset))))
+    }
+
     fn fold(&mut self, options: &RaterOptions, accepted: Accepted<'_>) -> Result<(), RaterError> {
         let header = &accepted.frame.header;
         let seq = header.seq;
         let decode = |source| RaterError::Frame { stream: header.stream.clone(), seq, source };
         accepted.frame.expect_items(schemas::xdrs::ITEMS).map_err(decode)?;
+        self.noted.note(seq, accepted.offset);
+        self.booked_at = header.booked_at;
         (self.floor, self.clock) = (header.floor, header.clock);
         for index in 0..accepted.frame.len() {
             let (public, private) = accepted.frame.item(index).map_err(decode)?;
@@ -129,7 +170,11 @@ impl Told {
                 XdrItem::Call(rated) => {
                     let started_at = rated.call.started_at;
                     self.places.insert(rated.call.call_id, Known { at, suspended: false, started_at });
-                    rated.call.dedupe.iter().for_each(|key| self.keys.recover(*key, started_at));
+                    // A row that is known by nothing but its bytes is alone in its call, so the two lists go together.
+                    for (at, key) in rated.call.dedupe.iter().enumerate() {
+                        let origin = rated.call.raw.get(at).map(Origin::of_raw).unwrap_or_default();
+                        self.keys.recover(*key, started_at, origin);
+                    }
                 }
                 XdrItem::Suspended(item) => {
                     if let Some(first) = item.events.first() {
@@ -139,10 +184,7 @@ impl Told {
                     item.events.iter().for_each(|event| self.key_of(event));
                 }
                 XdrItem::Conflict(item) => self.key_of(&item.event),
-                XdrItem::ImportCount(count) => {
-                    self.counts.retain(|known| known.import != count.import);
-                    self.counts.push(*count);
-                }
+                XdrItem::ImportCount(count) => drop(self.counts.insert(count.import, *count)),
                 XdrItem::State(state) => {
                     let (to, _) = accepted.state.next_offset(&options.topic, options.partition);
                     self.state = Some((*state, to));
@@ -156,13 +198,49 @@ impl Told {
         if let Some(floor) = self.floor {
             self.passed = self.passed.split_off(&floor);
         }
+        trouble(&self.places, &self.keys)?;
+        self.checkpoint(&accepted)
+    }
+
+    /// Memory stays bounded also while the stream is read.
+    fn checkpoint(&mut self, accepted: &Accepted<'_>) -> Result<(), RaterError> {
+        let Some(store) = &mut self.store else { return Ok(()) };
+        if store.is_due(&self.places, &self.keys, accepted.state.seq()) {
+            let checkpoint = Checkpoint {
+                state: Some(accepted.state.clone()),
+                offset: accepted.offset + 1,
+                places: self.noted.clone(),
+                booked_at: self.booked_at,
+                floor: self.floor,
+                clock: self.clock.map(ObservedAt::micros),
+                passed: self.passed.iter().copied().collect(),
+                marks: self.state.clone(),
+                counts: self.counts.values().cloned().collect(),
+            };
+            store.freeze(&mut self.places, &mut self.keys, checkpoint);
+            store.wait(&mut self.places, &mut self.keys)?;
+        }
         Ok(())
     }
 
     fn key_of(&mut self, event: &CallEvent) {
         if let Some(key) = event.dedupe {
-            self.keys.recover(key, event.occurred_at);
+            self.keys.recover(key, event.occurred_at, Origin::of(event));
         }
+    }
+}
+
+/// Whether the frame that a fold ends with stands in the stream: whether the fold is of this very log.
+fn stands(options: &RaterOptions, stream: &str, state: &StreamState, places: &Places) -> Result<bool, RaterError> {
+    let Some(offset) = places.offset(state.seq()) else { return Ok(false) };
+    if offset >= options.bus.end(stream, 0)? || offset < options.bus.begin(stream, 0)? {
+        return Ok(false);
+    }
+    let mut reader = FrameReader::new(options.bus.clone(), options.ids.clone(), stream);
+    match reader.frame(state.seq(), offset) {
+        Ok(frame) => Ok(frame.meta().hash == *state.hash()),
+        Err(FrameError::Bus(error)) => Err(error.into()),
+        Err(FrameError::Missing { .. } | FrameError::Damaged { .. }) => Ok(false),
     }
 }
 
@@ -170,19 +248,16 @@ pub(crate) fn started_at(events: &[CallEvent]) -> OccurredAt {
     events.iter().map(|event| event.started_at.unwrap_or(event.occurred_at)).min().unwrap_or_default()
 }
 
-/// What to do with events below `to`.
-struct Again {
-    /// From here on they advance the node marks.
-    marks_from: u64,
-    /// From here on they go to open calls.
-    floor: u64,
-    /// Except those that were passed over.
-    passed: BTreeSet<u64>,
-}
-
 impl Recovered {
-    fn read_again(&mut self, options: &RaterOptions, again: &Again, stop: &AtomicBool) -> Result<bool, RaterError> {
-        let (marks_from, floor) = (again.marks_from, again.floor);
+    /// Events below `to`: those from `marks_from` on advance the node marks, those from `floor` on go to open calls,
+    /// except those that were passed over.
+    fn read_again(
+        &mut self,
+        options: &RaterOptions,
+        marks_from: u64,
+        floor: u64,
+        stop: &AtomicBool,
+    ) -> Result<bool, RaterError> {
         let begin = options.bus.begin(&options.topic, options.partition)?;
         // Marks of records that were trimmed are of no use any more; events of open calls are: the reader refuses an
         // offset that is not there by name.
@@ -201,7 +276,7 @@ impl Recovered {
             for record in batch.iter().take_while(|record| record.offset < to) {
                 // What could not be read then cannot be read now; its reject stands in the stream.
                 let Ok(decoded) = schemas::bus_record::decode(record.value, &options.ids) else { continue };
-                let folded = record.offset >= floor && !again.passed.contains(&record.offset);
+                let folded = record.offset >= floor && !self.passed.contains(&record.offset);
                 match decoded {
                     BusRecord::Event(event) => {
                         if bus::murmur2_partition(event.call_key.as_bytes(), self.partitions) != options.partition {

@@ -19,12 +19,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::FOLD_VERSION;
+use crate::index::{IndexError, Store, trouble};
 use crate::options::{RaterError, RaterOptions, RaterStats, add};
 use crate::recover::{Recovered, recover};
 use crate::tariffs::tariffs_of;
 use future::Arrived;
 
 mod future;
+mod memory;
 
 pub(crate) use future::is_void_order;
 
@@ -64,6 +66,9 @@ pub fn run_partition(options: RaterOptions, stop: &AtomicBool, stats: &RaterStat
         }
         if !fenced && !error.is_retriable() {
             return Err(error);
+        }
+        if let (RaterError::Index(IndexError::Damaged { .. }), Some(folder)) = (&error, options.index_folder()) {
+            Store::discard(&folder);
         }
         pause(if fenced { STEP_BACK } else { RETRY }, stop);
     }
@@ -105,6 +110,8 @@ struct Rater<'a> {
     frames_since_state: u64,
     forgotten_at: i64,
     wall: i64,
+    /// The index could not be written when it was tried last.
+    unwritten: bool,
 }
 
 impl<'a> Rater<'a> {
@@ -129,6 +136,7 @@ impl<'a> Rater<'a> {
             frames_since_state: u64::MAX,
             forgotten_at: i64::MIN,
             wall: wall_micros(),
+            unwritten: false,
             it,
         }
     }
@@ -164,6 +172,7 @@ impl<'a> Rater<'a> {
                 self.close_frame()?;
             }
             self.look_around()?;
+            self.await_index(stop)?;
         }
         if !self.builder.is_empty() || self.it.assembler.imports.changed() > 0 {
             self.close_frame()?;
@@ -197,7 +206,8 @@ impl<'a> Rater<'a> {
         self.show();
         if self.last_confirm.elapsed() >= CONFIRM_EVERY {
             self.last_confirm = Instant::now();
-            self.it.writer.confirm()?;
+            let confirmed = self.it.writer.confirm()?;
+            self.write_index(confirmed)?;
         }
         if let Some(clock) = self.it.assembler.clock()
             && clock.micros() - DAY > self.forgotten_at
@@ -290,7 +300,9 @@ impl<'a> Rater<'a> {
             let advice = "its writer does not partition by murmur2 of the call key as Java producers do";
             return Ok(Some(self.void(offset, reason, advice)));
         }
-        Ok(match self.it.assembler.push(event, offset, &self.it.places, &mut self.it.keys) {
+        let pushed = self.it.assembler.push(event, offset, &self.it.places, &mut self.it.keys);
+        trouble(&self.it.places, &self.it.keys)?;
+        Ok(match pushed {
             Pushed::Kept => None,
             Pushed::Redelivered => {
                 add(&self.stats.redelivered, 1);
@@ -484,17 +496,20 @@ impl<'a> Rater<'a> {
         self.write_frame()
     }
 
-    /// False where there was no room.
-    fn put_state(&mut self) -> bool {
-        self.it.assembler.retire_nodes();
+    fn state(&self) -> RaterState {
         let assembler = &self.it.assembler;
-        let state = RaterState {
+        RaterState {
             clock: assembler.clock().unwrap_or_default(),
             nodes: assembler.nodes.to_state(),
             imports: assembler.imports.incomplete(),
             ends: Vec::new(),
-        };
-        let put = self.push_item(&XdrItem::State(Box::new(state))).is_ok();
+        }
+    }
+
+    /// False where there was no room.
+    fn put_state(&mut self) -> bool {
+        self.it.assembler.retire_nodes();
+        let put = self.push_item(&XdrItem::State(Box::new(self.state()))).is_ok();
         if put {
             (self.frames_since_state, self.last_state) = (0, Instant::now());
             bus::failpoint::pass("rater.state-put");

@@ -455,7 +455,7 @@ impl Starter<'_> {
         let mut all = Vec::new();
         for partition in partitions {
             let stats = Arc::new(RaterStats::default());
-            let options = RaterOptions::new(
+            let mut options = RaterOptions::new(
                 self.bus.clone(),
                 self.ids.clone(),
                 &self.settings.site,
@@ -463,6 +463,7 @@ impl Starter<'_> {
                 self.config_now(),
                 owner(),
             );
+            options.index = Some(self.settings.data.join("rater"));
             let shown = stats.clone();
             self.spawn(&format!("rater-{partition}"), move |stop| {
                 rater::run_partition(options, stop, &shown).map_err(|e| e.to_string())

@@ -95,6 +95,7 @@ impl Rater<'_> {
             self.it.assembler.imports.rejected(import);
         }
         add(&self.stats.rejects, 1);
+        self.it.passed.insert(offset);
         let why = self.config.voids.get(&(self.options.partition, offset)).map_or("", String::as_str);
         let advice = "nothing of it was folded; send what it said again with the right time where it matters";
         self.void(offset, format!("{VOID_ORDER}{why}"), advice)

@@ -287,3 +287,14 @@ impl Bus for Mortal {
     }
     fn stop(&self) {}
 }
+
+pub fn compare(left: &Books, right: &Books) {
+    assert_eq!(left.calls.len(), right.calls.len());
+    for (id, a) in &left.calls {
+        let b = &right.calls[id];
+        assert_eq!((&a.call, &a.xdrs), (&b.call, &b.xdrs), "call {id}");
+    }
+    assert_eq!(left.suspended, right.suspended);
+    assert_eq!(left.imports, right.imports);
+    assert_eq!(left.revised, right.revised);
+}

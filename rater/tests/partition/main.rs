@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use traffic::View;
 
 mod house;
+mod memory;
 mod orders;
 
 use house::*;
@@ -52,26 +53,15 @@ fn a_day_full_of_flaws_is_rated_to_the_last_digit_of_the_answer() {
     assert!(books.revised > 0 && answer.suspended > 0 && answer.estimated > 0 && unrated.len() > 4, "{unrated:?}");
 }
 
-fn compare(left: &Books, right: &Books) {
-    assert_eq!(left.calls.len(), right.calls.len());
-    for (id, a) in &left.calls {
-        let b = &right.calls[id];
-        assert_eq!((&a.call, &a.xdrs), (&b.call, &b.xdrs), "call {id}");
-    }
-    assert_eq!(left.suspended, right.suspended);
-    assert_eq!(left.imports, right.imports);
-    assert_eq!(left.revised, right.revised);
-}
-
 /// Ends of two imports and rejects among the events, so that counts are at stake as well.
-fn send_imports(house: &House) {
+fn send_imports(house: &House, boot_epoch: i64) {
     let import = |n: u8| ImportId([n; 16]);
     let at = scenario().0.settled_at();
     let mut records = Vec::new();
     for line in 1..=900u64 {
         let key = format!("file-{}", line % 700);
         let mut event = CallEvent::new(EventKind::Record, "file", "sw", &key, OccurredAt(at.0 - 60_000_000));
-        event.id = EventId { node: "ingest".into(), boot_epoch: 5, partition: 0, sequence: line };
+        event.id = EventId { node: "ingest".into(), boot_epoch, partition: 0, sequence: line };
         (event.leg, event.attempt_key, event.last_attempt) = (Leg::Both, "b".into(), true);
         event.observed_at = ObservedAt(at.0 + line as i64);
         event.ended_at = Some(OccurredAt(at.0));
@@ -110,11 +100,48 @@ fn send_imports(house: &House) {
     house.send(records.into_iter());
 }
 
+/// Forty owners of a partition one after the other, most of which die soon; returns how many did. `between` comes after
+/// each.
+fn die_often(
+    house: &House,
+    partition: u32,
+    with: &dyn Fn(RaterOptions) -> RaterOptions,
+    between: &mut dyn FnMut(usize),
+) -> usize {
+    let mut deaths = 0;
+    for round in 0..40usize {
+        let lives = Arc::new(AtomicI64::new(1 + round as i64 % 3));
+        let bus: Arc<dyn Bus> = Arc::new(Mortal { bus: house.bus.clone(), lives: lives.clone() });
+        // Small bites make many frames; some owners never get as far as their first state.
+        let options = with(RaterOptions {
+            bus,
+            poll_bytes: 1_500 + 300 * round,
+            state_frames: 1 + round as u64 % 4,
+            ..house.options(partition)
+        });
+        let stop = AtomicBool::new(false);
+        let stats = RaterStats::default();
+        let end = house.bus.end(TOPIC, partition).unwrap();
+        std::thread::scope(|scope| {
+            let _stop = Stop(&stop);
+            let running = scope.spawn(|| run_partition(options, &stop, &stats));
+            while !running.is_finished() && stats.progress().0 < end {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            stop.store(true, Ordering::SeqCst);
+            running.join().unwrap().unwrap();
+        });
+        deaths += usize::from(lives.load(Ordering::SeqCst) < 0);
+        between(round);
+    }
+    deaths
+}
+
 #[test]
 fn dying_after_any_frame_changes_no_figure() {
     let still = House::new();
     still.send_day();
-    send_imports(&still);
+    send_imports(&still, 5);
     (0..PARTITIONS).for_each(|partition| drop(still.settle(still.options(partition))));
     let expected = still.books();
     assert_eq!(expected.imports.len(), 2);
@@ -124,33 +151,10 @@ fn dying_after_any_frame_changes_no_figure() {
 
     let house = House::new();
     house.send_day();
-    send_imports(&house);
+    send_imports(&house, 5);
     let mut deaths = 0;
     for partition in 0..PARTITIONS {
-        for round in 0..40 {
-            let lives = Arc::new(AtomicI64::new(1 + round % 3));
-            let bus: Arc<dyn Bus> = Arc::new(Mortal { bus: house.bus.clone(), lives: lives.clone() });
-            // Small bites make many frames; some owners never get as far as their first state.
-            let options = RaterOptions {
-                bus,
-                poll_bytes: 1_500 + 300 * round as usize,
-                state_frames: 1 + round as u64 % 4,
-                ..house.options(partition)
-            };
-            let stop = AtomicBool::new(false);
-            let stats = RaterStats::default();
-            let end = house.bus.end(TOPIC, partition).unwrap();
-            std::thread::scope(|scope| {
-                let _stop = Stop(&stop);
-                let running = scope.spawn(|| run_partition(options, &stop, &stats));
-                while !running.is_finished() && stats.progress().0 < end {
-                    std::thread::sleep(Duration::from_millis(2));
-                }
-                stop.store(true, Ordering::SeqCst);
-                running.join().unwrap().unwrap();
-            });
-            deaths += usize::from(lives.load(Ordering::SeqCst) < 0);
-        }
+        deaths += die_often(&house, partition, &|options| options, &mut |_| ());
         house.settle(house.options(partition));
     }
     assert!(deaths > 15, "only {deaths} owners died");

@@ -42,6 +42,16 @@ impl Places {
         self.offset_by(place.checked_sub(1).and_then(|at| self.anchors.get(at)), seq)
     }
 
+    /// What a remembered fold keeps of it: places where the distance changes, and the last sequence.
+    pub fn parts(&self) -> (&[(u64, u64)], u64) {
+        (&self.anchors, self.last)
+    }
+
+    /// From what [`Self::parts`] gave.
+    pub fn from_parts(anchors: Vec<(u64, u64)>, last: u64) -> Self {
+        Self { anchors, last }
+    }
+
     fn offset_by(&self, anchor: Option<&(u64, u64)>, seq: u64) -> Option<u64> {
         anchor.map(|(first, offset)| offset + (seq - first))
     }

@@ -48,6 +48,8 @@ pub struct StreamWriter {
     durable: u64,
     /// Where the frames seen while claiming, and our own since, stand.
     places: Places,
+    /// Void records read before the claim: they say nothing about our frames.
+    voids_before: u64,
     buffer: Vec<u8>,
 }
 
@@ -94,10 +96,12 @@ impl StreamWriter {
             let state = echo.state();
             if state.epoch() == fence.epoch && state.owner() == &fence.owner {
                 let (built, durable) = (state.clone(), state.seq());
+                let voids_before = echo.voids().values().sum();
                 return Ok(Self {
                     stream: stream.into(),
                     writer,
                     echo,
+                    voids_before,
                     ids: ids.clone(),
                     epoch: fence.epoch,
                     built,
@@ -130,6 +134,17 @@ impl StreamWriter {
     /// Where the frames stand that were accepted while claiming (from `resume` on), and our own durable ones.
     pub fn places(&self) -> &Places {
         &self.places
+    }
+
+    /// What whoever resumed remembers of the frames before: where they stand, and when the last of them was booked.
+    pub fn remember(&mut self, places: Places, booked_at: BookedAt) {
+        self.places = places;
+        self.booked_at = self.booked_at.max(booked_at);
+    }
+
+    /// Offset behind the last record that was read back: no frame submitted after now stands before it.
+    pub fn read_back_to(&self) -> u64 {
+        self.echo.offset()
     }
 
     /// Frames submitted and not yet durable.
@@ -227,7 +242,7 @@ impl StreamWriter {
                 epoch: state.epoch(),
             });
         }
-        if state.seq() < self.durable && self.echo.voids().values().sum::<u64>() > 0 {
+        if state.seq() < self.durable && self.echo.voids().values().sum::<u64>() > self.voids_before {
             return Err(StreamError::NotAccepted { stream: self.stream.clone(), seq: state.seq() + 1 });
         }
         Ok(state.seq())

@@ -92,6 +92,13 @@ impl Imports {
         counts.into_iter().take(INCOMPLETE_MAX).cloned().collect()
     }
 
+    /// Every count, by import.
+    pub fn all(&self) -> Vec<ImportCount> {
+        let mut counts: Vec<_> = self.counts.values().cloned().collect();
+        counts.sort_by_key(|count| count.import);
+        counts
+    }
+
     pub fn get(&self, import: ImportId) -> Option<&ImportCount> {
         self.counts.get(&import)
     }

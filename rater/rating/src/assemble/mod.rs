@@ -19,7 +19,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::hash::BuildHasher;
 
-use facts::call::{Call, CallEvent, EventKind};
+use facts::call::{Call, CallEvent, EventKind, RawRef};
 use facts::config::SiteSettings;
 use facts::ids::{CallId, DedupeKey, ImportId};
 use facts::time::{ObservedAt, OccurredAt};
@@ -74,10 +74,31 @@ pub trait CallIndex {
     fn find(&self, call: CallId) -> Option<Known>;
 }
 
+/// The row of a file that brought a record; all zero for what no file brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// The first eight bytes of the hash of the file, or of whatever else brought it.
+    pub file: u64,
+    /// First byte of the row in it.
+    pub offset: u64,
+}
+
+impl Origin {
+    pub fn of_raw(raw: &RawRef) -> Self {
+        let mut file = [0; 8];
+        file.copy_from_slice(&raw.hash[..8]);
+        Self { file: u64::from_le_bytes(file), offset: raw.offset }
+    }
+
+    pub fn of(event: &CallEvent) -> Self {
+        event.raw.as_ref().map(Self::of_raw).unwrap_or_default()
+    }
+}
+
 /// Dedupe keys of foreign records over the retention.
 pub trait DedupeIndex {
-    /// True where the key was not there before; it is then.
-    fn insert(&mut self, key: DedupeKey, occurred_at: OccurredAt) -> bool;
+    /// Which row brought the key first; `None` where it was not there before: it is then, with this row.
+    fn see(&mut self, key: DedupeKey, occurred_at: OccurredAt, origin: Origin) -> Option<Origin>;
 }
 
 /// What became of an event.
@@ -236,7 +257,7 @@ impl Assembler {
             return conflict("too_old", event);
         }
         if let Some(key) = event.dedupe
-            && !dedupe.insert(key, event.occurred_at)
+            && dedupe.see(key, event.occurred_at, Origin::of(&event)).is_some()
         {
             return Pushed::Repeated;
         }
@@ -253,7 +274,7 @@ impl Assembler {
         dedupe: &mut impl DedupeIndex,
     ) -> Pushed {
         if let Some(key) = event.dedupe {
-            dedupe.insert(key, event.occurred_at);
+            dedupe.see(key, event.occurred_at, Origin::of(&event));
         }
         if event.occurred_at.micros() < self.clock.saturating_sub(self.limits.late_limit) {
             return Pushed::Repeated;

@@ -28,11 +28,13 @@ impl CallIndex for Index {
 }
 
 #[derive(Default)]
-struct Keys(BTreeSet<DedupeKey>);
+struct Keys(BTreeMap<DedupeKey, Origin>);
 
 impl DedupeIndex for Keys {
-    fn insert(&mut self, key: DedupeKey, _: OccurredAt) -> bool {
-        self.0.insert(key)
+    fn see(&mut self, key: DedupeKey, _: OccurredAt, origin: Origin) -> Option<Origin> {
+        let known = self.0.get(&key).copied();
+        self.0.entry(key).or_insert(origin);
+        known
     }
 }
 
