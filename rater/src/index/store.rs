@@ -314,7 +314,8 @@ fn save(
     let counts = checkpoint.counts.iter().map(|count| XdrItem::ImportCount(Box::new(count.clone())));
     let (mut public, mut private) = (Vec::new(), Vec::new());
     for item in state.chain(counts) {
-        (public.clear(), private.clear());
+        public.clear();
+        private.clear();
         schemas::xdrs::encode_item(&item, &mut public, &mut private);
         part(&public);
         part(&private);
