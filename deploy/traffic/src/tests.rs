@@ -392,8 +392,8 @@ impl rating::CallIndex for Books {
 struct NoKeys;
 
 impl rating::DedupeIndex for NoKeys {
-    fn insert(&mut self, _: facts::ids::DedupeKey, _: OccurredAt) -> bool {
-        true
+    fn see(&mut self, _: facts::ids::DedupeKey, _: OccurredAt, _: rating::Origin) -> Option<rating::Origin> {
+        None
     }
 }
 
