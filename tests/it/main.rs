@@ -5,6 +5,7 @@
 mod clickhouse_tls;
 mod config;
 mod console;
+mod credit;
 mod full_disk;
 mod fuzz;
 mod house;

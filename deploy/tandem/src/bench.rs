@@ -1,6 +1,7 @@
 //! `tandem bench`: figures anyone can run again, each beside a baseline from the same run. The share of the baseline is
 //! the figure to quote; machines differ.
 
+mod hold;
 mod pipeline;
 
 use crate::cli::{BenchArgs, BenchName};
@@ -22,6 +23,7 @@ pub fn run(args: &BenchArgs, settings: &Settings, json: bool) -> Outcome {
     let rows = match args.what {
         BenchName::Bus => bus(settings, &folder),
         BenchName::Rate => rate(args),
+        BenchName::Hold => hold::hold(args, settings, &folder),
         BenchName::Pipeline => pipeline::pipeline(args, settings, &folder),
     };
     // It is the system's temporary folder.

@@ -339,7 +339,7 @@ pub enum EngineCommand {
 #[derive(Debug, Args)]
 pub struct BenchArgs {
     pub what: BenchName,
-    /// Calls to push through or to price
+    /// Calls to push through, to price or to hold for
     #[arg(long, default_value_t = 1_000_000, value_name = "N")]
     pub calls: u64,
 }
@@ -354,4 +354,6 @@ pub enum BenchName {
     Bus,
     /// Pricing both sides of a call in memory, two decks of 1,000,000 codes
     Rate,
+    /// Holds for calls, 5,000 a second offered, each durable before it is answered; at most 100,000 of them
+    Hold,
 }
