@@ -6,7 +6,7 @@ mod load;
 
 pub use load::{Events, Load};
 
-use facts::call::{BusRecord, CallEvent};
+use facts::call::CallEvent;
 use facts::deck::{Rate, RateDeck};
 use facts::ids::{Cause, DedupeKey};
 use facts::money::Rounding;
@@ -17,6 +17,7 @@ use rating::assemble::{Assembler, DedupeIndex, Known, Limits, Origin, Outcome, P
 use rating::price::{Ask, Jurisdiction, SAME_CURRENCY};
 use rating::{CompiledDeck, Tariffs, Terms, price};
 use schemas::SchemaIds;
+use schemas::bus_record::RecordRef;
 use schemas::frame::FrameBuilder;
 use std::collections::HashMap;
 use std::time::Instant;
@@ -163,16 +164,16 @@ pub fn steps(prefixes: usize, calls: usize) -> Steps {
     // In runs of some thousand, so that reading the clock costs nothing.
     for (run, chunk) in records.chunks(3_000).enumerate() {
         let begun = cpu(start);
-        let events: Vec<_> = chunk.iter().filter_map(|record| schemas::bus_record::decode(record, &ids).ok()).collect();
+        let events: Vec<_> = chunk.iter().filter_map(|record| schemas::bus_record::read(record, &ids).ok()).collect();
         let decoded = cpu(start);
         let mut ready = Vec::with_capacity(events.len() / 3 + 1);
         for (at, event) in events.into_iter().enumerate() {
-            let BusRecord::Event(event) = event else { continue };
-            let pushed = assembler.push(event, (run * 3_000 + at) as u64, &places, &mut NoKeys);
+            let RecordRef::Event(event) = event else { continue };
+            let pushed = assembler.push(&event, (run * 3_000 + at) as u64, &places, &mut NoKeys);
             debug_assert!(matches!(pushed, Pushed::Kept));
-            while let Some(one) = assembler.peek_ready() {
-                assembler.done(one.slot);
-                if let Outcome::Call(call) = one.outcome {
+            while let Some(outcome) = assembler.next_ready() {
+                assembler.written();
+                if let Outcome::Call(call) = outcome {
                     let known = Known { at: Position::default(), suspended: false, started_at: call.started_at };
                     places.insert(call.call_id, known);
                     ready.push(*call);

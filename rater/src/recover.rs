@@ -4,12 +4,13 @@
 use bus::stream::{Accepted, FrameError, FrameReader, Places, StreamWriter};
 use bus::{Batch, BusError, TopicSpec};
 use facts::OccurredAt;
-use facts::call::{BusRecord, CallEvent};
+use facts::call::{BusRecord, CallEvent, EventRef};
 use facts::ids::ImportId;
 use facts::stream::{Incarnation, StreamState};
 use facts::time::{BookedAt, ObservedAt};
 use facts::xdr::{ImportCount, Position, RaterState, XdrItem};
 use rating::assemble::{Assembler, Known, Limits, Nodes, Origin, Pushed};
+use schemas::bus_record::RecordRef;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -275,22 +276,22 @@ impl Recovered {
             reader.poll(&mut batch, options.poll_bytes, Duration::from_secs(1))?;
             for record in batch.iter().take_while(|record| record.offset < to) {
                 // What could not be read then cannot be read now; its reject stands in the stream.
-                let Ok(decoded) = schemas::bus_record::decode(record.value, &options.ids) else { continue };
+                let Ok(decoded) = schemas::bus_record::read(record.value, &options.ids) else { continue };
                 let folded = record.offset >= floor && !self.passed.contains(&record.offset);
                 match decoded {
-                    BusRecord::Event(event) => {
+                    RecordRef::Event(event) => {
                         if bus::murmur2_partition(event.call_key.as_bytes(), self.partitions) != options.partition {
                             continue;
                         }
                         if record.offset >= marks_from && !event.id.node.is_empty() {
                             let id = &event.id;
-                            self.assembler.nodes.first_time(&id.node, id.boot_epoch, id.sequence);
+                            self.assembler.nodes.first_time(id.node, id.boot_epoch, id.sequence);
                         }
                         if folded {
-                            self.event_again(event, record.offset)?;
+                            self.event_again(&event, record.offset)?;
                         }
                     }
-                    BusRecord::ImportEnd(end) if folded => self.assembler.import_end(&end),
+                    RecordRef::Other(BusRecord::ImportEnd(end)) if folded => self.assembler.import_end(&end),
                     _ => {}
                 }
             }
@@ -306,13 +307,13 @@ impl Recovered {
         Ok(self.frames.item(at, offset, schemas::xdrs::decode_item)?)
     }
 
-    fn event_again(&mut self, event: Box<CallEvent>, offset: u64) -> Result<(), RaterError> {
+    fn event_again(&mut self, event: &EventRef<'_>, offset: u64) -> Result<(), RaterError> {
         let pushed = self.assembler.recover(event, offset, &self.places, &mut self.keys);
-        if let Pushed::Late { event, known } = pushed
+        if let Pushed::Late { known, .. } = pushed
             && let XdrItem::Suspended(item) = self.item(known.at)?
         {
             // Either it is one of the events written out, or the call had been opened again by it.
-            self.assembler.reopen(*item, event, offset);
+            self.assembler.reopen(&item, event, offset);
         }
         Ok(())
     }

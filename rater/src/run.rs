@@ -4,12 +4,13 @@
 
 use bus::stream::{FrameParts, StreamError};
 use bus::{Batch, Reader};
-use facts::call::{BusRecord, Call, CallEvent};
+use facts::call::{BusRecord, Call, CallEvent, EventRef};
 use facts::ids::{CallId, Cause, EventId};
 use facts::stream::Input;
 use facts::xdr::{Position, RatedCall, RaterState, Revision, XdrItem};
 use rating::Tariffs;
-use rating::assemble::{Known, Limits, Outcome, Pushed, Ready, apply_late};
+use rating::assemble::{Known, Limits, Outcome, Pushed, apply_late};
+use schemas::bus_record::RecordRef;
 use schemas::frame::{BYTES_MAX, FrameBuilder, FrameFull, ITEMS_MAX};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
@@ -246,39 +247,20 @@ impl<'a> Rater<'a> {
         if full && !self.builder.is_empty() {
             self.close_frame()?;
         }
-        let decoded = schemas::bus_record::decode(value, &self.options.ids);
+        let decoded = schemas::bus_record::read(value, &self.options.ids);
         let ahead = match &decoded {
-            Ok(BusRecord::Event(event)) => event.observed_at.micros(),
-            Ok(BusRecord::Tick { observed_at, .. }) => observed_at.micros(),
-            Ok(BusRecord::Reject(reject)) => reject.observed_at.micros(),
-            Ok(BusRecord::ImportEnd(end)) => end.observed_at.micros(),
+            Ok(RecordRef::Event(event)) => event.observed_at.micros(),
+            Ok(RecordRef::Other(BusRecord::Tick { observed_at, .. })) => observed_at.micros(),
+            Ok(RecordRef::Other(BusRecord::Reject(reject))) => reject.observed_at.micros(),
+            Ok(RecordRef::Other(BusRecord::ImportEnd(end))) => end.observed_at.micros(),
             _ => i64::MIN,
         };
         let arrived = if ahead > self.wall { self.await_time(ahead, offset, stop)? } else { Arrived::Due };
         let item = match decoded {
             _ if arrived == Arrived::Stopped => return Ok(()),
             Ok(record) if arrived == Arrived::Voided => Some(self.voided(&record, offset)),
-            Ok(BusRecord::Event(event)) => self.event(event, offset)?,
-            Ok(BusRecord::Tick { observed_at, .. }) => {
-                self.it.assembler.tick(observed_at);
-                None
-            }
-            Ok(BusRecord::Reject(reject)) => {
-                self.it.assembler.tick(reject.observed_at);
-                if let Some(import) = reject.import {
-                    self.it.assembler.imports.rejected(import);
-                }
-                add(&self.stats.rejects, 1);
-                Some(XdrItem::Reject(reject))
-            }
-            Ok(BusRecord::ImportEnd(end)) => {
-                self.it.assembler.import_end(&end);
-                None
-            }
-            Ok(BusRecord::SourceMark { switch, occurred_until, declared }) => {
-                Some(XdrItem::SourceMark { switch, occurred_until, declared })
-            }
-            Ok(BusRecord::Incarnation(_)) => None,
+            Ok(RecordRef::Event(event)) => self.event(&event, offset)?,
+            Ok(RecordRef::Other(record)) => self.other(record),
             Err(error) => {
                 add(&self.stats.unreadable, 1);
                 let advice = "whoever wrote it is no part of Tandem; find out who writes to call-events";
@@ -293,7 +275,34 @@ impl<'a> Rater<'a> {
         self.take_ready()
     }
 
-    fn event(&mut self, event: Box<CallEvent>, offset: u64) -> Result<Option<XdrItem>, RaterError> {
+    /// Consumes a record that is no event.
+    fn other(&mut self, record: BusRecord) -> Option<XdrItem> {
+        match record {
+            BusRecord::Tick { observed_at, .. } => {
+                self.it.assembler.tick(observed_at);
+                None
+            }
+            BusRecord::Reject(reject) => {
+                self.it.assembler.tick(reject.observed_at);
+                if let Some(import) = reject.import {
+                    self.it.assembler.imports.rejected(import);
+                }
+                add(&self.stats.rejects, 1);
+                Some(XdrItem::Reject(reject))
+            }
+            BusRecord::ImportEnd(end) => {
+                self.it.assembler.import_end(&end);
+                None
+            }
+            BusRecord::SourceMark { switch, occurred_until, declared } => {
+                Some(XdrItem::SourceMark { switch, occurred_until, declared })
+            }
+            // Events are read without owning them, by whoever calls this.
+            BusRecord::Incarnation(_) | BusRecord::Event(_) => None,
+        }
+    }
+
+    fn event(&mut self, event: &EventRef<'_>, offset: u64) -> Result<Option<XdrItem>, RaterError> {
         if bus::murmur2_partition(event.call_key.as_bytes(), self.it.partitions) != self.options.partition {
             add(&self.stats.misplaced, 1);
             let reason = format!("misplaced: call key {:?} belongs to another partition", event.call_key);
@@ -320,13 +329,15 @@ impl<'a> Rater<'a> {
                 add(&self.stats.late, 1);
                 self.late(event, known, offset)?
             }
+            // Whatever was taken stands in a frame before the next record is read.
+            Pushed::Leaving => None,
         })
     }
 
     /// Late truth: a revision of the call as it was written, or the suspended call opened again.
     fn late(&mut self, event: Box<CallEvent>, known: Known, offset: u64) -> Result<Option<XdrItem>, RaterError> {
         match self.item(known.at)? {
-            XdrItem::Suspended(item) => Ok(match self.it.assembler.reopen(*item, event, offset) {
+            XdrItem::Suspended(item) => Ok(match self.it.assembler.reopen(&item, &event.view(), offset) {
                 Pushed::Conflict(conflict) => Some(XdrItem::Conflict(conflict)),
                 _ => None,
             }),
@@ -391,7 +402,7 @@ impl<'a> Rater<'a> {
     /// Puts every call that is ready into the frame. A frame that is full in between is closed with all records
     /// consumed so far: what is ready and not yet written is still open in the next owner's eyes, too.
     fn take_ready(&mut self) -> Result<(), RaterError> {
-        while let Some(Ready { slot, outcome }) = self.it.assembler.peek_ready() {
+        while let Some(outcome) = self.it.assembler.next_ready() {
             let (call_id, started_at, suspended, item) = match outcome {
                 Outcome::Call(call) => {
                     let (id, started_at, answered) = (call.call_id, call.started_at, call.answered());
@@ -416,7 +427,7 @@ impl<'a> Rater<'a> {
                 Ok(at) => at,
                 Err(FrameFull::TooLarge { bytes }) => self.put_too_large(call_id, bytes)?,
             };
-            self.it.assembler.done(slot);
+            self.it.assembler.written();
             self.it.places.insert(call_id, Known { at, suspended, started_at });
         }
         Ok(())

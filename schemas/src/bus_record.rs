@@ -1,11 +1,11 @@
 //! Records of the topic `call-events`: one Avro record each, told apart by schema id.
 //!
-//! Whoever reads events by the million takes [`wire::CallEvent`] from [`decode_event`] and allocates nothing.
+//! Whoever reads events by the million takes them from [`read`] and allocates nothing.
 
 use crate::error::{DecodeError, Problem};
 use crate::ids::{Schema, SchemaIds};
 use crate::wire;
-use facts::call::{BusRecord, CallEvent, Endpoint, ImportEnd, RawRef, Reject};
+use facts::call::{BusRecord, CallEvent, Endpoint, EventRef, ImportEnd, RawRef, Reject};
 use facts::ids::{DedupeKey, EventId, ImportId};
 use facts::{Amount, ObservedAt, OccurredAt};
 use smol_str::SmolStr;
@@ -43,9 +43,34 @@ pub fn encode_event(event: &CallEvent, ids: &SchemaIds, out: &mut Vec<u8>) {
     event_to_wire(event).encode(out);
 }
 
+/// A record that borrows from its bytes where there are millions of its kind.
+#[derive(Debug)]
+pub enum RecordRef<'a> {
+    Event(EventRef<'a>),
+    /// Any other kind.
+    Other(BusRecord),
+}
+
 /// Reads a record of the topic.
 pub fn decode(record: &[u8], ids: &SchemaIds) -> Result<BusRecord, DecodeError> {
     let (schema, body) = ids.split(record)?;
+    match event_body(schema, body)? {
+        Some(event) => Ok(BusRecord::Event(Box::new(event_to_facts(&event)))),
+        None => other(schema, body),
+    }
+}
+
+/// Reads a record of the topic without owning the texts of an event.
+pub fn read<'a>(record: &'a [u8], ids: &SchemaIds) -> Result<RecordRef<'a>, DecodeError> {
+    let (schema, body) = ids.split(record)?;
+    Ok(match event_body(schema, body)? {
+        Some(event) => RecordRef::Event(event_to_facts(&event)),
+        None => RecordRef::Other(other(schema, body)?),
+    })
+}
+
+/// A record that is no event.
+fn other(schema: Schema, body: &[u8]) -> Result<BusRecord, DecodeError> {
     Ok(match schema {
         Schema::Reject => BusRecord::Reject(Box::new(reject_to_facts(&wire::Reject::decode(body)?))),
         Schema::Incarnation => BusRecord::Incarnation(wire::Incarnation::decode(body)?.id),
@@ -62,10 +87,7 @@ pub fn decode(record: &[u8], ids: &SchemaIds) -> Result<BusRecord, DecodeError> 
                 declared: mark.declared,
             }
         }
-        _ => match event_body(schema, body)? {
-            Some(event) => BusRecord::Event(Box::new(event_to_facts(&event))),
-            None => return Err(DecodeError::new("record", Problem::WrongSchema(schema.name()))),
-        },
+        _ => return Err(DecodeError::new("record", Problem::WrongSchema(schema.name()))),
     })
 }
 
@@ -95,7 +117,7 @@ pub(crate) fn endpoint_to_wire(x: &Endpoint) -> wire::Endpoint<'_> {
     }
 }
 
-pub(crate) fn endpoint_to_facts(x: &wire::Endpoint<'_>) -> Endpoint {
+pub(crate) fn endpoint_to_facts<'a, S: From<&'a str>>(x: &wire::Endpoint<'a>) -> Endpoint<S> {
     Endpoint {
         trunk: x.trunk.into(),
         ip: x.ip.into(),
@@ -118,7 +140,7 @@ pub(crate) fn event_id_to_wire(x: &EventId<SmolStr>) -> wire::EventId<'_> {
     wire::EventId { node: &x.node, boot_epoch: x.boot_epoch, partition: x.partition, sequence: x.sequence }
 }
 
-pub(crate) fn event_id_to_facts(x: &wire::EventId<'_>) -> EventId<SmolStr> {
+pub(crate) fn event_id_to_facts<'a, S: From<&'a str>>(x: &wire::EventId<'a>) -> EventId<S> {
     EventId { node: x.node.into(), boot_epoch: x.boot_epoch, partition: x.partition, sequence: x.sequence }
 }
 
@@ -161,8 +183,8 @@ pub fn event_to_wire(x: &CallEvent) -> wire::CallEvent<'_> {
     }
 }
 
-/// The event as a fact that owns its texts (short ones stay off the heap).
-pub fn event_to_facts(x: &wire::CallEvent<'_>) -> CallEvent {
+/// The event as a fact, which owns its texts (short ones stay off the heap) or borrows them from the record.
+pub fn event_to_facts<'a, S: From<&'a str>>(x: &wire::CallEvent<'a>) -> CallEvent<S> {
     CallEvent {
         id: event_id_to_facts(&x.id),
         kind: x.kind,

@@ -399,9 +399,9 @@ impl rating::DedupeIndex for NoKeys {
 
 impl Books {
     fn settle(&mut self, assembler: &mut rating::Assembler) {
-        while let Some(ready) = assembler.peek_ready() {
-            assembler.done(ready.slot);
-            match ready.outcome {
+        while let Some(outcome) = assembler.next_ready() {
+            assembler.written();
+            match outcome {
                 rating::Outcome::Call(call) => drop(self.calls.insert(call.call_id, *call)),
                 rating::Outcome::Suspended { call_id, item, .. } => drop(self.suspended.insert(call_id, *item)),
             }
@@ -412,7 +412,7 @@ impl Books {
         let id = event.call_id();
         if known.suspended {
             let suspended = self.suspended.remove(&id).unwrap();
-            assembler.reopen(suspended, event, 0);
+            assembler.reopen(&suspended, &event.view(), 0);
         } else if let Some(later) = rating::apply_late(&self.calls[&id], &event).unwrap() {
             self.revised += 1;
             self.calls.insert(id, later);
@@ -430,7 +430,7 @@ fn events_assembled_and_rated_end_at_the_answer_to_the_last_digit() {
     let mut books = Books::default();
     for event in scenario.events() {
         let assembler = &mut assemblers[event.id.partition as usize];
-        if let rating::Pushed::Late { event, known } = assembler.push(Box::new(event), 0, &books, &mut NoKeys) {
+        if let rating::Pushed::Late { event, known } = assembler.push(&event.view(), 0, &books, &mut NoKeys) {
             books.late(assembler, event, known);
         }
         books.settle(assembler);
@@ -479,7 +479,7 @@ fn the_same_day_as_a_yeti_file_ends_at_its_own_answer() {
     let mut books = Books::default();
     for mut event in records {
         event.observed_at = ObservedAt(scenario.settled_at().micros());
-        match assembler.push(Box::new(event), 0, &books, &mut NoKeys) {
+        match assembler.push(&event.view(), 0, &books, &mut NoKeys) {
             rating::Pushed::Kept => {}
             other => panic!("{other:?}"),
         }

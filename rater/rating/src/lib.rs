@@ -20,7 +20,7 @@ pub mod rerate;
 pub mod tariffs;
 mod tax;
 
-pub use assemble::{Assembler, CallIndex, DedupeIndex, Known, Limits, Origin, Outcome, Pushed, Ready, apply_late};
+pub use assemble::{Assembler, CallIndex, DedupeIndex, Known, Limits, Origin, Outcome, Pushed, apply_late};
 pub use deck::{Chosen, CompileError, CompiledDeck, DeckBuilder, Tie};
 pub use explain::explain;
 pub use identify::{Overlap, check_overlaps};

@@ -6,6 +6,7 @@ use crate::options::{RaterError, add};
 use facts::call::{BusRecord, Reject};
 use facts::time::ObservedAt;
 use facts::xdr::XdrItem;
+use schemas::bus_record::RecordRef;
 use smol_str::SmolStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -78,17 +79,17 @@ impl Rater<'_> {
 
     /// What stands in the stream for a record that an operator's order passes over. It is counted where it belongs to
     /// an import; its time, which is wrong, is not looked at.
-    pub(super) fn voided(&mut self, record: &BusRecord, offset: u64) -> XdrItem {
+    pub(super) fn voided(&mut self, record: &RecordRef<'_>, offset: u64) -> XdrItem {
         let import = match record {
-            BusRecord::Event(event) => {
+            RecordRef::Event(event) => {
                 let id = &event.id;
                 if !id.node.is_empty() {
                     // It has come: its node's sequence has no gap there.
-                    self.it.assembler.nodes.first_time(&id.node, id.boot_epoch, id.sequence);
+                    self.it.assembler.nodes.first_time(id.node, id.boot_epoch, id.sequence);
                 }
                 event.import
             }
-            BusRecord::Reject(reject) => reject.import,
+            RecordRef::Other(BusRecord::Reject(reject)) => reject.import,
             _ => None,
         };
         if let Some(import) = import {

@@ -47,18 +47,38 @@ pub enum Leg {
 /// Facts by which one side of a call is identified; whatever the switch did not say is empty.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Endpoint {
+pub struct Endpoint<S = SmolStr> {
     /// The switch's own name or number of the trunk or gateway.
-    pub trunk: SmolStr,
+    pub trunk: S,
     /// The peer's signalling address, without port.
-    pub ip: SmolStr,
+    pub ip: S,
     pub port: u16,
     /// User of a SIP digest or of a RADIUS request.
-    pub digest_user: SmolStr,
+    pub digest_user: S,
     /// Digits that the peer put before the number to choose a product.
-    pub tech_prefix: SmolStr,
+    pub tech_prefix: S,
     /// Account as the record itself names it.
-    pub account: SmolStr,
+    pub account: S,
+}
+
+impl<S: AsRef<str>> Endpoint<S> {
+    /// Nothing is known of it.
+    pub fn is_empty(&self) -> bool {
+        let texts = [&self.trunk, &self.ip, &self.digest_user, &self.tech_prefix, &self.account];
+        self.port == 0 && texts.iter().all(|text| text.as_ref().is_empty())
+    }
+
+    /// The same with texts of another kind.
+    pub fn with<'a, T: From<&'a str>>(&'a self) -> Endpoint<T> {
+        Endpoint {
+            trunk: self.trunk.as_ref().into(),
+            ip: self.ip.as_ref().into(),
+            port: self.port,
+            digest_user: self.digest_user.as_ref().into(),
+            tech_prefix: self.tech_prefix.as_ref().into(),
+            account: self.account.as_ref().into(),
+        }
+    }
 }
 
 /// Where the original bytes stand in the raw store.
@@ -73,30 +93,30 @@ pub struct RawRef {
 
 /// One thing a switch saw (design sections 1, 6.4, 6.6).
 #[derive(Clone, PartialEq, Debug)]
-pub struct CallEvent {
-    pub id: EventId<SmolStr>,
+pub struct CallEvent<S = SmolStr> {
+    pub id: EventId<S>,
     pub kind: EventKind,
     pub leg: Leg,
     /// Numbering space of `call_key`; two sites that read the same switch use the same one.
-    pub id_domain: SmolStr,
-    pub switch: SmolStr,
+    pub id_domain: S,
+    pub switch: S,
     /// Never repeats within its id domain.
-    pub call_key: SmolStr,
+    pub call_key: S,
     /// The switch's own id of the B leg; empty on the A leg.
-    pub attempt_key: SmolStr,
+    pub attempt_key: S,
     pub occurred_at: OccurredAt,
     pub observed_at: ObservedAt,
     /// As received.
-    pub caller: SmolStr,
+    pub caller: S,
     /// As received.
-    pub called: SmolStr,
+    pub called: S,
     /// After normalisation; `None` where the text is no number.
     pub caller_number: Option<E164>,
     pub called_number: Option<E164>,
     /// Location routing number used at call time.
     pub rn: Option<E164>,
-    pub inbound: Endpoint,
-    pub outbound: Endpoint,
+    pub inbound: Endpoint<S>,
+    pub outbound: Endpoint<S>,
     /// Records only: the three instants of the call (or attempt).
     pub started_at: Option<OccurredAt>,
     pub answered_at: Option<OccurredAt>,
@@ -165,9 +185,68 @@ impl CallEvent {
             line: 0,
         }
     }
+}
 
+/// An event that borrows its texts: what hot paths read.
+pub type EventRef<'a> = CallEvent<&'a str>;
+
+impl<S: AsRef<str>> CallEvent<S> {
     pub fn call_id(&self) -> CallId {
-        CallId::new(&self.id_domain, &self.switch, &self.call_key)
+        CallId::new(self.id_domain.as_ref(), self.switch.as_ref(), self.call_key.as_ref())
+    }
+
+    /// The same, borrowing the texts.
+    pub fn view(&self) -> EventRef<'_> {
+        self.with()
+    }
+
+    /// The same, owning the texts (short ones stay off the heap).
+    pub fn owned(&self) -> CallEvent {
+        self.with()
+    }
+
+    /// The same with texts of another kind.
+    pub fn with<'a, T: From<&'a str>>(&'a self) -> CallEvent<T> {
+        CallEvent {
+            id: EventId {
+                node: self.id.node.as_ref().into(),
+                boot_epoch: self.id.boot_epoch,
+                partition: self.id.partition,
+                sequence: self.id.sequence,
+            },
+            kind: self.kind,
+            leg: self.leg,
+            id_domain: self.id_domain.as_ref().into(),
+            switch: self.switch.as_ref().into(),
+            call_key: self.call_key.as_ref().into(),
+            attempt_key: self.attempt_key.as_ref().into(),
+            occurred_at: self.occurred_at,
+            observed_at: self.observed_at,
+            caller: self.caller.as_ref().into(),
+            called: self.called.as_ref().into(),
+            caller_number: self.caller_number,
+            called_number: self.called_number,
+            rn: self.rn,
+            inbound: self.inbound.with(),
+            outbound: self.outbound.with(),
+            started_at: self.started_at,
+            answered_at: self.answered_at,
+            ended_at: self.ended_at,
+            duration: self.duration,
+            vendor_duration: self.vendor_duration,
+            pdd: self.pdd,
+            sip_code: self.sip_code,
+            q850: self.q850,
+            attempt_number: self.attempt_number,
+            last_attempt: self.last_attempt,
+            estimated: self.estimated,
+            hold_id: self.hold_id,
+            held: self.held,
+            dedupe: self.dedupe,
+            import: self.import,
+            raw: self.raw,
+            line: self.line,
+        }
     }
 }
 

@@ -45,7 +45,7 @@ proptest! {
 fn an_old_record_on_disk_is_still_an_event() {
     let record = hex(include_str!("../../golden/call-event.v0.hex"));
     let ids = SchemaIds::default();
-    let event = event_to_facts(&decode_event(&record, &ids).unwrap().unwrap());
+    let event: facts::CallEvent = event_to_facts(&decode_event(&record, &ids).unwrap().unwrap());
     assert_eq!(event.kind, EventKind::Interim, "a kind that is no more is proof of life");
     assert_eq!((event.id_domain.as_str(), event.switch.as_str(), event.call_key.as_str()), ("eu", "sw-1", "b1f7"));
     assert_eq!((event.duration, event.sip_code, event.vendor_duration), (Some(61_000_000), Some(200), None));

@@ -40,6 +40,8 @@ impl Imports {
             Pushed::Kept | Pushed::Late { .. } => count.accepted += 1,
             Pushed::Repeated | Pushed::Redelivered => count.repeated += 1,
             Pushed::Conflict(_) => count.rejected += 1,
+            // Counted once it is known what became of it.
+            Pushed::Leaving => count.read -= 1,
         }
         complete(count);
     }

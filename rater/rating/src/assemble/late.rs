@@ -14,7 +14,8 @@ pub fn apply_late(earlier: &Call, event: &CallEvent) -> Result<Option<Call>, Fol
     let has_end = !earlier.estimated;
     let ends = event.leg != Leg::B && matches!(event.kind, EventKind::Ended | EventKind::Record);
     events.push(event.clone());
-    let mut later = fold(&events, !has_end && !ends)?;
+    let views: Vec<_> = events.iter().map(CallEvent::view).collect();
+    let mut later = fold(&views, !has_end && !ends)?;
     later.dedupe = earlier.dedupe.clone();
     later.dedupe.extend(event.dedupe);
     later.events = earlier.events.clone();

@@ -1,6 +1,6 @@
 //! Events of one partition to calls (design 6.6, 6.7, 7.1): any order, any repetition, same call. The only clock is the
-//! running maximum of ObservedAt. Calls leave in the order in which they became ready; whoever takes one says `done`
-//! once it stands in a frame, so that a frame can be closed between any two.
+//! running maximum of ObservedAt. Calls leave in the order in which they became ready; whoever takes some says `written`
+//! for each once it stands in a frame, so that a frame can be closed between any two.
 //!
 //! Never prices, never reads the index or the log itself: both are handed in.
 
@@ -9,6 +9,8 @@ mod imports;
 mod late;
 mod list;
 mod nodes;
+mod open;
+mod packed;
 
 pub use fold::{FoldError, fold};
 pub use imports::Imports;
@@ -19,15 +21,17 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::hash::BuildHasher;
 
-use facts::call::{Call, CallEvent, EventKind, RawRef};
+use facts::call::{Call, CallEvent, EventKind, EventRef, RawRef};
 use facts::config::SiteSettings;
 use facts::ids::{CallId, DedupeKey, ImportId};
 use facts::time::{ObservedAt, OccurredAt};
 use facts::xdr::{Conflict, Position, Suspended};
 use hashbrown::{DefaultHashBuilder, HashTable};
+
 use smallvec::SmallVec;
 
 use list::{Links, List};
+use open::{OpenCall, Why, names, owned};
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -90,7 +94,7 @@ impl Origin {
         Self { file: u64::from_le_bytes(file), offset: raw.offset }
     }
 
-    pub fn of(event: &CallEvent) -> Self {
+    pub fn of<S>(event: &CallEvent<S>) -> Self {
         event.raw.as_ref().map(Self::of_raw).unwrap_or_default()
     }
 }
@@ -114,6 +118,9 @@ pub enum Pushed {
     Conflict(Box<Conflict>),
     /// Its call has left: the caller fetches it and makes a revision, or reopens it where it was suspended.
     Late { event: Box<CallEvent>, known: Known },
+    /// Its call has been taken and does not stand in a frame yet: the caller puts it there, then asks
+    /// [`Assembler::push_left`].
+    Leaving,
 }
 
 /// What a call has become.
@@ -123,36 +130,11 @@ pub enum Outcome {
     Suspended { call_id: CallId, started_at: OccurredAt, item: Box<Suspended> },
 }
 
-/// A call that is ready; [`Assembler::done`] takes it off.
-#[derive(Debug)]
-pub struct Ready {
-    pub slot: ReadySlot,
-    pub outcome: Outcome,
-}
-
-/// The place of a ready call, for [`Assembler::done`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReadySlot(u32);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Why {
-    Complete,
-    /// Ended at the last proof of life.
-    Estimate,
-    Suspend(&'static str),
-}
-
-#[derive(Debug)]
-struct OpenCall {
-    events: SmallVec<[Box<CallEvent>; 3]>,
+/// A call that has been taken and does not stand in a frame yet.
+#[derive(Debug, Clone, Copy)]
+struct Left {
+    call_id: CallId,
     first_offset: u64,
-    first_observed: i64,
-    /// When missing attempts are given up; `i64::MAX` while there is no end.
-    due: i64,
-    ready: Option<Why>,
-    /// In the list of those that have outlived the maximum call.
-    old: bool,
-    hash: u64,
 }
 
 /// The open calls of one partition.
@@ -161,9 +143,7 @@ pub struct Assembler {
     clock: i64,
     table: HashTable<u32>,
     hasher: DefaultHashBuilder,
-    slots: Vec<Option<OpenCall>>,
-    /// Counts up whenever a slot is reused, so that stale entries of the queues are told apart.
-    generations: Vec<u32>,
+    slots: Vec<OpenCall>,
     links: Links,
     free: Vec<u32>,
     /// In the order of their first offsets, both.
@@ -171,6 +151,8 @@ pub struct Assembler {
     old: List,
     waiting: BinaryHeap<Reverse<(i64, u64, u32, u32)>>,
     ready: VecDeque<(u32, u32)>,
+    /// In the order in which they were taken.
+    leaving: VecDeque<Left>,
     open: usize,
     pub nodes: Nodes,
     pub imports: Imports,
@@ -184,13 +166,13 @@ impl Assembler {
             table: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             slots: Vec::new(),
-            generations: Vec::new(),
             links: Links::default(),
             free: Vec::new(),
             young: List::default(),
             old: List::default(),
             waiting: BinaryHeap::new(),
             ready: VecDeque::new(),
+            leaving: VecDeque::new(),
             open: 0,
             nodes: Nodes::default(),
             imports: Imports::new(partition),
@@ -218,37 +200,49 @@ impl Assembler {
         }
     }
 
-    /// Offset of the oldest event of an open call; `to` where none is open.
+    /// Offset of the oldest event of a call that stands in no frame yet; `to` where there is none.
     pub fn floor(&self, to: u64) -> u64 {
         let first = |list: &List| list.head().and_then(|slot| self.call(slot)).map(|call| call.first_offset);
-        [first(&self.young), first(&self.old)].into_iter().flatten().min().unwrap_or(to)
+        let open = [first(&self.young), first(&self.old)].into_iter().flatten();
+        open.chain(self.leaving.iter().map(|call| call.first_offset)).min().unwrap_or(to)
     }
 
-    /// Takes one event. Whatever is ready afterwards is taken with [`Self::peek_ready`].
+    /// Takes one event. Whatever is ready afterwards is taken with [`Self::next_ready`].
     pub fn push(
         &mut self,
-        event: Box<CallEvent>,
+        event: &EventRef<'_>,
         offset: u64,
         index: &impl CallIndex,
         dedupe: &mut impl DedupeIndex,
     ) -> Pushed {
         self.clock = self.clock.max(event.observed_at.micros());
-        if !event.id.node.is_empty() && !self.nodes.first_time(&event.id.node, event.id.boot_epoch, event.id.sequence) {
+        if !event.id.node.is_empty() && !self.nodes.first_time(event.id.node, event.id.boot_epoch, event.id.sequence) {
             self.advance();
             return Pushed::Redelivered;
         }
-        let import = event.import;
         let pushed = self.take(event, offset, index, dedupe);
-        if let Some(import) = import {
-            self.imports.count(import, &pushed);
+        self.counted(event, pushed)
+    }
+
+    /// Takes an event that was [`Pushed::Leaving`], once nothing leaves any more.
+    pub fn push_left(&mut self, event: &EventRef<'_>, offset: u64, index: &impl CallIndex) -> Pushed {
+        let pushed = self.place(event, offset, index);
+        self.counted(event, pushed)
+    }
+
+    fn counted(&mut self, event: &EventRef<'_>, pushed: Pushed) -> Pushed {
+        if !matches!(pushed, Pushed::Leaving) {
+            if let Some(import) = event.import {
+                self.imports.count(import, &pushed);
+            }
+            self.advance();
         }
-        self.advance();
         pushed
     }
 
     fn take(
         &mut self,
-        event: Box<CallEvent>,
+        event: &EventRef<'_>,
         offset: u64,
         index: &impl CallIndex,
         dedupe: &mut impl DedupeIndex,
@@ -257,7 +251,7 @@ impl Assembler {
             return conflict("too_old", event);
         }
         if let Some(key) = event.dedupe
-            && dedupe.see(key, event.occurred_at, Origin::of(&event)).is_some()
+            && dedupe.see(key, event.occurred_at, Origin::of(event)).is_some()
         {
             return Pushed::Repeated;
         }
@@ -268,13 +262,13 @@ impl Assembler {
     /// the index. Suspended calls come back as `Late`, for the caller to look whether the event is in them.
     pub fn recover(
         &mut self,
-        event: Box<CallEvent>,
+        event: &EventRef<'_>,
         offset: u64,
         index: &impl CallIndex,
         dedupe: &mut impl DedupeIndex,
     ) -> Pushed {
         if let Some(key) = event.dedupe {
-            dedupe.see(key, event.occurred_at, Origin::of(&event));
+            dedupe.see(key, event.occurred_at, Origin::of(event));
         }
         if event.occurred_at.micros() < self.clock.saturating_sub(self.limits.late_limit) {
             return Pushed::Repeated;
@@ -312,7 +306,7 @@ impl Assembler {
         let mut kept = Vec::with_capacity(waiting.len());
         for entry in waiting.into_sorted_vec().into_iter().rev() {
             let Reverse((due, first, slot, generation)) = entry;
-            let all = |call: &OpenCall| call.events.iter().all(|event| event.import == Some(import));
+            let all = |call: &OpenCall| call.events().iter().all(|event| event.import == Some(import));
             match self.current(slot, generation) {
                 Some(call) if call.due == due && call.ready.is_none() => {
                     if all(call) {
@@ -327,27 +321,45 @@ impl Assembler {
         self.waiting = BinaryHeap::from(kept);
     }
 
+    fn hash(&self, event: &EventRef<'_>) -> u64 {
+        self.hasher.hash_one(names(event))
+    }
+
+    /// Reads ahead what [`Self::push`] of these events will look at, so that it waits for the memory of several calls at
+    /// a time. Changes nothing; what it returns means nothing.
+    pub fn warm<'a>(&self, events: impl Iterator<Item = &'a EventRef<'a>>) -> u64 {
+        let mut hashes: SmallVec<[u64; 64]> = events.map(|event| self.hash(event)).collect();
+        for hash in &mut hashes {
+            let slot = self.table.find(*hash, |slot| self.slots.get(*slot as usize).is_some_and(|it| it.hash == *hash));
+            *hash = slot.copied().and_then(|slot| self.call(slot)).map_or(0, OpenCall::touch);
+        }
+        hashes.iter().fold(0, |all, one| all ^ one)
+    }
+
     /// Finds the open call of an event, or why there is none.
-    fn place(&mut self, event: Box<CallEvent>, offset: u64, index: &impl CallIndex) -> Pushed {
-        let hash = self.hasher.hash_one((&*event.id_domain, &*event.switch, &*event.call_key));
+    fn place(&mut self, event: &EventRef<'_>, offset: u64, index: &impl CallIndex) -> Pushed {
+        let hash = self.hash(event);
         let slots = &self.slots;
-        let same = |slot: &u32| slots[*slot as usize].as_ref().is_some_and(|call| same_call(&call.events[0], &event));
+        let same = |slot: &u32| slots.get(*slot as usize).is_some_and(|call| call.hash == hash && call.is_of(event));
         if let Some(slot) = self.table.find(hash, same).copied() {
             return self.join(slot, event);
         }
         let call_id = event.call_id();
+        if self.leaving.iter().any(|call| call.call_id == call_id) {
+            return Pushed::Leaving;
+        }
         match index.find(call_id) {
-            Some(known) if self.reused(&event, known.started_at) => conflict("key_reused", event),
-            Some(known) => Pushed::Late { event, known },
+            Some(known) if self.reused(event, known.started_at) => conflict("key_reused", event),
+            Some(known) => Pushed::Late { event: Box::new(event.owned()), known },
             None => {
-                self.open(SmallVec::from_iter([event]), offset, hash);
+                self.open([event].into_iter(), call_id, offset, hash);
                 Pushed::Kept
             }
         }
     }
 
     /// Whether a start is too far from the known one to be of the same call.
-    fn reused(&self, event: &CallEvent, started_at: OccurredAt) -> bool {
+    fn reused(&self, event: &EventRef<'_>, started_at: OccurredAt) -> bool {
         let start = match event.kind {
             EventKind::Started => event.occurred_at,
             EventKind::Record => event.started_at.unwrap_or(event.occurred_at),
@@ -356,23 +368,33 @@ impl Assembler {
         (start.micros().saturating_sub(started_at.micros())).saturating_abs() > self.limits.maximum_call
     }
 
-    fn open(&mut self, events: SmallVec<[Box<CallEvent>; 3]>, offset: u64, hash: u64) {
-        let first_observed = events.last().map_or(self.clock, |event| event.observed_at.micros());
-        let call =
-            OpenCall { events, first_offset: offset, first_observed, due: i64::MAX, ready: None, old: false, hash };
+    fn open<'a, 'b: 'a>(
+        &mut self,
+        events: impl Iterator<Item = &'a EventRef<'b>>,
+        call_id: CallId,
+        offset: u64,
+        hash: u64,
+    ) {
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {
-                self.slots.push(None);
-                self.generations.push(0);
+                self.slots.push(OpenCall::empty());
                 self.links.grow();
                 self.slots.len() as u32 - 1
             }
         };
-        self.slots[slot as usize] = Some(call);
+        let call = &mut self.slots[slot as usize];
+        for event in events {
+            if !call.live {
+                call.begin(event, call_id, hash, offset);
+            }
+            call.add(event);
+        }
+        // Its time runs from the event that opened it.
+        call.first_observed = call.newest_observed();
         self.young.push_back(&mut self.links, slot);
         let slots = &self.slots;
-        let rehash = |slot: &u32| slots[*slot as usize].as_ref().map_or(0, |call| call.hash);
+        let rehash = |slot: &u32| slots.get(*slot as usize).map_or(0, |call| call.hash);
         self.table.insert_unique(hash, slot, rehash);
         self.open += 1;
         self.judge(slot);
@@ -384,46 +406,35 @@ impl Assembler {
     }
 
     /// Opens a suspended call again with its events and the one that came late.
-    pub fn reopen(&mut self, suspended: Suspended, event: Box<CallEvent>, offset: u64) -> Pushed {
+    pub fn reopen(&mut self, suspended: &Suspended, event: &EventRef<'_>, offset: u64) -> Pushed {
         if suspended.events.len() >= self.limits.events_per_call {
             return conflict("too_many_events", event);
         }
-        if suspended.events.iter().any(|known| same_event(known, &event)) {
+        if suspended.events.iter().any(|known| same_event(known, event)) {
             return Pushed::Redelivered;
         }
-        let hash = self.hasher.hash_one((&*event.id_domain, &*event.switch, &*event.call_key));
-        let mut events: SmallVec<[Box<CallEvent>; 3]> = suspended.events.into_iter().map(Box::new).collect();
-        events.push(event);
-        self.open(events, offset, hash);
+        let known: Vec<EventRef<'_>> = suspended.events.iter().map(CallEvent::view).collect();
+        self.open(known.iter().chain([event]), event.call_id(), offset, self.hash(event));
         self.advance();
         Pushed::Kept
     }
 
-    fn join(&mut self, slot: u32, event: Box<CallEvent>) -> Pushed {
+    fn join(&mut self, slot: u32, event: &EventRef<'_>) -> Pushed {
         let limits = self.limits;
-        let Some(call) = self.slots[slot as usize].as_ref() else { return Pushed::Kept };
-        let start = call.events.iter().find(|e| matches!(e.kind, EventKind::Started | EventKind::Record));
-        if let Some(start) = start.map(|start| start.started_at.unwrap_or(start.occurred_at))
-            && self.reused(&event, start)
+        if let Some(start) = self.slots[slot as usize].start()
+            && self.reused(event, start)
         {
             return conflict("key_reused", event);
         }
-        let Some(call) = self.slots[slot as usize].as_mut() else { return Pushed::Kept };
-        if call.events.iter().any(|known| same_event(known, &event)) {
+        let call = &mut self.slots[slot as usize];
+        if call.holds(event) {
             return Pushed::Redelivered;
         }
-        let room = call.events.len() < limits.events_per_call;
-        let twin = call.events.iter_mut().find(|known| {
-            event.kind == EventKind::Interim
-                && known.kind == EventKind::Interim
-                && (known.leg, &known.attempt_key) == (event.leg, &event.attempt_key)
-        });
-        match twin {
-            // Of several proofs of life only the last says something.
-            Some(twin) if (twin.occurred_at, &twin.id) < (event.occurred_at, &event.id) => *twin = event,
-            Some(_) => {}
-            None if !room => return conflict("too_many_events", event),
-            None => call.events.push(event),
+        if !call.replace_interim(event) {
+            if call.count() >= limits.events_per_call {
+                return conflict("too_many_events", event);
+            }
+            call.add(event);
         }
         self.judge(slot);
         Pushed::Kept
@@ -431,33 +442,33 @@ impl Assembler {
 
     /// Decides after a new event whether the call is ready, or when it will be.
     fn judge(&mut self, slot: u32) {
-        let Some(call) = self.slots[slot as usize].as_mut().filter(|call| call.ready.is_none()) else { return };
-        let standing = fold::standing(&call.events);
+        let Some(call) = self.slots.get_mut(slot as usize).filter(|call| call.live && call.ready.is_none()) else {
+            return;
+        };
+        let standing = call.standing();
         if standing.complete {
             self.make_ready(slot, Why::Complete);
         } else if standing.ended {
-            let last = call.events.iter().map(|event| event.observed_at.micros()).max().unwrap_or(0);
-            call.due = last.saturating_add(self.limits.attempt_wait);
-            let entry = (call.due, call.first_offset, slot, self.generations[slot as usize]);
-            self.waiting.push(Reverse(entry));
+            call.due = call.last_observed().saturating_add(self.limits.attempt_wait);
+            self.waiting.push(Reverse((call.due, call.first_offset, slot, call.generation)));
         } else if call.old && standing.alive {
             self.make_ready(slot, Why::Estimate);
         }
     }
 
     fn make_ready(&mut self, slot: u32, why: Why) {
-        if let Some(call) = self.slots[slot as usize].as_mut().filter(|call| call.ready.is_none()) {
+        if let Some(call) = self.slots.get_mut(slot as usize).filter(|call| call.live && call.ready.is_none()) {
             call.ready = Some(why);
-            self.ready.push_back((slot, self.generations[slot as usize]));
+            self.ready.push_back((slot, call.generation));
         }
     }
 
     fn current(&self, slot: u32, generation: u32) -> Option<&OpenCall> {
-        (self.generations[slot as usize] == generation).then(|| self.call(slot)).flatten()
+        self.call(slot).filter(|call| call.generation == generation)
     }
 
     fn call(&self, slot: u32) -> Option<&OpenCall> {
-        self.slots.get(slot as usize).and_then(Option::as_ref)
+        self.slots.get(slot as usize).filter(|call| call.live)
     }
 
     /// Looks at everything that the clock has made due.
@@ -472,20 +483,20 @@ impl Assembler {
             }
         }
         while let Some(slot) = self.young.head() {
-            let Some(call) = self.slots[slot as usize].as_mut() else { break };
+            let Some(call) = self.slots.get_mut(slot as usize).filter(|call| call.live) else { break };
             let over = call.first_observed.saturating_add(self.limits.maximum_call + self.limits.attempt_wait);
             if over > self.clock || call.ready.is_some() {
                 break;
             }
             call.old = true;
-            let standing = fold::standing(&call.events);
+            let standing = call.standing();
             self.young.remove(&mut self.links, slot);
             self.old.push_back(&mut self.links, slot);
             if !standing.ended && standing.alive {
                 self.make_ready(slot, Why::Estimate);
             }
         }
-        // The next one's turn comes when this one is done.
+        // The next one's turn comes when this one has left.
         if let Some(slot) = self.old.head()
             && let Some(call) = self.call(slot)
             && call.first_observed.saturating_add(self.limits.suspend_after) <= self.clock
@@ -496,76 +507,69 @@ impl Assembler {
         }
     }
 
-    /// The next call that is ready. It stays open until [`Self::done`].
-    pub fn peek_ready(&mut self) -> Option<Ready> {
-        while let Some((slot, generation)) = self.ready.front().copied() {
-            let Some(call) = self.current(slot, generation) else {
-                self.ready.pop_front();
-                continue;
-            };
+    /// Takes the next call that is ready. Until [`Self::written`] it holds the floor, and what comes for it meanwhile is
+    /// [`Pushed::Leaving`].
+    pub fn next_ready(&mut self) -> Option<Outcome> {
+        while let Some((slot, generation)) = self.ready.pop_front() {
+            let Some(call) = self.current(slot, generation) else { continue };
             let outcome = match call.ready {
                 Some(Why::Complete) => folded(call, false),
                 Some(Why::Estimate) => folded(call, true),
                 Some(Why::Suspend(reason)) => suspended(call, reason),
-                None => {
-                    self.ready.pop_front();
-                    continue;
-                }
+                None => continue,
             };
-            return Some(Ready { slot: ReadySlot(slot), outcome });
+            self.leaving.push_back(Left { call_id: call.call_id, first_offset: call.first_offset });
+            self.remove(slot);
+            return Some(outcome);
         }
         None
     }
 
-    /// The call stands in a frame: forgets it.
-    pub fn done(&mut self, ready: ReadySlot) {
-        let slot = ready.0;
-        if self.ready.front().is_some_and(|(front, _)| *front == slot) {
-            self.ready.pop_front();
-        }
-        let Some(call) = self.slots[slot as usize].take() else { return };
+    /// The call that was taken first of those still leaving stands in a frame.
+    pub fn written(&mut self) {
+        self.leaving.pop_front();
+    }
+
+    fn remove(&mut self, slot: u32) {
+        let Some(call) = self.slots.get_mut(slot as usize) else { return };
         let list = if call.old { &mut self.old } else { &mut self.young };
         list.remove(&mut self.links, slot);
         if let Ok(entry) = self.table.find_entry(call.hash, |known| *known == slot) {
             entry.remove();
         }
-        self.generations[slot as usize] = self.generations[slot as usize].wrapping_add(1);
+        call.clear();
         self.free.push(slot);
         self.open -= 1;
         self.advance();
     }
 }
 
-fn same_call(a: &CallEvent, b: &CallEvent) -> bool {
-    a.call_key == b.call_key && a.switch == b.switch && a.id_domain == b.id_domain
-}
-
-fn same_event(a: &CallEvent, b: &CallEvent) -> bool {
-    match (a.dedupe, b.dedupe) {
+/// Two of the same record, or of the same event of one of our nodes.
+fn same_event(known: &CallEvent, event: &EventRef<'_>) -> bool {
+    match (known.dedupe, event.dedupe) {
         (Some(a), Some(b)) => a == b,
-        _ => !a.id.node.is_empty() && a.id == b.id,
+        _ => !known.id.node.is_empty() && known.view().id == event.id,
     }
 }
 
-fn conflict(reason: &'static str, event: Box<CallEvent>) -> Pushed {
-    Pushed::Conflict(Box::new(Conflict { reason: reason.into(), event: *event }))
+fn conflict(reason: &'static str, event: &EventRef<'_>) -> Pushed {
+    Pushed::Conflict(Box::new(Conflict { reason: reason.into(), event: event.owned() }))
 }
 
 fn folded(call: &OpenCall, estimate: bool) -> Outcome {
-    match fold(&call.events, estimate) {
+    match fold::fold_as(call.call_id, &call.events(), estimate) {
         Ok(folded) => Outcome::Call(Box::new(folded)),
         Err(error) => suspended(call, error.reason()),
     }
 }
 
 fn suspended(call: &OpenCall, reason: &'static str) -> Outcome {
-    let events: Vec<CallEvent> = call.events.iter().map(|event| (**event).clone()).collect();
-    let first = &call.events[0];
+    let events = call.events();
     let started_at = events.iter().map(|event| event.started_at.unwrap_or(event.occurred_at)).min();
     Outcome::Suspended {
-        call_id: first.call_id(),
-        started_at: started_at.unwrap_or(first.occurred_at),
-        item: Box::new(Suspended { reason: reason.into(), events }),
+        call_id: call.call_id,
+        started_at: started_at.unwrap_or_default(),
+        item: Box::new(Suspended { reason: reason.into(), events: owned(&events) }),
     }
 }
 

@@ -48,12 +48,13 @@ impl House {
     fn push(&mut self, event: &CallEvent) {
         let offset = self.offset;
         self.offset += 1;
-        match self.assembler.push(Box::new(event.clone()), offset, &self.index, &mut self.keys) {
+        match self.assembler.push(&event.view(), offset, &self.index, &mut self.keys) {
             Pushed::Kept => {}
             Pushed::Redelivered => self.log.push("redelivered".into()),
             Pushed::Repeated => self.log.push("repeated".into()),
             Pushed::Conflict(conflict) => self.log.push(format!("conflict {}", conflict.reason)),
             Pushed::Late { event, known } => self.late(event, known, offset),
+            Pushed::Leaving => panic!("everything was put into a frame"),
         }
         self.drain();
     }
@@ -62,7 +63,7 @@ impl House {
         let id = event.call_id();
         if known.suspended {
             let item = self.index.calls.remove(&id).unwrap().2.unwrap();
-            self.assembler.reopen(item, event, offset);
+            self.assembler.reopen(&item, &event.view(), offset);
             self.log.push("reopened".into());
             return;
         }
@@ -77,10 +78,10 @@ impl House {
     }
 
     fn drain(&mut self) {
-        while let Some(ready) = self.assembler.peek_ready() {
-            self.assembler.done(ready.slot);
+        while let Some(outcome) = self.assembler.next_ready() {
+            self.assembler.written();
             let at = Position { seq: self.offset, index: 0 };
-            match ready.outcome {
+            match outcome {
                 Outcome::Call(call) => {
                     self.log.push(line(&call));
                     let known = Known { at, suspended: false, started_at: call.started_at };
@@ -457,7 +458,7 @@ fn a_new_owner_finds_the_same_open_calls() {
         heir.index.calls = house.index.calls.clone();
         for (offset, event) in order[..cut].iter().enumerate().skip(floor as usize) {
             let event = Box::new(event.clone());
-            let _ = heir.assembler.recover(event, offset as u64, &heir.index, &mut heir.keys);
+            let _ = heir.assembler.recover(&event.view(), offset as u64, &heir.index, &mut heir.keys);
         }
         if let Some(clock) = house.assembler.clock() {
             heir.assembler.recover_clock(clock);
