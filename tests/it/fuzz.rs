@@ -14,10 +14,15 @@ const SLOW: Duration = Duration::from_secs(1);
 
 /// Feeds mutations of the seeds to `target` until the time is up; panics at the first that fails.
 pub(crate) fn fuzz(name: &str, seeds: &[Vec<u8>], target: impl Fn(&[u8])) {
+    fuzz_within(name, seeds, SLOW, target);
+}
+
+/// The same for targets that wait for a disk or another process: `slow` is what one input may take.
+pub(crate) fn fuzz_within(name: &str, seeds: &[Vec<u8>], slow: Duration, target: impl Fn(&[u8])) {
     let seconds = if tests::night() { 300 } else { 2 };
     let limit = Duration::from_secs(number("TANDEM_FUZZ_SECONDS").unwrap_or(seconds));
     let seed = number("TANDEM_FUZZ_SEED").unwrap_or(1);
-    match search(seeds, seed, limit, target) {
+    match search(seeds, seed, limit, slow, target) {
         Ok(runs) => {
             assert!(runs >= seeds.len() as u64, "{name}: not even its seeds fit into {limit:?}");
             println!("fuzzed {name}: {runs} inputs in {limit:?}, seed {seed}");
@@ -38,7 +43,7 @@ struct Fault {
     what: &'static str,
 }
 
-fn search(seeds: &[Vec<u8>], seed: u64, limit: Duration, target: impl Fn(&[u8])) -> Result<u64, Fault> {
+fn search(seeds: &[Vec<u8>], seed: u64, limit: Duration, slow: Duration, target: impl Fn(&[u8])) -> Result<u64, Fault> {
     assert!(!seeds.is_empty(), "fuzzing needs at least one seed");
     let mut dice = Dice::new(seed);
     let started = Instant::now();
@@ -55,8 +60,8 @@ fn search(seeds: &[Vec<u8>], seed: u64, limit: Duration, target: impl Fn(&[u8]))
         if catch_unwind(AssertUnwindSafe(|| target(&input))).is_err() {
             return Err(Fault { run, input, what: "panicked" });
         }
-        if begun.elapsed() > SLOW {
-            return Err(Fault { run, input, what: "took more than a second" });
+        if begun.elapsed() > slow {
+            return Err(Fault { run, input, what: "took too long" });
         }
         run += 1;
     }
@@ -210,6 +215,6 @@ fn the_fuzzer_finds_a_planted_fault_and_repeats_itself() {
     };
     assert_eq!(inputs(7), inputs(7));
     let planted = |input: &[u8]| assert!(!input.contains(&0), "planted");
-    let found = search(&seeds, 1, Duration::from_secs(10), planted);
+    let found = search(&seeds, 1, Duration::from_secs(10), SLOW, planted);
     assert!(found.is_err_and(|fault| fault.what == "panicked"), "the fuzzer cannot find a zero byte in ten seconds");
 }

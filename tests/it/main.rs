@@ -2,10 +2,12 @@
 //!
 //! Run with `tests/run`, or `cargo test -p tests MODULE` once that has fetched the servers.
 
+mod bad_input;
 mod clickhouse_tls;
 mod config;
 mod console;
 mod credit;
+mod doors;
 mod full_disk;
 mod fuzz;
 mod house;

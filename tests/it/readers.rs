@@ -133,7 +133,7 @@ fn no_item_breaks_its_decoder() {
 
 const SPLIT: &[u8] = b"\xFE\xFDsplit\xFC";
 
-fn switch(format: &str) -> Switch {
+pub(crate) fn switch(format: &str) -> Switch {
     let (id, zone) = ("switch-1".into(), "Europe/Vienna".into());
     Switch { id, format: format.into(), id_domain: "".into(), time_zone: zone, options: BTreeMap::new() }
 }

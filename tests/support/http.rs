@@ -24,6 +24,15 @@ impl Answer {
 
 /// Sends `method url` with the headers and an optional JSON (or other) body.
 pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&str>) -> Result<Answer, String> {
+    send(method, url, headers, body.map(str::as_bytes))
+}
+
+/// The same with a body of any bytes.
+pub fn request_bytes(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, String> {
+    send(method, url, headers, Some(body))
+}
+
+fn send(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Result<Answer, String> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(Duration::from_secs(60)))
@@ -36,7 +45,7 @@ pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&
         builder = builder.header(*name, *value);
     }
     let sent = match body {
-        Some(body) => builder.body(body.to_string()).map(|request| agent.run(request)),
+        Some(body) => builder.body(body.to_vec()).map(|request| agent.run(request)),
         None => builder.body(()).map(|request| agent.run(request)),
     };
     let answer = sent.map_err(|error| error.to_string())?;

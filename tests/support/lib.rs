@@ -12,6 +12,7 @@ pub mod figures;
 pub mod health;
 pub mod http;
 pub mod kafka;
+pub mod memory;
 pub mod ports;
 pub mod process;
 pub mod registry;

@@ -350,7 +350,10 @@ pub fn import(
     let mut notes: Vec<String> = summary
         .rejects
         .iter()
-        .map(|r| format!("{}:{}: {}; {}", summary.file, r.place.line, with_field(&r.field, &r.reason), r.advice))
+        .map(|r| {
+            let what = with_field(&r.field, &r.reason);
+            format!("{}:{}: {what} (byte {}); {}", summary.file, r.place.line, r.place.byte, r.advice)
+        })
         .collect();
     if summary.rejected > summary.rejects.len() as u64 {
         notes.push(format!(

@@ -13,6 +13,7 @@ use document::{Desired, Document};
 use facts::config::{Config, ConfigItem, DeckRoot};
 use facts::deck::RateDeck;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Most bytes of a deck file that `apply` reads into memory; `decks` has its own, finer limits.
@@ -168,14 +169,21 @@ pub fn problem_line(file: &Path, problem: &decks::Problem) -> String {
 /// A whole file, refused by size before it is read.
 pub fn read_bounded(file: &Path) -> Result<Vec<u8>, Failure> {
     let wrong = |e: std::io::Error| Failure::Usage(format!("{}: {e}", file.display()));
-    let size = fs::metadata(file).map_err(wrong)?.len();
+    let mut input = fs::File::open(file).map_err(wrong)?;
+    let size = input.metadata().map_err(wrong)?.len();
+    let mut bytes = Vec::new();
+    if size <= DECK_FILE_BYTES_MAX {
+        // A pipe or a device does not say how long it is.
+        input.by_ref().take(DECK_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(wrong)?;
+    }
+    let size = size.max(bytes.len() as u64);
     if size > DECK_FILE_BYTES_MAX {
         return Err(Failure::Usage(format!(
-            "{}: {size} bytes are above the limit of {DECK_FILE_BYTES_MAX}; split the file",
+            "{}: {size} bytes or more are above the limit of {DECK_FILE_BYTES_MAX}; split the file",
             file.display()
         )));
     }
-    fs::read(file).map_err(wrong)
+    Ok(bytes)
 }
 
 /// A plan as people read it.
