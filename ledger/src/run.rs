@@ -3,6 +3,7 @@
 
 mod core;
 mod credit;
+mod notices;
 mod people;
 mod saves;
 
@@ -159,6 +160,7 @@ fn work(mut core: Core<'_>, mut xdrs: Vec<StreamReader>, stop: &AtomicBool) -> R
         let stopping = stop.load(Ordering::Relaxed);
         let mut busy = core.orders()?;
         core.expire()?;
+        core.notice()?;
         core.look_for_runs(&mut xdrs)?;
         for reader in &mut xdrs {
             busy |= reader.poll(Duration::ZERO, &mut |accepted| core.frame(&accepted))? > 0;
@@ -216,6 +218,7 @@ struct Core<'a> {
     replies: VecDeque<(u64, Answer)>,
     /// New calls of accounts in this second.
     pace: Pace,
+    notices: notices::Notices,
     /// When holds of calls that cannot be going on were last looked for.
     expired_at: Instant,
     /// An order taken while napping.

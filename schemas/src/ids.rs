@@ -47,6 +47,7 @@ schemas! {
     ConfigItem = "config-item.v2", 16;
     RunOrder = "run-order.v1", 17;
     LedgerItem = "ledger-item.v2", 18;
+    Notice = "notice.v1", 21;
 }
 
 impl Schema {

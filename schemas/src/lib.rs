@@ -9,6 +9,7 @@ pub mod error;
 pub mod frame;
 pub mod ids;
 pub mod ledger;
+pub mod notice;
 pub mod run_order;
 pub mod wire;
 pub mod xdr_out;

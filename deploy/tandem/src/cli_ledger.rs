@@ -154,6 +154,12 @@ pub struct CapsArgs {
     /// Calls that share what is available where a switch cannot extend
     #[arg(long, value_name = "N")]
     calls_without_extend: Option<u32>,
+    /// A notice on the topic notices.SITE when less than this is available
+    #[arg(long, value_name = "AMOUNT")]
+    low_balance: Option<String>,
+    /// A notice when the charges of a day (UTC) pass this
+    #[arg(long, value_name = "AMOUNT")]
+    high_spend: Option<String>,
     #[arg(long, default_value = "operator")]
     by: String,
     #[arg(long)]
@@ -242,6 +248,8 @@ fn caps(args: &CapsArgs) -> Result<CapsOrder, Failure> {
         highest_rate: money(&args.highest_rate)?,
         barred: codes.collect::<Result<_, _>>()?,
         calls_without_extend: args.calls_without_extend,
+        low_balance: money(&args.low_balance)?,
+        high_spend: money(&args.high_spend)?,
         by: args.by.as_str().into(),
         reason: args.reason.as_str().into(),
         ..CapsOrder::default()

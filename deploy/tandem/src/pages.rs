@@ -230,14 +230,20 @@ fn place(text: &str) -> Result<Position, SourceError> {
 }
 
 fn entries(node: &Node, account: &str, after: &str) -> Result<Option<Entries>, SourceError> {
-    if node.view.balances(Some(account)).map_err(broken)?.is_empty() {
+    let balances = node.view.balances(Some(account)).map_err(broken)?;
+    if balances.is_empty() {
         return Ok(None);
     }
+    let limits = tables::limits(&node.view.limits(Some(account)).map_err(broken)?);
+    let mut holds = node.view.holds(Some(account)).map_err(broken)?;
+    holds.truncate(PAGE);
+    let (exposure, holds) = (tables::balances(&balances), tables::holds(&holds));
     let filter = EntryFilter { account: Some(account.into()), ..EntryFilter::default() };
     let after = if after.is_empty() { None } else { Some(place(after)?) };
     let page = node.view.entries(&filter, &Page { after, limit: PAGE, newest_first: true }).map_err(broken)?;
     let next = page.next.map(|next| format!("{}.{}", next.seq, next.index)).unwrap_or_default();
-    Ok(Some(Entries { rows: tables::entries(&page.entries, account), next }))
+    let rows = tables::entries(&page.entries, account);
+    Ok(Some(Entries { exposure, limits, holds, rows, next }))
 }
 
 fn imports(node: &Node) -> Table {

@@ -11,6 +11,7 @@ pub mod holds;
 pub mod invariants;
 pub mod limits;
 pub mod lines;
+pub mod notices;
 pub mod pay;
 pub mod post;
 #[cfg(any(test, feature = "sample"))]

@@ -315,6 +315,18 @@ pub fn entries(
     let body = html! {
         @match answer {
             Ok(entries) => {
+                @if after.is_empty() {
+                    (table(&entries.exposure, &no_link, html! {}))
+                    @if !entries.limits.rows.is_empty() {
+                        h2 { "Granted and capped" }
+                        (table(&entries.limits, &no_link, html! {}))
+                    }
+                    @if !entries.holds.rows.is_empty() {
+                        h2 { "Held for calls" }
+                        (table(&entries.holds, &no_link, html! {}))
+                    }
+                    h2 { "Entries" }
+                }
                 (table(&entries.rows, link, html! { p { "No entry here." } }))
                 p.pager {
                     @if !after.is_empty() { a href=(here) { "Newest" } " " }

@@ -184,6 +184,12 @@ pub struct RateView {
 /// A page of an account's entries.
 #[derive(Debug, Clone, Serialize)]
 pub struct Entries {
+    /// Balance, limit, what is held and what is available, by currency.
+    pub exposure: Table,
+    /// Grants and caps.
+    pub limits: Table,
+    /// The first open holds.
+    pub holds: Table,
     pub rows: Table,
     /// Where older ones begin; empty: that was the oldest.
     pub next: String,

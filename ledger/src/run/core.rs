@@ -90,6 +90,7 @@ impl<'a> Core<'a> {
             inputs: SmallVec::new(),
             replies: VecDeque::new(),
             pace: Pace::default(),
+            notices: super::notices::Notices::default(),
             expired_at: now,
             early: None,
             frames,

@@ -151,3 +151,35 @@ fn a_thousand_callers_at_once_get_what_is_there() {
     std::thread::sleep(Duration::from_millis(5));
     assert_eq!(ledger.door.view.balances(Some("pre")).unwrap()[0].available.to_string(), "0.05");
 }
+
+/// Whoever reads `notices.SITE` hears of an account that runs low, and once.
+#[test]
+fn an_account_that_runs_low_is_told_of_on_a_topic() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = embedded(&folder.path().join("bus"));
+    let ledger = Running::start(options(bus.clone(), folder.path()));
+    let orders = ledger.door.orders.clone();
+    let caps = crate::api::CapsOrder {
+        id: "c".into(),
+        account: "pre".into(),
+        low_balance: Some("99.5".parse().unwrap()),
+        by: "fay".into(),
+        reason: "watch".into(),
+        ..Default::default()
+    };
+    orders.place(Order::Caps(caps.clone())).unwrap();
+    let again = orders.place(Order::Caps(caps)).unwrap();
+    assert!(again.repeated);
+    authorise(&orders, "k1", "pre").unwrap();
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    while bus.end("notices.main", 0).is_ok_and(|end| end < 2) || bus.partitions("notices.main").unwrap().is_none() {
+        assert!(std::time::Instant::now() < until, "no notice within 20 s");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert_eq!(bus.end("notices.main", 0).unwrap(), 2, "the incarnation and one notice");
+    let (mut reader, mut batch) = (bus.reader("notices.main", 0, 1).unwrap(), bus::Batch::new());
+    reader.poll(&mut batch, 1 << 20, Duration::from_secs(5)).unwrap();
+    let notice = schemas::notice::decode(batch.get(0).unwrap().value, &ids()).unwrap();
+    assert_eq!((notice.account.as_str(), notice.value.to_string().as_str()), ("pre", "99.4"));
+}

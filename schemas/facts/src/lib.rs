@@ -10,6 +10,7 @@ pub mod entry;
 pub mod hold;
 pub mod ids;
 pub mod money;
+pub mod notice;
 pub mod number;
 pub mod run;
 pub mod stream;

@@ -214,6 +214,29 @@ fn an_outsider_reads_both_sides() {
     "#]].assert_eq(&lines);
 }
 
+#[test]
+fn a_notice_is_pinned() {
+    let ids = SchemaIds::default();
+    let notice = facts::notice::Notice {
+        site: "main".into(),
+        account: "acme-usd".into(),
+        currency: facts::Currency::new("USD").unwrap(),
+        kind: facts::notice::NoticeKind::LowBalance,
+        at: facts::OccurredAt(samples::NOON),
+        threshold: "10".parse().unwrap(),
+        value: "9.95".parse().unwrap(),
+    };
+    let mut record = Vec::new();
+    crate::notice::encode(&notice, &ids, &mut record);
+    expect![[r#"
+        0054440015086d61696e1061636d652d757364065553440080a08d98facffd05
+        0c09184e72a0000c090caa372c00
+    "#]]
+    .assert_eq(&hex(&record));
+    assert_eq!(crate::notice::decode(&record, &ids).unwrap(), notice);
+    assert!(crate::notice::decode(&record[..20], &ids).is_err());
+}
+
 /// Every schema's fingerprint: it stands in frames, so a change here is a new version.
 #[test]
 fn schemas_are_pinned() {
@@ -239,6 +262,7 @@ fn schemas_are_pinned() {
         call-event.v0 0x5444000f f726f49202797565
         config-item.v2 0x54440010 12661f80f0d87a07
         run-order.v1 0x54440011 8bc8fb016ea2f741
-        ledger-item.v2 0x54440012 3bbfbf714bcffcb0"#]]
+        ledger-item.v2 0x54440012 3bbfbf714bcffcb0
+        notice.v1 0x54440015 f17793d0f87b5328"#]]
     .assert_eq(&lines.join("\n"));
 }

@@ -305,6 +305,30 @@ fn credit_for_a_day_is_gone_when_the_day_is_over() {
     assert_eq!(limits::grant(&past, of.as_ref()), Err(crate::PayRefusal::Past));
 }
 
+#[test]
+fn a_threshold_is_told_once_until_it_is_no_longer_passed() {
+    use facts::notice::NoticeKind::{HighSpend, LowBalance};
+    let mut site = Site::new();
+    let mut watch = crate::notices::Watch::default();
+    let mut told = |site: &Site| -> Vec<_> {
+        let notices = watch.look(&site.book, &site.config, OccurredAt(site.now));
+        notices.into_iter().map(|notice| (notice.kind, notice.value.to_string())).collect()
+    };
+    site.pay("pre", "1");
+    site.caps(|caps| (caps.low_balance, caps.high_spend) = (Some(money("0.5")), Some(money("0.2"))));
+    assert_eq!(told(&site), []);
+    site.ask(&wish(1, "pre")).unwrap();
+    assert_eq!(told(&site), [(LowBalance, "0.4".to_string())]);
+    assert_eq!(told(&site), []);
+    site.end(1, &[("pre", "0.3")]);
+    assert_eq!(told(&site), [(HighSpend, "0.3".to_string())], "0.70 are left again");
+    site.ask(&wish(2, "pre")).unwrap();
+    assert_eq!(told(&site), [(LowBalance, "0.1".to_string())]);
+    site.now += DAY;
+    site.pay("pre", "5");
+    assert_eq!(told(&site), []);
+}
+
 /// An estimated end lowers the hold by what is charged; the true end releases it.
 #[test]
 fn an_estimated_charge_takes_its_amount_from_the_hold_and_leaves_the_rest() {
