@@ -2,7 +2,6 @@
 
 use crate::error::IngestError;
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,13 +22,5 @@ pub(crate) fn sync_folder(path: &Path) -> Result<(), IngestError> {
 
 /// Replaces a small file: after a crash it is the old one or the new one.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), IngestError> {
-    let temporary = path.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().map_err(|e| IngestError::io("cannot write", path, e))?;
-    path.parent().map_or(Ok(()), sync_folder)
+    bus::replace_file(path, bytes).map_err(|e| IngestError::io("cannot write", path, e))
 }

@@ -128,7 +128,7 @@ fn or_none(text: &str) -> &str {
 fn call_facts(call: &Call, stream: &str, at: Position) -> Vec<Fact> {
     let mut facts = vec![
         Fact::new("Call id", call.call_id.to_string()),
-        Fact::new("Switch", format!("{} ({})", call.switch, call.id_domain)),
+        Fact::new("Switch", switch(call)),
         Fact::new("Call key", call.call_key.as_str()),
         Fact::new("Started", call.started_at.to_string()),
         Fact::new("Answered", call.answered_at.map_or_else(|| "no".to_owned(), |at| at.to_string())),
@@ -157,6 +157,15 @@ fn call_facts(call: &Call, stream: &str, at: Position) -> Vec<Fact> {
     facts.push(Fact::new("Came in by", from.join(", ")));
     facts.push(Fact::new("Stands in", format!("{stream}, frame {}, item {}", at.seq, at.index)));
     facts
+}
+
+/// The numbering space of its call keys stands beside the switch only where it is another one.
+fn switch(call: &Call) -> String {
+    if call.id_domain == call.switch {
+        call.switch.to_string()
+    } else {
+        format!("{} ({})", call.switch, call.id_domain)
+    }
 }
 
 fn result(sip: Option<u16>, q850: Option<u16>) -> String {

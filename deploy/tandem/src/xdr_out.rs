@@ -15,7 +15,6 @@ use schemas::{DecodeError, SchemaIds};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -261,15 +260,8 @@ impl XdrOut {
     /// Whole or not at all, also after a power cut.
     fn save(&self, path: &Path, reader: &StreamReader) -> Result<(), OutError> {
         let note = Note { topic: self.topic.clone(), offset: reader.offset(), state: reader.state().clone() };
-        let part = path.with_extension("part");
-        let write = || -> std::io::Result<()> {
-            let mut file = fs::File::create(&part)?;
-            file.write_all(&serde_json::to_vec(&note)?)?;
-            file.sync_all()?;
-            fs::rename(&part, path)?;
-            fs::File::open(&self.folder)?.sync_all()
-        };
-        write().map_err(|source| OutError::File { path: path.to_owned(), source })
+        let written = serde_json::to_vec(&note).map_err(Into::into).and_then(|text| bus::replace_file(path, &text));
+        written.map_err(|source| OutError::File { path: path.to_owned(), source })
     }
 }
 

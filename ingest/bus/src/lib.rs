@@ -22,7 +22,7 @@ pub use api::{
     Appended, Batch, Bus, BusHealth, MAX_OPEN_TICKETS, MAX_RECORD_BYTES, MAX_SUBMIT_BYTES, PartitionInfo, Reader,
     Received, Record, Retention, Ticket, TopicInfo, TopicKind, TopicSpec, Writer,
 };
-pub use embedded::{EmbeddedBus, EmbeddedConfig};
+pub use embedded::{EmbeddedBus, EmbeddedConfig, replace_file};
 pub use error::BusError;
 pub use kafka::{KafkaBus, KafkaConfig};
 pub use partition::{murmur2, murmur2_partition};

@@ -121,8 +121,9 @@ pub fn report(site: &str, name: ReportName, filter: &Filter, answer: &Result<Tab
         @match answer {
             Ok(figures) => {
                 p.actions {
-                    @for format in ["csv", "json", "parquet"] {
-                        a href={ "/reports/" (name.as_str()) "." (format) (all(filter)) } download { (format.to_uppercase()) }
+                    "Download "
+                    @for (format, word) in [("csv", "CSV"), ("json", "JSON"), ("parquet", "Parquet")] {
+                        a href={ "/reports/" (name.as_str()) "." (format) (all(filter)) } download { (word) }
                         " "
                     }
                 }

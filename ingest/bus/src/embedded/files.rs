@@ -41,8 +41,9 @@ pub fn sync_dir(dir: &Path) -> Result<(), BusError> {
     File::open(dir).and_then(|d| d.sync_all()).map_err(|e| BusError::io("cannot sync folder", dir, e))
 }
 
-/// Replaces a file in one step.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), BusError> {
+/// Replaces a small file in one step: after a crash or a power cut it is the old one or the new one, whole. For every
+/// process that keeps notes beside its logs.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let new = path.with_extension("new");
     let write = || -> std::io::Result<()> {
         let mut file = File::create(&new)?;
@@ -50,15 +51,16 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), BusError> {
         file.sync_all()?;
         fs::rename(&new, path)
     };
-    write().map_err(|e| {
+    write().inspect_err(|_| {
         // A half-written new file must not hold the space that is missing.
         let _ = fs::remove_file(&new);
-        BusError::io("cannot write", path, e)
     })?;
-    match path.parent() {
-        Some(dir) => sync_dir(dir),
-        None => Ok(()),
-    }
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
+/// The same with the bus's own error.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), BusError> {
+    replace_file(path, bytes).map_err(|e| BusError::io("cannot write", path, e))
 }
 
 /// What stands in a topic's `topic` file.

@@ -35,6 +35,7 @@ use crate::incarnation;
 use block::{Head, SegmentHeader};
 use commit::Committer;
 pub(crate) use files::KnownTopics;
+pub use files::replace_file;
 use files::{HeadFile, TopicFile};
 use log::{Log, Segment, lock};
 

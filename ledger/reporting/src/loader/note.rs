@@ -5,7 +5,6 @@ use crate::error::EngineError;
 use facts::stream::STREAM_START;
 use facts::xdr::Position;
 use serde::{Deserialize, Serialize};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// A range that is being sent: from `Note::loaded` up to here.
@@ -94,13 +93,9 @@ impl NoteFile {
 
     /// Writes the note so that it survives a power cut.
     pub fn save(&self) -> Result<(), EngineError> {
-        let failed = |e: &std::io::Error| EngineError::file(&self.path, e);
-        let text = serde_json::to_vec(&self.note).map_err(|e| failed(&e.into()))?;
-        let part = self.path.with_extension("part");
-        let mut file = std::fs::File::create(&part).map_err(|e| failed(&e))?;
-        file.write_all(&text).and_then(|()| file.sync_all()).map_err(|e| failed(&e))?;
-        std::fs::rename(&part, &self.path).map_err(|e| failed(&e))?;
-        self.sync_dir()
+        let failed = |e: std::io::Error| EngineError::file(&self.path, &e);
+        let text = serde_json::to_vec(&self.note).map_err(|e| failed(e.into()))?;
+        bus::replace_file(&self.path, &text).map_err(failed)
     }
 }
 
