@@ -1,9 +1,7 @@
 //! The object `deck` of a quote line into a deck ready for look-up. Every field, its default and its limits as
 //! docs/reference/quote.md lists them.
 
-use facts::deck::{
-    DeckTerms, OriginGroup, Price, RATE_SCALE, Rate, RateDeck, RowStatus, Step, TimeBand, minute_of_day,
-};
+use facts::deck::{DeckTerms, OriginGroup, Price, RATE_SCALE, Rate, RateDeck, Step, TimeBand, minute_of_day};
 use facts::money::Currency;
 use facts::number::Prefix;
 use jiff::civil::Date;
