@@ -20,6 +20,7 @@ mod kill;
 mod lost_topic;
 mod pipeline;
 mod quote;
+mod rate;
 mod readers;
 mod servers;
 mod tidy;

@@ -50,10 +50,15 @@ pub enum Command {
     /// Price past calls again: what it comes to, posted under one id, taken back by another (docs/guides/rerating.md)
     #[command(subcommand)]
     Rerate(RerateCommand),
+    /// Price a switch's file against a configuration, without any server; books nothing
+    Rate(RateArgs),
     /// Price calls with their terms: JSON Lines in, one answer a line with every step out (docs/reference/quote.md)
     Quote {
         /// A file of JSON Lines (default: stdin)
         file: Option<PathBuf>,
+        /// A TOML file or a folder of them: lines may name one of its accounts instead of their terms
+        #[arg(long, value_name = "PATH")]
+        config: Option<PathBuf>,
     },
     /// Reports from ClickHouse
     Report(ReportArgs),
@@ -269,6 +274,17 @@ pub struct PreviewArgs {
     /// Who (default: the user of this machine)
     #[arg(long, value_name = "NAME")]
     pub by: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RateArgs {
+    pub file: PathBuf,
+    /// A TOML file or a folder of them, as for apply
+    #[arg(long, value_name = "PATH")]
+    pub config: PathBuf,
+    /// Switch of the configuration that wrote the file (default: the only one)
+    #[arg(long, value_name = "ID")]
+    pub switch: Option<String>,
 }
 
 #[derive(Debug, Args)]

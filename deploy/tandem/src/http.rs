@@ -107,7 +107,10 @@ fn app(node: &Arc<Node>, token: String) -> Router {
             Router::new().route("/v1/op", post(op)).layer(DefaultBodyLimit::max(OP_BYTES_MAX)).with_state(node.clone()),
         ))
         .merge(guard(
-            Router::new().route("/v1/quote", post(quote::post)).layer(DefaultBodyLimit::max(quote::BODY_BYTES_MAX)),
+            Router::new()
+                .route("/v1/quote", post(quote::post))
+                .layer(DefaultBodyLimit::max(quote::BODY_BYTES_MAX))
+                .with_state(node.clone()),
         ));
     app = app.merge(guard(money::router(node)));
     if let Some(paths) = authorise::router(node) {

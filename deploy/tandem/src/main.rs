@@ -19,6 +19,7 @@ mod ops;
 mod output;
 mod pages;
 mod quote;
+mod rate;
 mod reach;
 mod records;
 mod registry;
@@ -110,7 +111,8 @@ fn run(cli: &Cli) -> Outcome {
         Command::Calls(CallsCommand::Suspense) => ask(Op::Suspense),
         Command::Calls(CallsCommand::Recycle(args)) => rerate::recycle(&settings, args, cli.json),
         Command::Rerate(command) => ask(Op::Run { what: rerate::op(command) }),
-        Command::Quote { file } => quote::run(file.as_deref()),
+        Command::Rate(args) => rate::run(args, cli.json),
+        Command::Quote { file, config } => quote::run(file.as_deref(), config.as_deref()),
         Command::Report(args) => report(&settings, args, cli.json),
         Command::Sql { query } => {
             let format = if cli.json { "JSONEachRow" } else { "PrettyCompactMonoBlock" };

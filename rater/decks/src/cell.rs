@@ -39,6 +39,35 @@ impl<'a> Cell<'a> {
         plain(scientific).map_or_else(|| Self::Error(format!("number {scientific}")), Self::Number)
     }
 
+    /// From a decimal or scientific text of any length: rounded half up to the 15 significant digits that count.
+    pub fn number_text(text: &str) -> Self {
+        let error = || Self::Error(format!("number {text}"));
+        let (sign, rest) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
+        let (mantissa, exponent) = rest.split_once(['e', 'E']).unwrap_or((rest, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let Ok(exponent) = exponent.parse::<i32>() else { return error() };
+        let all = format!("{whole}{fraction}");
+        if all.is_empty() || all.len() > 400 || !all.bytes().all(|b| b.is_ascii_digit()) {
+            return error();
+        }
+        let digits = all.trim_start_matches('0');
+        if digits.is_empty() {
+            return Self::Number("0".to_owned());
+        }
+        let point = whole.len() as i32 - (all.len() - digits.len()) as i32;
+        let mut exponent = exponent.saturating_add(point - 1);
+        let kept = digits.get(..15).unwrap_or(digits);
+        let up = digits.as_bytes().get(15).is_some_and(|next| *next >= b'5');
+        let Ok(mut value) = kept.parse::<u64>() else { return error() };
+        value += u64::from(up);
+        let mut text = value.to_string();
+        if text.len() > kept.len() {
+            exponent = exponent.saturating_add(1); // 999... became 1000...
+        }
+        text.insert(1, '.');
+        Self::number(&format!("{sign}{text}e{exponent}"))
+    }
+
     /// The same value, free of the file's text.
     pub fn into_owned(self) -> Cell<'static> {
         match self {
@@ -116,6 +145,25 @@ mod tests {
         }
         assert!(matches!(Cell::number("NaN"), Cell::Error(_)));
         assert!(matches!(Cell::number("1.00000000000000e99"), Cell::Error(_)));
+    }
+
+    #[test]
+    fn a_long_number_in_text_is_rounded_as_a_stored_one_is() {
+        for (text, typed) in [
+            ("0.28499999999999998", "0.285"),
+            ("9.99999999999999999", "10"),
+            ("1.5E-005", "0.000015"),
+            ("44791112", "44791112"),
+            ("-0.1", "-0.1"),
+            ("0", "0"),
+            ("00.50", "0.5"),
+            ("447911123456789", "447911123456789"),
+        ] {
+            assert_eq!(Cell::number_text(text), Cell::Number(typed.to_owned()), "{text}");
+        }
+        for text in ["", "1e99", "NaN", "1.2.3", "0x1"] {
+            assert!(matches!(Cell::number_text(text), Cell::Error(_)), "{text}");
+        }
     }
 
     #[test]

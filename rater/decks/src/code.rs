@@ -142,17 +142,28 @@ const RANGE_MAX: u64 = 100_000;
 
 fn range(low: &str, high: &str, country: &str, codes: &mut Vec<Prefix>) -> Result<(), Fault> {
     let bad = || (format!("{low}-{high} is no range of codes"), "ask for the codes one by one");
-    // `3370-9` is `3370-3379`.
-    let high = match low.len().checked_sub(high.len()) {
-        Some(0) => Cow::Borrowed(high),
-        Some(kept) => Cow::Owned(format!("{}{high}", &low[..kept])),
-        None => return Err(bad()),
-    };
-    if low.len() > 15 {
+    if low.is_empty() || low.len() > 15 || high.len() > 15 {
         return Err(bad());
     }
+    // `3370-9` is `3370-3379`.
+    let short = low.len().checked_sub(high.len()).map(|kept| format!("{}{high}", &low[..kept]));
+    let short = short.filter(|last| last.as_str() >= low);
+    let across = if low.len() == high.len() { None } else { across(low, high) };
+    let last = match (short, across) {
+        (Some(last), Some(_)) => {
+            let advice = "write both ends with the same number of digits";
+            return Err((format!("{low}-{high} can end with {last} or with all of {high}"), advice));
+        }
+        (None, Some(all)) => {
+            return all.iter().try_for_each(|code| {
+                codes.push(prefix(&format!("{country}{code}"))?);
+                Ok(())
+            });
+        }
+        (last, None) => last.ok_or_else(bad)?,
+    };
     let first: u64 = low.parse().map_err(|_| bad())?;
-    let last: u64 = high.parse().map_err(|_| bad())?;
+    let last: u64 = last.parse().map_err(|_| bad())?;
     if last < first || last - first >= RANGE_MAX {
         return Err(bad());
     }
@@ -160,6 +171,31 @@ fn range(low: &str, high: &str, country: &str, codes: &mut Vec<Prefix>) -> Resul
         codes.push(prefix(&format!("{country}{code:0width$}", width = low.len()))?);
     }
     Ok(())
+}
+
+/// A range whose ends are of different lengths, `44780-4479`: from the first number that begins with the one to the last
+/// that begins with the other, in as few codes as hold just those. `None` where they do not begin alike.
+fn across(low: &str, high: &str) -> Option<Vec<String>> {
+    let width = low.len().max(high.len());
+    let mut from: u64 = format!("{low:0<width$}").parse().ok()?;
+    let until: u64 = format!("{high:9<width$}").parse().ok()?;
+    // One digit behind the hyphen is the last digit.
+    if high.len() < 2 || low.as_bytes().first() != high.as_bytes().first() || from > until {
+        return None;
+    }
+    let mut codes = Vec::new();
+    while from <= until {
+        let mut dropped = 0;
+        let mut size = 1u64;
+        while dropped + 1 < width && from.is_multiple_of(size * 10) && from + (size * 10 - 1) <= until {
+            size *= 10;
+            dropped += 1;
+        }
+        let digits = format!("{from:0width$}");
+        codes.push(digits[..width - dropped].to_owned());
+        from += size;
+    }
+    Some(codes)
 }
 
 fn joined_text(country: &str, item: &str) -> Result<String, Fault> {
@@ -234,6 +270,10 @@ mod tests {
         assert_eq!(read("1-264-773", None, Some(Hyphen::Separator), None), "1264773");
         assert_eq!(range("93, 94 - 96; 97", None), "93 94 95 96 97");
         assert_eq!(range("3370-3", None), "3370 3371 3372 3373");
+        assert_eq!(range("44780-4479", None), "4478 4479", "from 44780... to 4479...");
+        assert_eq!(range("447-44712", None), "4470 44710 44711 44712");
+        assert_eq!(range("447-44799", None), "447");
+        assert_eq!(range("4412-44", None), "4412-44 can end with 4444 or with all of 44");
         assert_eq!(range("008-011", Some("52")), "52008 52009 52010 52011");
         assert_eq!(read("52 33,39", None, None, Some(Space::Separator)), "5233 5239");
         assert_eq!(read("4470 4471  4472", None, None, Some(Space::List)), "4470 4471 4472");

@@ -168,6 +168,12 @@ pub fn summary(found: &Found, totals: &Totals) -> Vec<(&'static str, String)> {
     let count = |count: u64| if count == 0 { String::new() } else { count.to_string() };
     also("blocked", count(totals.blocked));
     also("discontinued", count(totals.discontinued));
+    for group in &found.origin_groups {
+        let codes: Vec<String> = group.prefixes.iter().map(ToString::to_string).collect();
+        let codes = if group.malformed { "callers without a right number".to_owned() } else { codes.join(", ") };
+        also("origin group", format!("{}: {codes}", group.name));
+    }
+    also("origin rates", count(totals.origin_rates));
     also("blank rows", count(totals.blank));
     also("remarks", count(totals.remarks));
     for text in &found.assumptions {
@@ -197,6 +203,7 @@ pub fn summary_line(found: &Found, totals: &Totals) -> String {
         "least_rate": totals.least, "greatest_rate": totals.greatest, "mean_rate": totals.mean(),
         "rate_sum": totals.sum_text(), "open_rates": totals.open,
         "valid_from": totals.valid_from.map(|(first, last)| [rfc3339(first), rfc3339(last)]),
+        "origin_groups": found.origin_groups, "origin_rates": totals.origin_rates,
         "increment": found.increment.map(pair), "increment_exceptions": exceptions,
         "notice": {
             "product": notice.product, "currency": notice.currency, "issued": day(notice.issued),

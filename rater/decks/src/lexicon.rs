@@ -291,6 +291,12 @@ pub fn unit(header: &str) -> Unit {
     }
 }
 
+/// `Origin codes`: codes of callers, which are no codes of destinations.
+pub fn is_origin_code(words: &[String]) -> bool {
+    let any = |known: &[&str]| words.iter().any(|word| known.contains(&word.as_str()));
+    any(ORIGIN) && any(CODE)
+}
+
 /// Whether words of a sentence speak of prices.
 pub fn says_price(words: &[String]) -> bool {
     words.iter().any(|word| RATE.contains(&word.as_str()) || matches!(word.as_str(), "amounts" | "charges" | "ценах"))

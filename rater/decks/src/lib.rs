@@ -15,7 +15,9 @@ pub mod json;
 mod lexicon;
 pub mod life;
 mod notice;
+mod ods;
 mod options;
+mod origin;
 mod pattern;
 mod price;
 mod prose;
@@ -27,6 +29,7 @@ pub mod template;
 #[cfg(test)]
 mod tests;
 mod totals;
+mod xls;
 mod xlsx;
 
 pub use error::DeckError;
@@ -37,7 +40,7 @@ pub use totals::Totals;
 
 use cell::Cell;
 use facts::Currency;
-use facts::deck::{DeckTerms, Rate, RateDeck};
+use facts::deck::{DeckTerms, OriginGroup, Rate, RateDeck};
 use smol_str::SmolStr;
 
 /// Where a row stood in its file.
@@ -92,6 +95,8 @@ pub struct Found {
     /// Increment of rows that name none, and its exceptions by how the destination's name begins.
     pub increment: Option<Increment>,
     pub increments: Vec<(SmolStr, Increment)>,
+    /// Groups of callers, of tables beside the rates.
+    pub origin_groups: Vec<OriginGroup>,
     /// What was taken for granted because nothing said otherwise.
     pub assumptions: Vec<String>,
     /// What was found in sentences and needs a person's word before money hangs on it; each with the flag that gives
@@ -172,6 +177,18 @@ pub fn read_rows(
             let found = Found { format: "xlsx", encoding, sheets: workbook.sheets(), ..Found::default() };
             sheets::read(file_name, &mut workbook, found, template, sink)
         }
+        Kind::Xls => {
+            let mut workbook = xls::Workbook::open(file_name, bytes, &template.limits)?;
+            let encoding = SmolStr::new_static("utf-16le");
+            let found = Found { format: "xls", encoding, sheets: workbook.sheets(), ..Found::default() };
+            sheets::read(file_name, &mut workbook, found, template, sink)
+        }
+        Kind::Ods => {
+            let mut workbook = ods::Workbook::open(file_name, bytes, &template.limits)?;
+            let encoding = SmolStr::new_static("utf-8");
+            let found = Found { format: "ods", encoding, sheets: workbook.sheets(), ..Found::default() };
+            sheets::read(file_name, &mut workbook, found, template, sink)
+        }
         Kind::Text => {
             let (encoding, text) = encoding::decode(file_name, bytes, template)?;
             let (mut lines, separator) = csv::Lines::open(file_name, &text, template)?;
@@ -182,7 +199,9 @@ pub fn read_rows(
 }
 
 enum Kind {
+    Xls,
     Xlsx,
+    Ods,
     Text,
 }
 
@@ -194,13 +213,12 @@ fn recognise(file: &str, bytes: &[u8]) -> Result<Kind, DeckError> {
         return refuse("empty", "ask for it again");
     }
     if begins(b"PK\x03\x04") || begins(b"PK\x05\x06") {
-        return Ok(Kind::Xlsx);
+        let head = &bytes[..bytes.len().min(256)];
+        let ods = head.windows(ods::TYPE.len()).any(|window| window == ods::TYPE);
+        return Ok(if ods { Kind::Ods } else { Kind::Xlsx });
     }
     if begins(&[0xd0, 0xcf, 0x11, 0xe0]) {
-        return refuse(
-            "an old .xls workbook or a password-protected one",
-            "save it as .xlsx or CSV without a password",
-        );
+        return Ok(Kind::Xls);
     }
     if begins(&[0x1f, 0x8b]) || begins(&[0xfd, b'7', b'z', b'X', b'Z']) || begins(b"7z\xbc\xaf") || begins(b"Rar!") {
         return refuse("a compressed archive", "unpack it and read the deck inside");

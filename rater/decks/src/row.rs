@@ -15,7 +15,7 @@ use crate::sheets::Known;
 use crate::totals::Totals;
 use crate::{DeckError, Found, Item, Problem, Source};
 use assumed::Assumed;
-use facts::deck::{Price, Rate};
+use facts::deck::{Price, Rate, RowStatus};
 use facts::{Currency, Prefix};
 use hashbrown::{HashMap, HashSet};
 use jiff::tz::TimeZone;
@@ -73,6 +73,8 @@ pub struct Reader<'a> {
     pairs: BTreeMap<(Option<SmolStr>, Option<SmolStr>), u32>,
     destinations: HashSet<SmolStr>,
     destination: SmolStr,
+    /// Open rates by destination in small letters, where a table of origins will ask for them.
+    kept: Option<BTreeMap<SmolStr, Vec<Rate>>>,
     date: Option<(String, i64)>,
     assumed: Assumed,
     pub totals: Totals,
@@ -123,6 +125,7 @@ impl<'a> Reader<'a> {
             pairs: BTreeMap::new(),
             destinations: HashSet::new(),
             destination: SmolStr::default(),
+            kept: None,
             date: None,
             assumed: Assumed::new(known, template),
             totals: Totals::default(),
@@ -166,6 +169,11 @@ impl<'a> Reader<'a> {
                 self.totals.rate_rows += 1;
                 for rate in rates {
                     self.totals.count(&rate);
+                    if let Some(kept) = &mut self.kept
+                        && rate.status == RowStatus::Open
+                    {
+                        kept.entry(rate.destination.to_lowercase().into()).or_default().push(rate.clone());
+                    }
                     sink(Item::Rate(rate, source.clone()));
                 }
             }
@@ -180,6 +188,30 @@ impl<'a> Reader<'a> {
             }
         }
         Ok(())
+    }
+
+    /// From now on keeps the rows of each destination, for the tables of origins.
+    pub fn keep_destinations(&mut self) {
+        self.kept = Some(BTreeMap::new());
+    }
+
+    /// The rows kept.
+    pub fn kept(&self) -> &BTreeMap<SmolStr, Vec<Rate>> {
+        const NONE: &BTreeMap<SmolStr, Vec<Rate>> = &BTreeMap::new();
+        self.kept.as_ref().unwrap_or(NONE)
+    }
+
+    /// Counts and hands over what a table beside the rates says.
+    pub fn beside(&mut self, item: Item, sink: &mut dyn FnMut(Item)) {
+        self.totals.beside += 1;
+        if let Item::Rate(rate, _) = &item {
+            self.totals.rates += 1;
+            self.totals.origin_rates += 1;
+            self.totals.blocked += u64::from(rate.status == RowStatus::Blocked);
+        } else {
+            self.totals.problems += 1;
+        }
+        sink(item);
     }
 
     /// Writes down what the rows have shown, and hands over the totals.

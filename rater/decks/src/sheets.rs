@@ -3,10 +3,12 @@
 
 use crate::header::{self, Layout, Search, Sheet};
 use crate::options::ReadOptions;
+use crate::origin::Origins;
 use crate::prose::Said;
 use crate::survey::Survey;
 use crate::{DeckError, Found, Item, Rows, Totals, notice, prose, row};
 use facts::Currency;
+use smol_str::SmolStr;
 
 /// What was found out before the first row is read.
 pub struct Known {
@@ -22,7 +24,7 @@ pub fn read(
     template: &ReadOptions,
     sink: &mut dyn FnMut(Item),
 ) -> Result<(Found, Totals), DeckError> {
-    let (mut layouts, texts) = choose(file, rows, template)?;
+    let Chosen { mut layouts, texts, others } = choose(file, rows, template)?;
     let mut survey = Survey::default();
     for layout in &layouts {
         layout.notice.dates().for_each(|text| survey.date(&text, || "in the notice".to_owned()));
@@ -40,7 +42,14 @@ pub fn read(
     found.ignored = first.ignored.clone();
     found.notice = first.notice.clone();
     found.date_order = order;
+    let mut origins = Origins::default();
+    for sheet in &others {
+        origins.sheet(rows, sheet, known.currency, template)?;
+    }
     let mut reader = row::Reader::new(file, first, &known, order, template)?;
+    if !origins.is_empty() {
+        reader.keep_destinations();
+    }
     for layout in &layouts {
         reader.enter(layout);
         rows.walk(&layout.sheet, &mut |number, cells| {
@@ -50,18 +59,30 @@ pub fn read(
             Ok(true)
         })?;
     }
+    if !origins.is_empty() {
+        let mut items = Vec::new();
+        found.origin_groups = origins.finish(reader.kept(), &mut |item| items.push(item));
+        items.into_iter().for_each(|item| reader.beside(item, sink));
+    }
     let totals = reader.finish(&mut found);
     Ok((found, totals))
 }
 
-/// The sheets that hold rates, and the text of all others.
-fn choose(file: &str, rows: &mut dyn Rows, template: &ReadOptions) -> Result<(Vec<Layout>, Vec<String>), DeckError> {
+/// The sheets of a file by what they hold.
+struct Chosen {
+    layouts: Vec<Layout>,
+    /// Text of the sheets without rates, and their names.
+    texts: Vec<String>,
+    others: Vec<SmolStr>,
+}
+
+fn choose(file: &str, rows: &mut dyn Rows, template: &ReadOptions) -> Result<Chosen, DeckError> {
     let sheets = rows.sheets();
     if let Some(wanted) = template.sheets.iter().find(|wanted| !sheets.contains(*wanted)) {
         let sheet = wanted.to_string();
         return Err(DeckError::NoSheet { file: file.to_owned(), sheet, sheets: sheets.join(", ") });
     }
-    let (mut layouts, mut seen, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut layouts, mut seen, mut texts, mut others) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for sheet in &sheets {
         let mut search = Search::new(file, sheet, template);
         rows.walk(sheet, &mut |number, cells| search.row(number, cells))?;
@@ -72,7 +93,10 @@ fn choose(file: &str, rows: &mut dyn Rows, template: &ReadOptions) -> Result<(Ve
         }
         match search.end()? {
             Sheet::Rates(layout) => layouts.push(layout),
-            Sheet::Text(notice) => texts.extend(notice.texts()),
+            Sheet::Text(notice) => {
+                texts.extend(notice.texts());
+                others.push(sheet.clone());
+            }
         }
     }
     let several = layouts.len() > 1 && template.sheets.is_empty() && !template.all_sheets;
@@ -80,7 +104,7 @@ fn choose(file: &str, rows: &mut dyn Rows, template: &ReadOptions) -> Result<(Ve
         let sheets: Vec<_> = layouts.iter().map(|layout| layout.sheet.as_str()).collect();
         return Err(DeckError::SeveralSheets { file: file.to_owned(), sheets: sheets.join(", ") });
     }
-    if layouts.is_empty() { Err(no_header(file, &seen)) } else { Ok((layouts, texts)) }
+    if layouts.is_empty() { Err(no_header(file, &seen)) } else { Ok(Chosen { layouts, texts, others }) }
 }
 
 fn no_header(file: &str, seen: &[String]) -> DeckError {

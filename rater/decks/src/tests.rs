@@ -8,6 +8,7 @@ use std::io::Write as _;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
 mod notices;
+mod workbooks;
 
 const SDF: &[u8] = include_bytes!("../../../deploy/traffic/data/sdf_outbound_2010.csv");
 const NOTIFICATION: &[u8] = include_bytes!("../../../tests/fixtures/decks/carrier_notification.xlsx");
@@ -335,7 +336,7 @@ fn text_in_any_usual_encoding_is_text_and_the_rest_is_refused() {
     check(
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
         &plain(),
-        expect!["deck is an old .xls workbook or a password-protected one; save it as .xlsx or CSV without a password"],
+        expect!["deck is damaged at the workbook: its header is cut; ask for it again"],
     );
     check(
         &NOTIFICATION[..NOTIFICATION.len() / 2],

@@ -4,7 +4,7 @@ use facts::deck::{Price, Rate, RowStatus};
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
 
-/// Counts; `rows = rate_rows + problems + blank + remarks`.
+/// Counts; `rows = rate_rows + problems + blank + remarks`, but for what stands in tables beside the rates.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Totals {
     /// Rows below the header.
@@ -20,6 +20,11 @@ pub struct Totals {
     pub remarks: u64,
     pub blocked: u64,
     pub discontinued: u64,
+    /// Rates and problems of tables beside the rates: origin groups and what they pay. Among `rates` and `problems`, not
+    /// among `rows`.
+    pub beside: u64,
+    /// Rates for callers of a group, of such tables.
+    pub origin_rates: u64,
     /// Distinct dial codes.
     pub codes: u64,
     /// Distinct destination names.

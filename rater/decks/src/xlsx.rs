@@ -5,7 +5,7 @@ use crate::archive;
 use crate::cell::Cell;
 use crate::options::Limits;
 use crate::{DeckError, Each, Rows};
-use calamine::{DataRef, Reader as _, Xlsx, XlsxError};
+use calamine::{Data, DataRef, Reader as _, Xlsx, XlsxError};
 use jiff::civil::DateTime;
 use smol_str::SmolStr;
 use std::io::Cursor;
@@ -40,7 +40,7 @@ fn damaged(file: &str, place: &str, error: &XlsxError) -> DeckError {
 
 /// calamine reckons with cell references unchecked: one such as `ABCDEFGH1` overflows, which is a panic where overflow
 /// is checked (see the profiles in the root's Cargo.toml) and would else move the cell to another column.
-fn unbroken<T>(file: &str, place: &str, read: impl FnOnce() -> T) -> Result<T, DeckError> {
+pub fn unbroken<T>(file: &str, place: &str, read: impl FnOnce() -> T) -> Result<T, DeckError> {
     catch_unwind(AssertUnwindSafe(read)).map_err(|_| DeckError::Damaged {
         file: file.to_owned(),
         place: place.to_owned(),
@@ -109,6 +109,27 @@ impl Rows for Workbook<'_> {
             each(row, &cells)?;
         }
         Ok(())
+    }
+}
+
+/// A value of a table that calamine holds whole.
+pub fn convert_owned(value: &Data, cell_bytes: u32) -> Cell<'_> {
+    let cell = match value {
+        Data::Empty => Cell::Empty,
+        Data::Int(value) => Cell::Number(value.to_string()),
+        Data::Float(value) => Cell::number(&format!("{value:.14e}")),
+        Data::String(text) => Cell::text(text.as_str()),
+        Data::Bool(value) => Cell::Bool(*value),
+        Data::DateTime(serial) => convert(&DataRef::DateTime(*serial)),
+        Data::DateTimeIso(text) => text.parse::<DateTime>().map_or_else(|_| Cell::text(text.as_str()), Cell::Date),
+        Data::DurationIso(text) => Cell::text(text.as_str()),
+        Data::Error(error) => Cell::Error(error.to_string()),
+        #[allow(unreachable_patterns)] // calamine may know more kinds one day
+        other => Cell::Error(other.to_string()),
+    };
+    match cell {
+        Cell::Text(text) if text.len() > cell_bytes as usize => Cell::Error("more text than a cell may hold".into()),
+        cell => cell,
     }
 }
 

@@ -108,6 +108,9 @@ pub struct Tariffs {
     pub(crate) sell_trunks: Vec<TrunkTerms>,
     pub(crate) buy_trunks: Vec<TrunkTerms>,
     pub(crate) agreements: Vec<AgreementTerms>,
+    /// Currency of each account, and its agreements by side: product and place in `agreements`.
+    pub(crate) accounts: HashMap<SmolStr, Currency>,
+    pub(crate) by_account: HashMap<(SmolStr, Side), Vec<(SmolStr, u32)>>,
     /// Account and currency of what nobody could be found for.
     pub(crate) unidentified: (SmolStr, Currency),
     pub(crate) decks: Vec<Arc<CompiledDeck>>,
@@ -164,6 +167,8 @@ impl Tariffs {
             sell_trunks,
             buy_trunks,
             agreements: builder.agreements,
+            accounts: config.accounts.values().map(|account| (account.id.clone(), account.currency)).collect(),
+            by_account: builder.by_account,
             unidentified,
             decks,
             problems: builder.problems,

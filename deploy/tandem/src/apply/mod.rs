@@ -11,7 +11,7 @@ use deck_text::Declared;
 use diff::{Change, broken_references};
 use document::{Desired, Document};
 use facts::config::{Config, ConfigItem, DeckRoot};
-use facts::deck::RateDeck;
+use facts::deck::{OriginGroup, RateDeck};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -126,7 +126,12 @@ fn read_deck(
         ))
     })?;
     let rates: Vec<facts::deck::Rate> = read.rates.into_iter().map(|(rate, _)| rate).collect();
-    deck_items(&deck.id, deck.terms(currency), rates, &file.display().to_string(), now)
+    let mut terms = deck.terms(currency);
+    // A group that the document declares stands above the file's of that name.
+    let new = |group: &OriginGroup| !terms.origin_groups.iter().any(|known| known.name == group.name);
+    let groups: Vec<OriginGroup> = read.found.origin_groups.into_iter().filter(new).collect();
+    terms.origin_groups.extend(groups);
+    deck_items(&deck.id, terms, rates, &file.display().to_string(), now)
 }
 
 /// Root and chunks of a deck version from its rows, in any order.

@@ -46,6 +46,8 @@ impl Reader<'_> {
             return Ok(RowStatus::Blocked);
         }
         let said = |field: Field| match self.cell(cells, field) {
+            // Nearly all are prices.
+            Cell::Text(text) if text.starts_with(|c: char| c.is_ascii_digit()) => None,
             Cell::Text(text) => status::said(text, self.template).filter(|status| *status != RowStatus::Open),
             _ => None,
         };

@@ -82,7 +82,8 @@ pub(super) fn priced(id: Option<&str>, request: &Request, found: &Found) -> Opti
     let agreement = &request.agreement;
     let decimals = decimals(agreement.terms.amount_rounding, &agreement.terms);
     let used = request.deck.compiled.rate_used(found.chosen);
-    let mut explanation = vec![format!("number {} rated at {}", found.number, rfc3339(found.rated_at)), row(&used)];
+    let mut explanation: Vec<String> = request.from.iter().cloned().collect();
+    explanation.extend([format!("number {} rated at {}", found.number, rfc3339(found.rated_at)), row(&used)]);
     explanation.extend(found.notes.iter().map(ToString::to_string));
     let (mut taxes, mut notes) = (Vec::with_capacity(agreement.taxes.len()), Vec::<Note>::new());
     let told = |tax: &Tax, amount| taxes.push(TaxLine { name: tax.name.to_string(), amount: shown(amount, decimals) });

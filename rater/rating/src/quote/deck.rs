@@ -1,6 +1,8 @@
 //! The object `deck` of a quote line into a deck ready for look-up. Every field, its default and its limits as
 //! docs/reference/quote.md lists them.
 
+use std::sync::Arc;
+
 use facts::deck::{DeckTerms, OriginGroup, Price, RATE_SCALE, Rate, RateDeck, Step, TimeBand, minute_of_day};
 use facts::money::Currency;
 use facts::number::Prefix;
@@ -47,7 +49,7 @@ const WEEK: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 #[derive(Debug)]
 pub(super) struct DeckPart {
     pub currency: Option<Currency>,
-    pub compiled: CompiledDeck,
+    pub compiled: Arc<CompiledDeck>,
 }
 
 impl DeckPart {
@@ -79,7 +81,7 @@ impl DeckPart {
         let deck = RateDeck { id: SmolStr::default(), version: 0, terms, rates };
         let compiled = CompiledDeck::compile_with_ties(&deck)
             .map_err(|error| place.fault(error.to_string(), "correct the deck; see docs/reference/quote.md"))?;
-        Ok(Self { currency: named, compiled })
+        Ok(Self { currency: named, compiled: Arc::new(compiled) })
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Never reads a file, never keeps more than the last few decks, never gives a price where a field is not understood.
 
+mod account;
 mod answer;
 mod call;
 mod deck;
@@ -28,6 +29,7 @@ use self::node::{Key, Node, Place};
 use crate::deck::{Chosen, Tie};
 use crate::explain::Note;
 use crate::price::{Ask, Priced, SAME_CURRENCY, price};
+use crate::tariffs::Tariffs;
 
 /// Decks kept compiled: lines of both sides of a call may alternate.
 const DECKS_KEPT: usize = 4;
@@ -55,6 +57,8 @@ pub struct Quoted {
 pub struct Quoter {
     /// Text of a deck, and what it is; the last used first.
     decks: VecDeque<(Box<str>, Arc<DeckPart>)>,
+    /// The accounts that lines may name.
+    tariffs: Option<Arc<Tariffs>>,
 }
 
 /// Parts of a line, each still text.
@@ -64,6 +68,10 @@ struct Line<'a> {
     call: Option<&'a RawValue>,
     agreement: Option<&'a RawValue>,
     deck: Option<&'a RawValue>,
+    /// Instead of agreement and deck.
+    account: Option<Cow<'a, str>>,
+    side: Option<Cow<'a, str>>,
+    product: Option<Cow<'a, str>>,
     /// The first field that the contract does not know.
     unknown: Option<Cow<'a, str>>,
 }
@@ -73,6 +81,8 @@ struct Request {
     call: CallPart,
     agreement: AgreementPart,
     deck: Arc<DeckPart>,
+    /// Where the terms come from, where an account was named.
+    from: Option<String>,
 }
 
 /// A priced call with what it came from.
@@ -87,6 +97,11 @@ struct Found {
 impl Quoter {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Lines may name an account of this configuration instead of an agreement and a deck.
+    pub fn with(tariffs: Arc<Tariffs>) -> Self {
+        Self { tariffs: Some(tariffs), ..Self::default() }
     }
 
     /// Answers one line; `number` counts from 1 and stands in the answer where the line is refused.
@@ -107,8 +122,8 @@ impl Quoter {
         let id = id.as_deref();
         match request {
             Err(fault) => Quoted { came: Came::Refused, line: answer::refused(id, number, &fault) },
-            Ok(request) => match quote(&request) {
-                Ok(found) => match answer::priced(id, &request, &found) {
+            Ok(request) => match request.and_then(|request| quote(&request).map(|found| (request, found))) {
+                Ok((request, found)) => match answer::priced(id, &request, &found) {
                     Some(line) => Quoted { came: Came::Priced, line },
                     None => {
                         let message = "the exact amount is beyond the range of 128 bits";
@@ -123,11 +138,16 @@ impl Quoter {
                     let fault = Place::root("deck").key("rates").fault(tie.to_string(), advice);
                     Quoted { came: Came::Refused, line: answer::refused(id, number, &fault) }
                 }
+                Err(NoPrice::WhichProduct(reason)) => {
+                    let fault = Place::root("product").fault(reason, "name the product of the call");
+                    Quoted { came: Came::Refused, line: answer::refused(id, number, &fault) }
+                }
             },
         }
     }
 
-    fn request(&mut self, line: &Line<'_>) -> Result<Request, Fault> {
+    /// The line understood; the inner result is the account's, which may have no terms.
+    fn request(&mut self, line: &Line<'_>) -> Result<Result<Request, NoPrice>, Fault> {
         let root = |name| Place::root(name);
         if let Some(name) = &line.unknown {
             let advice = "correct its name, or begin it with x_ to have it passed over";
@@ -136,13 +156,43 @@ impl Quoter {
         let missing = |name| root(name).fault(format!("the field {name:?} is missing"), "add it: it has no default");
         let at = root("call");
         let call = CallPart::read(&at, &node::parse(&at, line.call.ok_or_else(|| missing("call"))?.get())?)?;
+        if let Some(account) = &line.account {
+            return self.of_account(line, account, call);
+        }
+        let needs_account = [("side", &line.side), ("product", &line.product)].into_iter().find(|(_, it)| it.is_some());
+        if let Some((name, _)) = needs_account {
+            return Err(root(name).fault("it goes with an account", "name the account, or leave it out"));
+        }
         let at = root("agreement");
         let agreement = match line.agreement.map(|raw| node::parse(&at, raw.get())).transpose()? {
             None | Some(Node::Null) => AgreementPart::default(),
             Some(node) => AgreementPart::read(&at, &node)?,
         };
         let deck = self.deck(line.deck.ok_or_else(|| missing("deck"))?.get())?;
-        Ok(Request { call, agreement, deck })
+        Ok(Ok(Request { call, agreement, deck, from: None }))
+    }
+
+    fn of_account(&self, line: &Line<'_>, account: &str, call: CallPart) -> Result<Result<Request, NoPrice>, Fault> {
+        let at = Place::root("account");
+        let given = [("agreement", line.agreement), ("deck", line.deck)].into_iter().find(|(_, raw)| raw.is_some());
+        if let Some((name, _)) = given {
+            return Err(at.fault(format!("{name:?} is given too"), "give the account or the terms"));
+        }
+        let Some(tariffs) = &self.tariffs else {
+            let advice = "give the configuration that has it: tandem quote --config DIR";
+            return Err(at.fault("there is no configuration to find the account in", advice));
+        };
+        let side = match line.side.as_deref() {
+            None => None,
+            Some("sell") => Some(Side::Sell),
+            Some("buy") => Some(Side::Buy),
+            Some(other) => return Err(Place::root("side").fault(format!("{other:?} is no side"), "write sell or buy")),
+        };
+        let wanted = account::Wanted { account, side, product: line.product.as_deref() };
+        Ok(tariffs.terms_of(&wanted, &call).map(|terms| {
+            let account::Terms { agreement, deck, from } = terms;
+            Request { call, agreement, deck, from: Some(from) }
+        }))
     }
 
     fn deck(&mut self, text: &str) -> Result<Arc<DeckPart>, Fault> {
@@ -166,13 +216,15 @@ enum NoPrice {
     Unrated(Unrated, String),
     /// Two rows of the deck are left (rule 4.5).
     Tied(Tie),
+    /// The account buys or sells several products, and the line names none.
+    WhichProduct(String),
 }
 
 /// Prices the call of a line, or says why not.
 fn quote(request: &Request) -> Result<Found, NoPrice> {
     let unrated = |reason, message| Err(NoPrice::Unrated(reason, message));
-    let Request { call, agreement, deck } = request;
-    let deck = &deck.compiled;
+    let Request { call, agreement, deck, .. } = request;
+    let deck = &*deck.compiled;
     let asked = match (deck.rated_number, call.rn.as_deref()) {
         (RatedNumber::Lrn, Some(rn)) if !rn.is_empty() => rn,
         _ => &call.called,
@@ -259,6 +311,15 @@ impl<'de> Visitor<'de> for LineVisitor {
                 "id" => {
                     let Key(id) = map.next_value().map_err(|error| A::Error::custom(format!("id: {error}")))?;
                     line.id.replace(id).is_some()
+                }
+                "account" | "side" | "product" => {
+                    let Key(text) = map.next_value().map_err(|error| A::Error::custom(format!("{key}: {error}")))?;
+                    let slot = match &*key {
+                        "account" => &mut line.account,
+                        "side" => &mut line.side,
+                        _ => &mut line.product,
+                    };
+                    slot.replace(text).is_some()
                 }
                 "call" => {
                     raw = map.next_value()?;
