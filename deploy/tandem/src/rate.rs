@@ -40,7 +40,8 @@ pub fn run(args: &RateArgs, json: bool) -> Outcome {
     let (events, tally) = read(&args.file, switch, &mut out)?;
     for events in events {
         out.calls += 1;
-        match rating::assemble::fold(&events, false) {
+        let views: Vec<_> = events.iter().map(CallEvent::view).collect();
+        match rating::assemble::fold(&views, false) {
             Ok(mut call) => {
                 tariffs.normalise(&mut call);
                 for (xdr, explanation) in tariffs.explained(&call) {
