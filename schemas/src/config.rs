@@ -10,7 +10,9 @@ use crate::wire;
 use facts::config::ConfigItem;
 
 /// Fingerprint that stands in the header of a frame of these items.
-pub const ITEMS: [u8; 8] = wire::CONFIG_ITEM_V2;
+pub const ITEMS: [u8; 8] = wire::CONFIG_ITEM_V3;
+/// The same for items that were written before rules and imports of decks.
+const ITEMS_V2: [u8; 8] = wire::CONFIG_ITEM_V2;
 /// The same for items that were written before taxes by name, `jurisdiction_from` and void orders.
 const ITEMS_V1: [u8; 8] = wire::CONFIG_ITEM_V1;
 
@@ -21,29 +23,38 @@ pub fn encode_item(item: &ConfigItem, public: &mut Vec<u8>, _private: &mut Vec<u
 
 /// Reads an item; a private part that is not empty is refused.
 pub fn decode_item(public: &[u8], private: &[u8]) -> Result<ConfigItem, DecodeError> {
-    if !private.is_empty() {
-        return Err(DecodeError::new("ConfigItem.item", Problem::Mismatch));
-    }
-    Ok(to_facts::item(wire::ConfigItem::decode(public)?.item))
+    decode_by(decode_current, public, private)
 }
 
 /// The items of a frame, oldest first, by whichever schema its header names; another schema is refused by name.
 pub fn items<'a>(
     frame: &'a FrameView<'a>,
 ) -> Result<impl Iterator<Item = Result<ConfigItem, DecodeError>> + 'a, DecodeError> {
-    let old = frame.header.item_schema == ITEMS_V1;
-    if !old {
-        frame.expect_items(ITEMS)?;
-    }
+    let decode = match frame.header.item_schema {
+        ITEMS_V1 => wire::old::decode_config_item_v1,
+        ITEMS_V2 => wire::old::decode_config_item_v2,
+        _ => {
+            frame.expect_items(ITEMS)?;
+            decode_current
+        }
+    };
     Ok((0..frame.len()).map(move |index| {
         let (public, private) = frame.item(index)?;
-        if old { decode_item_v1(public, private) } else { decode_item(public, private) }
+        decode_by(decode, public, private)
     }))
 }
 
-fn decode_item_v1(public: &[u8], private: &[u8]) -> Result<ConfigItem, DecodeError> {
+fn decode_current(public: &[u8]) -> Result<wire::ConfigItem<'_>, DecodeError> {
+    wire::ConfigItem::decode(public)
+}
+
+fn decode_by<'a>(
+    decode: fn(&'a [u8]) -> Result<wire::ConfigItem<'a>, DecodeError>,
+    public: &'a [u8],
+    private: &[u8],
+) -> Result<ConfigItem, DecodeError> {
     if !private.is_empty() {
         return Err(DecodeError::new("ConfigItem.item", Problem::Mismatch));
     }
-    Ok(to_facts::item(wire::old::decode_config_item_v1(public)?.item))
+    Ok(to_facts::item(decode(public)?.item))
 }

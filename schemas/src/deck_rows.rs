@@ -1,5 +1,10 @@
 //! Rows of a deck in chunks that are addressed by the BLAKE3 of their bytes. Where one chunk ends and the next begins
-//! follows the dial codes, not the count of rows: two decks that differ in a few rows share all other chunks.
+//! follows the dial codes, not the count of rows: two decks that differ in a few rows share all other chunks, and a
+//! chunk that differs in a few rows is written as a patch of the one before ([`split_onto`]).
+
+mod patch;
+
+pub use patch::{ChunkError, Split, rows, split_onto};
 
 use crate::error::{DecodeError, Problem};
 use crate::frame::ITEM_BYTES_MAX;
@@ -27,25 +32,32 @@ pub struct RowTooLarge {
 
 /// The rows as one chunk, whatever its size; [`split`] is what keeps chunks small.
 pub fn encode_chunk(rates: &[Rate]) -> Vec<u8> {
-    let mut names: BTreeMap<&str, u32> = BTreeMap::new();
-    let mut destinations = Vec::new();
-    let rates = rates
-        .iter()
-        .map(|rate| {
-            let next = destinations.len() as u32;
-            let destination = *names.entry(&rate.destination).or_insert(next);
-            if destination == next {
-                destinations.push(rate.destination.as_str());
-            }
-            rate_to_wire(rate, destination)
-        })
-        .collect();
+    let mut names = Names::default();
+    let rates = rates.iter().map(|rate| rate_to_wire(rate, names.index(rate))).collect();
     let mut out = Vec::new();
-    wire::DeckRows { destinations, rates }.encode(&mut out);
+    wire::DeckRows { destinations: names.list, rates }.encode(&mut out);
     out
 }
 
-/// Reads a chunk's rows.
+/// Names in order of first use.
+#[derive(Default)]
+struct Names<'a> {
+    known: BTreeMap<&'a str, u32>,
+    list: Vec<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    fn index(&mut self, rate: &'a Rate) -> u32 {
+        let next = self.list.len() as u32;
+        let index = *self.known.entry(&rate.destination).or_insert(next);
+        if index == next {
+            self.list.push(rate.destination.as_str());
+        }
+        index
+    }
+}
+
+/// Reads a chunk of whole rows; [`rows`] reads patches too.
 pub fn decode_chunk(bytes: &[u8]) -> Result<Vec<Rate>, DecodeError> {
     let chunk = wire::DeckRows::decode(bytes)?;
     // Long names are shared by all rows that bear them.
@@ -63,27 +75,36 @@ pub fn decode_chunk(bytes: &[u8]) -> Result<Vec<Rate>, DecodeError> {
 /// Cuts a deck's rows into chunks of at most 384 KiB: content address and bytes, in the rows' order.
 pub fn split(rates: &[Rate]) -> Result<Vec<Chunk>, RowTooLarge> {
     let mut chunks = Vec::new();
+    cut(rates.iter().cloned(), &mut |rates| chunks.push(addressed(rates)))?;
+    Ok(chunks)
+}
+
+/// Calls `emit` with the rows of one chunk after another.
+fn cut(rates: impl Iterator<Item = Rate>, emit: &mut dyn FnMut(&[Rate])) -> Result<(), RowTooLarge> {
+    let mut held: Vec<Rate> = Vec::new();
     let mut scratch = Vec::new();
-    let (mut start, mut bytes) = (0, 0);
-    for (at, rate) in rates.iter().enumerate() {
+    let mut bytes = 0;
+    for (at, rate) in rates.enumerate() {
         // The name counts with every row here, though it stands in the chunk once: an upper bound is enough.
         scratch.clear();
-        rate_to_wire(rate, u32::MAX).encode(&mut scratch);
+        rate_to_wire(&rate, u32::MAX).encode(&mut scratch);
         let row = scratch.len() + rate.destination.len() + 10;
         if row + 20 > CHUNK_BYTES_MAX {
             return Err(RowTooLarge { row: at, bytes: row });
         }
-        let new_code = at > start && rates[at - 1].prefix != rate.prefix;
-        if at > start && (bytes + row + 20 > CHUNK_BYTES_MAX || (new_code && begins_chunk(rate))) {
-            chunks.push(addressed(&rates[start..at]));
-            (start, bytes) = (at, 0);
+        let new_code = held.last().is_some_and(|last| last.prefix != rate.prefix);
+        if !held.is_empty() && (bytes + row + 20 > CHUNK_BYTES_MAX || (new_code && begins_chunk(&rate))) {
+            emit(&held);
+            held.clear();
+            bytes = 0;
         }
+        held.push(rate);
         bytes += row;
     }
-    if start < rates.len() {
-        chunks.push(addressed(&rates[start..]));
+    if !held.is_empty() {
+        emit(&held);
     }
-    Ok(chunks)
+    Ok(())
 }
 
 fn addressed(rates: &[Rate]) -> Chunk {

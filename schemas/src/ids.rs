@@ -44,9 +44,11 @@ schemas! {
     DeckRows = "deck-rows.v1", 13;
     XdrOut = "xdr-out.v1", 14;
     CallEventV0 = "call-event.v0", 15;
-    ConfigItem = "config-item.v2", 16;
+    ConfigItemV2 = "config-item.v2", 16;
     RunOrder = "run-order.v1", 17;
     LedgerItem = "ledger-item.v2", 18;
+    ConfigItem = "config-item.v3", 19;
+    DeckPatch = "deck-patch.v1", 20;
     Notice = "notice.v1", 21;
 }
 

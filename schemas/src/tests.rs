@@ -38,9 +38,11 @@ fn recode_resolved(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError>
         Schema::Notice => same::decode_notice_v1(bytes)?.encode(&mut out),
         Schema::LedgerItem => same::decode_ledger_item_v2(bytes)?.encode(&mut out),
         Schema::LedgerItemV1 => wire::old::decode_ledger_item_v1(bytes)?.encode(&mut out),
-        Schema::ConfigItem => same::decode_config_item_v2(bytes)?.encode(&mut out),
+        Schema::ConfigItem => same::decode_config_item_v3(bytes)?.encode(&mut out),
         Schema::ConfigItemV1 => wire::old::decode_config_item_v1(bytes)?.encode(&mut out),
+        Schema::ConfigItemV2 => wire::old::decode_config_item_v2(bytes)?.encode(&mut out),
         Schema::DeckRows => same::decode_deck_rows_v1(bytes)?.encode(&mut out),
+        Schema::DeckPatch => same::decode_deck_patch_v1(bytes)?.encode(&mut out),
         Schema::XdrOut => same::decode_xdr_out_v1(bytes)?.encode(&mut out),
         Schema::CallEventV0 => wire::old::decode_call_event_v0(bytes)?.encode(&mut out),
         Schema::RunOrder => same::decode_run_order_v1(bytes)?.encode(&mut out),
@@ -72,7 +74,9 @@ fn recode(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
         Schema::LedgerItemV1 => wire::old::decode_ledger_item_v1(bytes)?.encode(&mut out),
         Schema::ConfigItem => one!(ConfigItem),
         Schema::ConfigItemV1 => wire::old::decode_config_item_v1(bytes)?.encode(&mut out),
+        Schema::ConfigItemV2 => wire::old::decode_config_item_v2(bytes)?.encode(&mut out),
         Schema::DeckRows => one!(DeckRows),
+        Schema::DeckPatch => one!(DeckPatch),
         Schema::XdrOut => one!(XdrOut),
         Schema::CallEventV0 => wire::old::decode_call_event_v0(bytes)?.encode(&mut out),
         Schema::RunOrder => one!(RunOrder),
@@ -81,7 +85,7 @@ fn recode(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
 }
 
 /// Schemas that are only read.
-const OLD: [Schema; 3] = [Schema::CallEventV0, Schema::ConfigItemV1, Schema::LedgerItemV1];
+const OLD: [Schema; 4] = [Schema::CallEventV0, Schema::ConfigItemV1, Schema::LedgerItemV1, Schema::ConfigItemV2];
 
 /// Schemas that are written today.
 fn current() -> impl Iterator<Item = Schema> {

@@ -7,6 +7,7 @@ mod clickhouse_tls;
 mod config;
 mod console;
 mod credit;
+mod decks;
 mod doors;
 mod full_disk;
 mod fuzz;

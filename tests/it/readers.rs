@@ -128,6 +128,8 @@ fn no_item_breaks_its_decoder() {
             assert_eq!(config::decode_item(&public, &private).expect("our own item"), item);
         }
         let _ = deck_rows::decode_chunk(input);
+        // A patch of unread bytes, laid onto itself.
+        let _ = deck_rows::rows(&[0; 32], &|_| Some(input));
     });
 }
 

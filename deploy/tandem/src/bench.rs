@@ -1,6 +1,7 @@
 //! `tandem bench`: figures anyone can run again, each beside a baseline from the same run. The share of the baseline is
 //! the figure to quote; machines differ.
 
+mod deck;
 mod hold;
 mod pipeline;
 
@@ -24,6 +25,7 @@ pub fn run(args: &BenchArgs, settings: &Settings, json: bool) -> Outcome {
         BenchName::Bus => bus(settings, &folder),
         BenchName::Rate => rate(args),
         BenchName::Hold => hold::hold(args, settings, &folder),
+        BenchName::Deck => deck::deck(settings, &folder),
         BenchName::Pipeline => pipeline::pipeline(args, settings, &folder),
     };
     // It is the system's temporary folder.

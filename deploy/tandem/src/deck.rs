@@ -8,7 +8,8 @@ use facts::money::Currency;
 use std::path::{Path, PathBuf};
 
 /// What a person answers where a file can be read in two ways. An answer stands above the template.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Answers {
     /// What was fixed for this carrier, by --save-template
     #[arg(long, value_name = "FILE")]

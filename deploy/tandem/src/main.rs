@@ -9,6 +9,7 @@ mod check;
 mod cli;
 mod cli_ledger;
 mod deck;
+mod deck_life;
 mod demo;
 mod engine;
 mod health;
@@ -103,6 +104,7 @@ fn run(cli: &Cli) -> Outcome {
             by: by.clone().unwrap_or_else(user),
         }),
         Command::Deck(DeckCommand::Read { file, answers, summary }) => deck::read(file, answers, *summary, cli.json),
+        Command::Deck(command) => deck_life::run(&settings, command, cli.json),
         Command::Calls(CallsCommand::Read { file, source }) => calls::read(file, source, cli.json),
         Command::Calls(CallsCommand::Import { file, switch, wait }) => {
             let file = std::path::absolute(file).map_err(Failure::usage)?;

@@ -89,6 +89,8 @@ pub enum Op {
     Run {
         what: RunOp,
     },
+    /// Decks after their file has been read.
+    Deck(crate::deck_life::args::DeckOp),
 }
 
 impl Op {
@@ -108,6 +110,9 @@ pub struct Answer {
     pub notes: Vec<String>,
     /// A file of the engine's making, as text (CSV, JSON) or bytes.
     pub bytes: Option<Vec<u8>>,
+    /// Files that whoever asked writes where he stands.
+    #[serde(default)]
+    pub files: Vec<(PathBuf, String)>,
     /// Something was refused, rejected or differs.
     pub differs: bool,
 }
@@ -136,6 +141,7 @@ pub fn execute(node: &Node, op: &Op) -> Result<Answer, Failure> {
         Op::Rollback { seq, write, by, comment } => rollback(node, *seq, *write, by, comment),
         Op::Void { partition, offset, reason, by } => crate::void_order::give(node, *partition, *offset, by, reason),
         Op::Import { file, switch, wait } => import(node, file, switch, *wait, &mut |_| ()),
+        Op::Deck(op) => crate::deck_life::execute(node, op),
         Op::Suspense => suspense(node).map(Answer::of),
         Op::Run { what } => runs::execute(node, what),
     }

@@ -76,6 +76,7 @@ fn here(settings: &Settings, op: &Op) -> Result<Answer, Failure> {
         | Op::Void { .. }
         | Op::Import { .. }
         | Op::Verify => Ok(()),
+        Op::Deck(op) if !op.weighs() => Ok(()),
         _ => running.node.drain(DRAIN_LIMIT, &mut |_| ()),
     };
     let answer = drained.and_then(|()| match op {
@@ -115,6 +116,8 @@ fn roles(settings: &Settings, op: &Op) -> Roles {
         Op::Apply { .. } | Op::History | Op::ShowConfig { .. } | Op::Rollback { .. } | Op::Void { .. } => {
             Roles::default()
         }
+        Op::Deck(op) if !op.weighs() => Roles::default(),
+        Op::Deck(_) => Roles { ingest: false, engine, loader: engine, ..Roles::pipeline(settings) },
         Op::Verify => Roles { ledger: true, ..Roles::default() },
         Op::Import { .. } => Roles::pipeline(settings),
         op if op.needs_engine() => Roles { ingest: false, engine, loader: engine, ..Roles::pipeline(settings) },

@@ -30,10 +30,8 @@ pub enum ConfigError {
     Stream(#[from] StreamError),
     #[error("config frame {seq}: {source}; the log is damaged or was written by a newer Tandem")]
     Decode { seq: u64, source: DecodeError },
-    #[error("deck {id} version {version}: chunk {chunk} is not in the config log; apply the deck again")]
-    MissingChunk { id: String, version: u32, chunk: String },
-    #[error("deck {id} version {version}: {source}")]
-    Deck { id: String, version: u32, source: DecodeError },
+    #[error("deck {id} version {version}: {source}; apply or import the deck again")]
+    Deck { id: String, version: u32, source: schemas::deck_rows::ChunkError },
     #[error("another process took over the config log while this version was being written; apply again")]
     Fenced,
     #[error(
@@ -186,17 +184,24 @@ pub fn deck(config: &Config, root: &DeckRoot) -> Result<RateDeck, ConfigError> {
 
 /// Rows of one chunk of a deck version; `place` is below the number of its chunks.
 fn chunk(config: &Config, root: &DeckRoot, place: usize) -> Result<Vec<Rate>, ConfigError> {
-    let hash = &root.chunks[place];
-    let bytes = config.chunks.get(hash).ok_or_else(|| ConfigError::MissingChunk {
-        id: root.id.to_string(),
-        version: root.version,
-        chunk: hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
-    })?;
-    schemas::deck_rows::decode_chunk(bytes).map_err(|source| ConfigError::Deck {
+    rows_of_chunk(config, &root.chunks[place]).map_err(|source| ConfigError::Deck {
         id: root.id.to_string(),
         version: root.version,
         source,
     })
+}
+
+fn rows_of_chunk(config: &Config, hash: &[u8; 32]) -> Result<Vec<Rate>, schemas::deck_rows::ChunkError> {
+    schemas::deck_rows::rows(hash, &|hash| config.chunks.get(hash).map(|bytes| &**bytes))
+}
+
+/// Calls `each` with the rows of one chunk after another, so that a large deck need not stand in memory twice.
+pub fn each_chunk(
+    config: &Config,
+    chunks: &[[u8; 32]],
+    each: &mut dyn FnMut(Vec<Rate>),
+) -> Result<(), schemas::deck_rows::ChunkError> {
+    chunks.iter().try_for_each(|hash| rows_of_chunk(config, hash).map(&mut *each))
 }
 
 /// Who writes a version, and why; both stand in it for ever.

@@ -238,6 +238,112 @@ pub struct DeckRoot {
     pub source: String,
 }
 
+/// How files of one deck's carrier are taken in, and what holds them for a second person.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeckRules {
+    /// Empty = every deck that has none of its own.
+    pub deck: SmolStr,
+    /// Days of notice of an increase by the contract; 0 = the carrier's own date counts.
+    pub notice_days: u32,
+    /// What an A-Z file leaves out is blocked instead of discontinued.
+    pub missing_blocked: bool,
+    /// Held where more of the codes would close, percent.
+    pub closed_codes_percent: u32,
+    /// Held where more of the last week's minutes would close, percent.
+    pub closed_minutes_percent: u32,
+    /// Held where the median of new to old price is lower, percent.
+    pub ratio_low_percent: u32,
+    /// Held where the median of new to old price is higher, percent.
+    pub ratio_high_percent: u32,
+    /// Held where a date is further off, days.
+    pub date_days: u32,
+    /// Warned of where a price is so many percent of its neighbours' median, or they of it.
+    pub neighbour_percent: u32,
+    /// Warned of where numbers fall to a price that differs by more, percent.
+    pub fall_percent: u32,
+}
+
+impl Default for DeckRules {
+    fn default() -> Self {
+        Self {
+            deck: SmolStr::default(),
+            notice_days: 0,
+            missing_blocked: false,
+            closed_codes_percent: 5,
+            closed_minutes_percent: 10,
+            ratio_low_percent: 50,
+            ratio_high_percent: 200,
+            date_days: 365,
+            neighbour_percent: 500,
+            fall_percent: 20,
+        }
+    }
+}
+
+/// What became of an import.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportState {
+    /// Waits for a second person; nothing is priced by it.
+    #[default]
+    Held,
+    Applied,
+    Rejected,
+}
+
+impl ImportState {
+    /// The word on screens and in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Applied => "applied",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// A file, or an older version, taken into a deck or held for a second person. Written again when that one decides.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DeckImport {
+    /// Deck and number: `acme-buy/3`.
+    pub id: SmolStr,
+    pub deck: SmolStr,
+    pub state: ImportState,
+    /// Version that it was merged into; 0 = the deck was new.
+    pub base: u32,
+    /// Version that it became; 0 = none.
+    pub version: u32,
+    /// `az`, `partial`, `rollback`.
+    pub kind: SmolStr,
+    /// Name of the file, for people.
+    pub file: String,
+    /// BLAKE3 of the file; zeros = no file.
+    pub file_hash: [u8; 32],
+    /// As the notice names it.
+    pub product: SmolStr,
+    pub at: OccurredAt,
+    pub by: String,
+    pub reason: String,
+    /// From when rows without a date count; what is missing ends then.
+    pub effective: OccurredAt,
+    /// Earliest instant of an increase by the contract.
+    pub notice: Option<OccurredAt>,
+    /// Why it was held.
+    pub causes: Vec<String>,
+    /// Second person; empty while nobody has decided.
+    pub decided_by: String,
+    pub decided_at: Option<OccurredAt>,
+    pub decision: String,
+    /// While held: the version's terms.
+    pub terms: Option<DeckTerms>,
+    /// While held: the version's rows.
+    pub chunks: Vec<[u8; 32]>,
+    pub rows: u64,
+    /// Rows of the carrier's increases by his own dates, each until the contract's; all that are known of the deck.
+    pub claims: Vec<[u8; 32]>,
+}
+
 /// Site-wide settings.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -298,6 +404,8 @@ pub enum ConfigItem {
         digest: [u8; 32],
     },
     VoidOrder(VoidOrder),
+    DeckRules(DeckRules),
+    DeckImport(Box<DeckImport>),
 }
 
 /// The configuration in force at one `config_seq`.
@@ -317,6 +425,10 @@ pub struct Config {
     pub chunks: BTreeMap<[u8; 32], std::sync::Arc<[u8]>>,
     /// Records of `call-events` that raters pass over, by partition and offset, with the reason.
     pub voids: BTreeMap<(u32, u64), String>,
+    /// By deck; the empty name is for every deck that has none of its own.
+    pub deck_rules: BTreeMap<SmolStr, DeckRules>,
+    /// Imports of decks by id, held ones too.
+    pub imports: BTreeMap<SmolStr, DeckImport>,
 }
 
 impl Config {
@@ -345,7 +457,20 @@ impl Config {
             ConfigItem::Removed { kind, id } => self.remove(&kind, &id),
             ConfigItem::Applied { .. } => {}
             ConfigItem::VoidOrder(x) => drop(self.voids.insert((x.partition, x.offset), x.reason)),
+            ConfigItem::DeckRules(x) => drop(self.deck_rules.insert(x.deck.clone(), x)),
+            ConfigItem::DeckImport(x) => drop(self.imports.insert(x.id.clone(), *x)),
         }
+    }
+
+    /// The rules by which files of this deck are taken in.
+    pub fn rules_of(&self, deck: &str) -> DeckRules {
+        self.deck_rules.get(deck).or_else(|| self.deck_rules.get("")).cloned().unwrap_or_default()
+    }
+
+    /// The import that the newest version of a deck came from, where it came from one.
+    pub fn last_import(&self, deck: &str) -> Option<&DeckImport> {
+        let applied = self.imports.values().filter(|x| x.deck == deck && x.state == ImportState::Applied);
+        applied.max_by_key(|x| x.version)
     }
 
     fn remove(&mut self, kind: &str, id: &str) {
@@ -356,6 +481,7 @@ impl Config {
             "agreement" => drop(self.agreements.remove(id)),
             "trunk" => drop(self.trunks.remove(id)),
             "switch" => drop(self.switches.remove(id)),
+            "deck_rules" => drop(self.deck_rules.remove(id)),
             "exchange_rate" => self.exchange_rates.retain(|rate| rate.id() != id),
             _ => {}
         }

@@ -4,8 +4,8 @@ use crate::deck_rows::settings_to_facts;
 use crate::wire::{self, ConfigItemItem as Item};
 use facts::OccurredAt;
 use facts::config::{
-    Account, Agreement, Carrier, ConfigItem, DeckRoot, ExchangeRate, IdentificationRule, Product, SiteSettings, Switch,
-    Tax, Trunk, VoidOrder,
+    Account, Agreement, Carrier, ConfigItem, DeckImport, DeckRoot, DeckRules, ExchangeRate, IdentificationRule,
+    Product, SiteSettings, Switch, Tax, Trunk, VoidOrder,
 };
 use facts::deck::{DeckTerms, OriginGroup, Price, TimeBand};
 use smol_str::SmolStr;
@@ -54,6 +54,19 @@ pub(super) fn item(item: Item<'_>) -> ConfigItem {
         Item::VoidOrder(x) => {
             ConfigItem::VoidOrder(VoidOrder { partition: x.partition, offset: x.offset, reason: x.reason.to_owned() })
         }
+        Item::DeckRules(x) => ConfigItem::DeckRules(DeckRules {
+            deck: x.deck.into(),
+            notice_days: x.notice_days,
+            missing_blocked: x.missing_blocked,
+            closed_codes_percent: x.closed_codes_percent,
+            closed_minutes_percent: x.closed_minutes_percent,
+            ratio_low_percent: x.ratio_low_percent,
+            ratio_high_percent: x.ratio_high_percent,
+            date_days: x.date_days,
+            neighbour_percent: x.neighbour_percent,
+            fall_percent: x.fall_percent,
+        }),
+        Item::DeckImport(x) => ConfigItem::DeckImport(Box::new(import(x))),
     }
 }
 
@@ -129,6 +142,33 @@ fn root(x: wire::DeckRoot<'_>) -> DeckRoot {
         chunks: x.chunks,
         rows: x.rows,
         source: x.source.to_owned(),
+    }
+}
+
+fn import(x: wire::DeckImport<'_>) -> DeckImport {
+    DeckImport {
+        id: x.id.into(),
+        deck: x.deck.into(),
+        state: x.state,
+        base: x.base,
+        version: x.version,
+        kind: x.kind.into(),
+        file: x.file.to_owned(),
+        file_hash: x.file_hash,
+        product: x.product.into(),
+        at: OccurredAt(x.at),
+        by: x.by.to_owned(),
+        reason: x.reason.to_owned(),
+        effective: OccurredAt(x.effective),
+        notice: x.notice.map(OccurredAt),
+        causes: x.causes.iter().map(|&cause| cause.to_owned()).collect(),
+        decided_by: x.decided_by.to_owned(),
+        decided_at: x.decided_at.map(OccurredAt),
+        decision: x.decision.to_owned(),
+        terms: x.terms.map(terms),
+        chunks: x.chunks,
+        rows: x.rows,
+        claims: x.claims,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::deck_rows::settings_to_wire;
 use crate::wire::{self, ConfigItemItem as Item};
-use facts::config::{Agreement, ConfigItem, DeckRoot, IdentificationRule, SiteSettings, Switch, Trunk};
+use facts::config::{Agreement, ConfigItem, DeckImport, DeckRoot, IdentificationRule, SiteSettings, Switch, Trunk};
 use facts::deck::{DeckTerms, OriginGroup, TimeBand};
 use smol_str::SmolStr;
 
@@ -46,6 +46,19 @@ pub(super) fn item(item: &ConfigItem) -> Item<'_> {
         ConfigItem::VoidOrder(x) => {
             Item::VoidOrder(wire::VoidOrder { partition: x.partition, offset: x.offset, reason: &x.reason })
         }
+        ConfigItem::DeckRules(x) => Item::DeckRules(wire::DeckRules {
+            deck: &x.deck,
+            notice_days: x.notice_days,
+            missing_blocked: x.missing_blocked,
+            closed_codes_percent: x.closed_codes_percent,
+            closed_minutes_percent: x.closed_minutes_percent,
+            ratio_low_percent: x.ratio_low_percent,
+            ratio_high_percent: x.ratio_high_percent,
+            date_days: x.date_days,
+            neighbour_percent: x.neighbour_percent,
+            fall_percent: x.fall_percent,
+        }),
+        ConfigItem::DeckImport(x) => Item::DeckImport(import(x)),
     }
 }
 
@@ -78,6 +91,33 @@ fn agreement(x: &Agreement) -> wire::Agreement<'_> {
         valid_from: x.valid_from.map(|t| t.0),
         valid_until: x.valid_until.map(|t| t.0),
         taxes: x.taxes.iter().map(|t| wire::Tax { name: &t.name, percent: t.percent, rounding: t.rounding }).collect(),
+    }
+}
+
+fn import(x: &DeckImport) -> wire::DeckImport<'_> {
+    wire::DeckImport {
+        id: &x.id,
+        deck: &x.deck,
+        state: x.state,
+        base: x.base,
+        version: x.version,
+        kind: &x.kind,
+        file: &x.file,
+        file_hash: x.file_hash,
+        product: &x.product,
+        at: x.at.0,
+        by: &x.by,
+        reason: &x.reason,
+        effective: x.effective.0,
+        notice: x.notice.map(|at| at.0),
+        causes: x.causes.iter().map(String::as_str).collect(),
+        decided_by: &x.decided_by,
+        decided_at: x.decided_at.map(|at| at.0),
+        decision: &x.decision,
+        terms: x.terms.as_ref().map(terms),
+        chunks: x.chunks.clone(),
+        rows: x.rows,
+        claims: x.claims.clone(),
     }
 }
 

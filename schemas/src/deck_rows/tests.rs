@@ -52,3 +52,77 @@ fn a_row_that_names_no_destination_is_refused() {
     wire::DeckRows { destinations: vec!["x"], rates: vec![rate_to_wire(&rate, 1)] }.encode(&mut bytes);
     assert_eq!(decode_chunk(&bytes).unwrap_err().field, "Rate.destination");
 }
+
+/// A store of chunks as the config log has it.
+type Store = std::collections::BTreeMap<[u8; 32], Vec<u8>>;
+
+fn add(store: &mut Store, rates: &[Rate], base: &[[u8; 32]]) -> Vec<[u8; 32]> {
+    let split = split_onto(rates.iter().cloned(), base, &|hash| store.get(hash).map(Vec::as_slice)).unwrap();
+    store.extend(split.new);
+    split.root
+}
+
+fn read(store: &Store, root: &[[u8; 32]]) -> Vec<Rate> {
+    root.iter().flat_map(|hash| rows(hash, &|hash| store.get(hash).map(Vec::as_slice)).unwrap()).collect()
+}
+
+#[test]
+fn a_hundred_versions_with_changes_all_over_cost_little_more_than_two_decks_and_read_as_written() {
+    let mut store = Store::new();
+    let mut rates = deck(6_000);
+    let mut root = add(&mut store, &rates, &[]);
+    let bytes = |store: &Store| store.values().map(Vec::len).sum::<usize>();
+    let whole = bytes(&store);
+    let mut all = vec![(root.clone(), rates.clone())];
+    for version in 1..100u64 {
+        // One row in a hundred, never the same, and now and then a code more or less.
+        for (at, rate) in rates.iter_mut().enumerate() {
+            if (at as u64 * 7919 + version * 104_729) % 100 == 0 {
+                rate.next_rate = Price((version * 1_000_003 + at as u64) as i64);
+            }
+        }
+        match version % 3 {
+            0 => drop(rates.remove(version as usize * 31)),
+            1 => rates.insert(0, Rate { prefix: Prefix::new(&format!("1{version:03}")).unwrap(), ..rates[0].clone() }),
+            _ => {}
+        }
+        rates.sort_by_key(|rate| rate.prefix);
+        root = add(&mut store, &rates, &root);
+        all.push((root.clone(), rates.clone()));
+    }
+    for (root, rates) in &all {
+        assert_eq!(&read(&store, root), rates);
+    }
+    let ratio = bytes(&store) * 100 / whole;
+    assert!((100..260).contains(&ratio), "100 versions take {ratio} % of one");
+    let before = store.len();
+    assert_eq!(
+        (add(&mut store, &rates, &root), store.len()),
+        (root, before),
+        "the same rows again are the same chunks"
+    );
+}
+
+#[test]
+fn a_patch_that_lies_about_its_base_is_refused_by_the_chunk_it_is() {
+    let mut store = Store::new();
+    let rates = deck(500);
+    let root = add(&mut store, &rates, &[]);
+    let mut changed = rates.clone();
+    changed[3].next_rate = Price(5);
+    let patched = add(&mut store, &changed, &root);
+    let hash = *patched.iter().find(|hash| !root.contains(hash)).unwrap();
+    let get = |store: &Store| rows(&hash, &|hash| store.get(hash).map(Vec::as_slice));
+    assert!(get(&store).is_ok());
+    let mut shorter = store.clone();
+    let base = root.iter().position(|hash| !patched.contains(hash)).unwrap();
+    shorter.insert(root[base], encode_chunk(&rates[..1]));
+    assert_eq!(get(&shorter).unwrap_err(), ChunkError::Patch(hash));
+    shorter.remove(&root[base]);
+    assert_eq!(get(&shorter).unwrap_err(), ChunkError::Missing(root[base]));
+    let mut looped = store.clone();
+    let mut bytes = store[&hash].clone();
+    bytes[10..42].copy_from_slice(&hash);
+    looped.insert(hash, bytes);
+    assert_eq!(get(&looped).unwrap_err(), ChunkError::Patch(hash));
+}

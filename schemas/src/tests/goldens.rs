@@ -116,8 +116,18 @@ fn a_frame_of_the_first_ledger_schema_is_still_read() {
 fn a_frame_of_configuration_is_pinned() {
     let mut header = header("config", config::ITEMS, stream_input("none"));
     header.inputs.clear();
-    let file = expect_file!["../../golden/frame-config.v2.hex"];
+    let file = expect_file!["../../golden/frame-config.v3.hex"];
     pinned(file, &header, &samples::config_items(), config::encode_item, config::decode_item);
+}
+
+/// Written before rules and imports of decks.
+#[test]
+fn a_frame_of_the_second_configuration_schema_is_still_read() {
+    let text = include_str!("../../golden/frame-config.v2.hex");
+    let record = super::older::hex(text.split_once("record\n").unwrap().1);
+    let StreamRecord::Frame(view) = decode_record(&record, &SchemaIds::default()).unwrap() else { panic!("a frame") };
+    let read: Vec<_> = config::items(&view).unwrap().collect::<Result<_, _>>().unwrap();
+    assert_eq!(read, samples::config_items_v2());
 }
 
 /// Written before taxes by name and void orders: it stands in config logs for ever.
@@ -167,6 +177,31 @@ fn a_chunk_of_rows_and_its_address_are_pinned() {
         7880e59a770280e59a770000000280a08d98facffd05000000000000000000
     "#]]
     .assert_eq(&text.concat());
+}
+
+/// Where chunks are cut, and how a changed row is written: sharing between versions hangs on both.
+#[test]
+fn the_cuts_of_a_deck_and_a_patch_of_a_chunk_are_pinned() {
+    let row = |at: i64| {
+        let prefix = Prefix::new(&format!("{}", 1_000_000 + at * 7)).unwrap();
+        Rate::simple(prefix, "Somewhere", 60, 1, Price(100_000_000 + at % 977))
+    };
+    let mut rows: Vec<Rate> = (0..20_000).map(row).collect();
+    let chunks = deck_rows::split(&rows).unwrap();
+    let all: Vec<u8> = chunks.iter().flat_map(|(hash, _)| *hash).collect();
+    let text = format!("{} chunks {}", chunks.len(), blake3::hash(&all).to_hex());
+    expect!["8 chunks 601fbc8f060b13ac266fad35292127d92d807ba919b9147af862f192a6e6c7c9"].assert_eq(&text);
+    let store: std::collections::BTreeMap<_, _> = chunks.iter().cloned().collect();
+    rows[5].next_rate = Price(1);
+    let root: Vec<_> = chunks.iter().map(|(hash, _)| *hash).collect();
+    let split = deck_rows::split_onto(rows.iter().cloned(), &root, &|hash| store.get(hash).map(Vec::as_slice)).unwrap();
+    assert_eq!(split.new.len(), 1);
+    expect![[r#"
+        c3017dca0d5eb720d0e3724c33300049370a7a1bcbcc83f9b15923d0cd1f24b3
+        49cc212a1786deb2cefa00020a02020e313030303033350000788a84af5f0202
+        0000000000000000000000000000
+    "#]]
+    .assert_eq(&hex(&split.new[0].1));
 }
 
 /// What is kept when a key is destroyed (design 6.5) holds no number, no key of a call or leg, no place of raw bytes.
@@ -263,6 +298,8 @@ fn schemas_are_pinned() {
         config-item.v2 0x54440010 12661f80f0d87a07
         run-order.v1 0x54440011 8bc8fb016ea2f741
         ledger-item.v2 0x54440012 3bbfbf714bcffcb0
+        config-item.v3 0x54440013 784be2e19009edad
+        deck-patch.v1 0x54440014 7dca0d5eb720d0e3
         notice.v1 0x54440015 f17793d0f87b5328"#]]
     .assert_eq(&lines.join("\n"));
 }

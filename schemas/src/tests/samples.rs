@@ -1,7 +1,9 @@
 //! One of each thing, made up, with every optional fact given somewhere.
 
 use facts::call::{Attempt, Call, CallEvent, Endpoint, EventKind, Leg, RawRef};
-use facts::config::{Account, Agreement, ConfigItem, DeckRoot, RatedAt, Tax, VoidOrder};
+use facts::config::{
+    Account, Agreement, ConfigItem, DeckImport, DeckRoot, DeckRules, ImportState, RatedAt, Tax, VoidOrder,
+};
 use facts::deck::{DeckTerms, JurisdictionFrom, Price, Settings, TimeBand};
 use facts::entry::{
     Caps, EntryKind, Extend, Gl, Grant, Hold, HoldLine, LedgerEntry, LedgerItem, Posting, Release, ReleaseWhy,
@@ -265,8 +267,40 @@ pub fn config_items_v1() -> Vec<ConfigItem> {
     vec![ConfigItem::Account(account), applied]
 }
 
-/// One of what the second schema added, and what the first had.
+/// One of what the third schema added, and what the others had.
 pub fn config_items() -> Vec<ConfigItem> {
+    let rules = DeckRules { deck: "az".into(), notice_days: 7, closed_codes_percent: 8, ..DeckRules::default() };
+    let import = DeckImport {
+        id: "az/3".into(),
+        deck: "az".into(),
+        state: ImportState::Rejected,
+        base: 2,
+        version: 0,
+        kind: "partial".into(),
+        file: "amendment.csv".into(),
+        file_hash: [3; 32],
+        product: "Premium".into(),
+        at: OccurredAt(NOON),
+        by: "anna".into(),
+        reason: "weekly notice".into(),
+        effective: OccurredAt(NOON),
+        notice: Some(OccurredAt(NOON + 1)),
+        causes: vec!["the currency was USD".into()],
+        decided_by: "bob".into(),
+        decided_at: Some(OccurredAt(NOON + 2)),
+        decision: "asked for it again".into(),
+        terms: Some(DeckTerms::new(usd())),
+        chunks: vec![[8; 32]],
+        rows: 12,
+        claims: vec![[9; 32]],
+    };
+    let mut items = config_items_v2();
+    items.splice(4..4, [ConfigItem::DeckRules(rules), ConfigItem::DeckImport(Box::new(import))]);
+    items
+}
+
+/// One of what the second schema added, and what the first had.
+pub fn config_items_v2() -> Vec<ConfigItem> {
     let agreement = Agreement {
         id: "acme-premium".into(),
         account: "acme-usd".into(),

@@ -17,7 +17,8 @@ use std::path::PathBuf;
 #[serde(deny_unknown_fields)]
 pub struct DeckText {
     id: String,
-    file: PathBuf,
+    /// Without it the rows stay those that are there, or come by `tandem deck import`.
+    file: Option<PathBuf>,
     /// How the file is read, by `tandem deck read --save-template`; relative to the document.
     template: Option<PathBuf>,
     /// Where the file does not say it.
@@ -74,7 +75,8 @@ fn utc() -> String {
 #[derive(Debug, Clone)]
 pub struct Declared {
     pub id: String,
-    pub file: PathBuf,
+    /// None: the rows stay as they are.
+    pub file: Option<PathBuf>,
     pub template: Option<PathBuf>,
     pub currency: Option<Currency>,
     /// Everything but the currency, which the file may say.

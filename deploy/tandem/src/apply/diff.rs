@@ -47,6 +47,8 @@ pub fn kind(item: &ConfigItem) -> &'static str {
         ConfigItem::Removed { .. } => "removed",
         ConfigItem::Applied { .. } => "applied",
         ConfigItem::VoidOrder(_) => "void_order",
+        ConfigItem::DeckRules(_) => "deck_rules",
+        ConfigItem::DeckImport(_) => "deck_import",
     }
 }
 
@@ -118,6 +120,8 @@ fn compare(now: &Config, item: &ConfigItem) -> Compared {
                 ]),
             }
         }
+        ConfigItem::DeckRules(new) => pair(now.deck_rules.get(&new.deck), new),
+        ConfigItem::DeckImport(new) => pair(now.imports.get(&new.id), new),
         ConfigItem::VoidOrder(new) => match now.voids.get(&(new.partition, new.offset)) {
             None => Compared::New,
             Some(old) if *old == new.reason => Compared::Same,
@@ -159,6 +163,8 @@ fn id(item: &ConfigItem) -> String {
         ConfigItem::DeckChunk { hash, .. } => hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
         ConfigItem::Removed { id, .. } => id.to_string(),
         ConfigItem::Applied { by, .. } => by.clone(),
+        ConfigItem::DeckRules(x) => x.deck.to_string(),
+        ConfigItem::DeckImport(x) => x.id.to_string(),
         ConfigItem::VoidOrder(x) => format!("call-events/{} offset {}", x.partition, x.offset),
     }
 }
@@ -170,6 +176,7 @@ fn removable(now: &Config) -> Vec<(&'static str, String)> {
     all.extend(now.agreements.keys().map(|id| ("agreement", id.to_string())));
     all.extend(now.products.keys().map(|id| ("product", id.to_string())));
     all.extend(now.switches.keys().map(|id| ("switch", id.to_string())));
+    all.extend(now.deck_rules.keys().map(|id| ("deck_rules", id.to_string())));
     all
 }
 
@@ -191,6 +198,9 @@ pub fn broken_references(config: &Config) -> Vec<String> {
             reseller,
             reseller.is_empty() || config.accounts.contains_key(reseller),
         );
+    }
+    for deck in config.deck_rules.keys() {
+        missing("deck_rules", deck, "deck", deck, deck.is_empty() || config.decks.contains_key(deck));
     }
     for product in config.products.values() {
         let deck = &product.deck;

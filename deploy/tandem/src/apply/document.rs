@@ -6,8 +6,8 @@ mod shown;
 use super::deck_text::{DeckText, Declared};
 use facts::Side;
 use facts::config::{
-    Account, Agreement, Carrier, ConfigItem, ExchangeRate, IdentificationRule, Product, RatedAt, SiteSettings, Switch,
-    Tax, Trunk,
+    Account, Agreement, Carrier, ConfigItem, DeckRules, ExchangeRate, IdentificationRule, Product, RatedAt,
+    SiteSettings, Switch, Tax, Trunk,
 };
 use facts::deck::{Price, Settings};
 use facts::money::{Currency, Rounding, parse_scaled};
@@ -28,6 +28,7 @@ pub struct Document {
     switch: Vec<Switch>,
     exchange_rate: Vec<ExchangeRateText>,
     deck: Vec<DeckText>,
+    deck_rules: Vec<DeckRules>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -144,6 +145,7 @@ impl Document {
         items.extend(self.account.into_iter().map(ConfigItem::Account));
         items.extend(self.product.into_iter().map(ConfigItem::Product));
         items.extend(self.switch.into_iter().map(ConfigItem::Switch));
+        items.extend(self.deck_rules.into_iter().map(ConfigItem::DeckRules));
         let mut keep = |result: Result<ConfigItem, FieldError>| match result {
             Ok(item) => items.push(item),
             Err(fault) => faults.push(fault),

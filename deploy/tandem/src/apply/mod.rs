@@ -11,7 +11,7 @@ use deck_text::Declared;
 use diff::{Change, broken_references};
 use document::{Desired, Document};
 use facts::config::{Config, ConfigItem, DeckRoot};
-use facts::deck::{OriginGroup, RateDeck};
+use facts::deck::OriginGroup;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -104,7 +104,8 @@ fn read_deck(
     now: &Config,
     problems: &mut Vec<String>,
 ) -> Result<Vec<ConfigItem>, Failure> {
-    let file = folder.join(&deck.file);
+    let Some(file) = &deck.file else { return terms_only(deck, now).map(|item| vec![item]) };
+    let file = folder.join(file);
     let bytes = read_bounded(&file)?;
     let template = match &deck.template {
         Some(path) => crate::deck::read_template(&folder.join(path))?,
@@ -134,6 +135,29 @@ fn read_deck(
     deck_items(&deck.id, terms, rates, &file.display().to_string(), now)
 }
 
+/// A deck whose rows come by `tandem deck import`: other terms over the rows that are there, or none yet.
+fn terms_only(deck: &Declared, now: &Config) -> Result<ConfigItem, Failure> {
+    let last = now.decks.get(deck.id.as_str()).and_then(|versions| versions.last());
+    let currency = deck.currency.or(last.map(|last| last.terms.currency)).ok_or_else(|| {
+        Failure::Usage(format!("deck {:?} has no file yet; add currency = \"USD\", then import one", deck.id))
+    })?;
+    let terms = deck.terms(currency);
+    let root = match last {
+        Some(last) if last.terms == terms => last.clone(),
+        Some(last) => DeckRoot { version: last.version + 1, terms, source: "terms".to_owned(), ..last.clone() },
+        None => DeckRoot {
+            id: deck.id.as_str().into(),
+            version: 1,
+            terms,
+            chunks: Vec::new(),
+            rows: 0,
+            source: "terms".to_owned(),
+        },
+    };
+    rating::DeckBuilder::of_root(&root).map_err(|error| Failure::Usage(format!("deck {:?}: {error}", deck.id)))?;
+    Ok(ConfigItem::Deck(root))
+}
+
 /// Root and chunks of a deck version from its rows, in any order.
 pub fn deck_items(
     id: &str,
@@ -143,25 +167,43 @@ pub fn deck_items(
     now: &Config,
 ) -> Result<Vec<ConfigItem>, Failure> {
     decks::sort_and_close(&mut rates);
-    let chunks = schemas::deck_rows::split(&rates).map_err(Failure::usage)?;
-    let version = now.decks.get(id).and_then(|versions| versions.last()).map_or(1, |last| last.version + 1);
-    let deck = RateDeck { id: id.into(), version, terms, rates };
-    // What rating could not use is refused here, before it is in force.
-    let refused = |error| Failure::Usage(format!("{source}: deck {id:?}: {error}"));
-    rating::CompiledDeck::compile(&deck).map_err(refused)?;
-    let RateDeck { terms, rates, .. } = deck;
-    let root = DeckRoot {
-        id: id.into(),
-        version,
-        terms,
-        chunks: chunks.iter().map(|(hash, _)| *hash).collect(),
-        rows: rates.len() as u64,
-        source: source.to_owned(),
-    };
-    let mut items: Vec<ConfigItem> =
-        chunks.into_iter().map(|(hash, rows)| ConfigItem::DeckChunk { hash, rows }).collect();
+    let (root, mut items) = version_items(id, terms, rates.into_iter(), source, now)?;
     items.push(ConfigItem::Deck(root));
     Ok(items)
+}
+
+/// The next version of a deck from its rows in order, and the chunks that the log does not have yet. What rating could
+/// not use is refused here, before it is in force.
+pub fn version_items(
+    id: &str,
+    terms: facts::deck::DeckTerms,
+    rates: impl Iterator<Item = facts::deck::Rate>,
+    source: &str,
+    now: &Config,
+) -> Result<(DeckRoot, Vec<ConfigItem>), Failure> {
+    let last = now.decks.get(id).and_then(|versions| versions.last());
+    let version = last.map_or(1, |last| last.version + 1);
+    let refused = |error: &dyn std::fmt::Display| Failure::Usage(format!("{source}: deck {id:?}: {error}"));
+    let mut root = DeckRoot { id: id.into(), version, terms, chunks: Vec::new(), rows: 0, source: source.to_owned() };
+    let mut compiled = rating::DeckBuilder::of_root(&root).map_err(|error| refused(&error))?;
+    let mut wrong = None;
+    let rates = rates.inspect(|rate| {
+        root.rows += 1;
+        if wrong.is_none() {
+            wrong = compiled.push(rate).err();
+        }
+    });
+    let base = last.map_or(&[][..], |last| &last.chunks);
+    let split = schemas::deck_rows::split_onto(rates, base, &|hash| now.chunks.get(hash).map(|bytes| &**bytes));
+    let split = split.map_err(|error| refused(&error))?;
+    if let Some(error) = wrong {
+        return Err(refused(&error));
+    }
+    if let Some(tie) = compiled.finish().first_tie() {
+        return Err(refused(&rating::CompileError::Tie(tie)));
+    }
+    root.chunks = split.root;
+    Ok((root, split.new.into_iter().map(|(hash, rows)| ConfigItem::DeckChunk { hash, rows }).collect()))
 }
 
 /// One line for people about a row that is no rate.

@@ -128,18 +128,28 @@ pub struct Diff {
 /// Compares two versions from `since` on ([`ALWAYS`] = over all time).
 pub fn diff(old: &Rows, new: &Rows, since: i64, rule: IntervalRule) -> Diff {
     let mut diff = Diff::default();
-    pair_up(old, new, &mut |was, is| {
-        let before = diff.changes.len();
-        key(&mut diff, (old, new), (was, is), since, rule);
-        if diff.changes.len() == before && (live_after(was, since) || live_after(is, since)) {
-            diff.unchanged += 1;
+    each(old, new, since, rule, &mut |changes| {
+        diff.unchanged += u64::from(changes.is_empty());
+        for change in changes.drain(..) {
+            *diff.counts.entry(change.class).or_default() += 1;
+            diff.changes.push(change);
         }
     });
-    for change in &diff.changes {
-        *diff.counts.entry(change.class).or_default() += 1;
-    }
     diff.destinations = destinations(&diff.changes);
     diff
+}
+
+/// Calls `sink` once per key (code, callers, hours) with what differs, empty where nothing does: what [`diff`] does,
+/// without keeping a million changes in memory.
+pub fn each(old: &Rows, new: &Rows, since: i64, rule: IntervalRule, sink: &mut dyn FnMut(&mut Vec<Change>)) {
+    let mut changes = Vec::new();
+    pair_up(old, new, &mut |was, is| {
+        changes.clear();
+        key(&mut changes, (old, new), (was, is), since, rule);
+        if !changes.is_empty() || live_after(was, since) || live_after(is, since) {
+            sink(&mut changes);
+        }
+    });
 }
 
 fn live_after(rows: &[RowRef<'_>], since: i64) -> bool {
@@ -153,7 +163,7 @@ fn in_force<'a>(rows: &[RowRef<'a>], at: i64) -> Option<RowRef<'a>> {
 
 /// Differences of one key, one per stretch of time with the same pair of rows.
 fn key(
-    diff: &mut Diff,
+    changes: &mut Vec<Change>,
     decks: (&Rows, &Rows),
     (was, is): (&[RowRef<'_>], &[RowRef<'_>]),
     since: i64,
@@ -191,11 +201,11 @@ fn key(
         if let Some((place, a, b)) = last
             && (a, b) == pair
         {
-            diff.changes[place].until = until;
+            changes[place].until = until;
             continue;
         }
-        last = Some((diff.changes.len(), pair.0, pair.1));
-        diff.changes.push(change(decks, (old, new), *from, until, rule));
+        last = Some((changes.len(), pair.0, pair.1));
+        changes.push(change(decks, (old, new), *from, until, rule));
     }
 }
 

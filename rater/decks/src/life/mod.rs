@@ -4,7 +4,9 @@
 pub mod charge;
 pub mod diff;
 pub mod effect;
+pub mod floors;
 pub mod merge;
+pub mod review;
 pub mod rows;
 #[cfg(test)]
 mod tests;
@@ -12,5 +14,7 @@ mod tests;
 pub use charge::{Charge, Sum, charge};
 pub use diff::{Change, Class, Covered, Diff, diff};
 pub use effect::{Effect, Line, effect};
+pub use floors::{Buying, Floor, Priced, floors};
 pub use merge::{Backdated, Kind, Merged, Missing, Plan, backdated, merge};
+pub use review::{Cause, Moment, Review, Warning, dispute, review, warnings};
 pub use rows::{Row, RowRef, Rows};

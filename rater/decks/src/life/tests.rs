@@ -4,6 +4,7 @@ use super::rows::{ALWAYS, OPEN};
 use super::*;
 use facts::deck::{IntervalRule, Price, Rate, RowStatus};
 use facts::{Amount, Prefix};
+use smol_str::SmolStr;
 
 const DAY: i64 = 86_400_000_000;
 const RULE: IntervalRule = IntervalRule::Anchored;
@@ -108,13 +109,6 @@ fn the_money_effect_counts_increments_and_belongs_to_the_code_that_prices() {
     let old = Rows::of([rate("49", "0.06", 0)]);
     let minute = Rate { first_interval: 60, next_interval: 60, ..rate("4930", "0.06", 0) };
     let new = Rows::of([rate("49", "0.06", 0), minute]);
-    let line = |digits: &str, seconds, calls| Line {
-        digits: Prefix::new(digits).unwrap(),
-        seconds,
-        calls,
-        customer: "c".into(),
-        vendor: "v".into(),
-    };
     let lines = [line("49301", 10, 3), line("4940", 60, 5), line("77", 60, 9)];
     let effect = effect(&old, &new, &lines, 0, RULE).unwrap();
     let amount = |text: &str| text.parse::<Amount>().unwrap();
@@ -139,6 +133,103 @@ fn versions_share_what_their_rows_have_in_common() {
     let rows = Rows::of((0..10_000).map(|n| rate(&format!("4{n:04}"), &format!("0.0{n:04}"), 0)));
     assert!(rows.bytes() < 10_000 * 100, "{} bytes for 10,000 rows", rows.bytes());
     assert_eq!(Rows::of(rows.rates()).rates(), rows.rates());
+}
+
+fn line(digits: &str, seconds: u32, calls: u64) -> Line {
+    let digits = Prefix::new(digits).unwrap();
+    Line { digits, seconds, calls, customer: "c".into(), vendor: "v".into() }
+}
+
+fn causes(old: &Rows, new: &Rows, week: Option<&[Line]>) -> Vec<String> {
+    let rules = facts::config::DeckRules::default();
+    review(old, new, Moment { now: 100 * DAY, received: 100 * DAY }, RULE, &rules, 100).causes(
+        old,
+        week,
+        100 * DAY,
+        &rules,
+        0,
+    )
+}
+
+#[test]
+fn a_file_that_would_close_much_or_move_all_prices_waits_for_a_second_person() {
+    let code = |n: i64| format!("49{n:02}");
+    let old = Rows::of((0..40).map(|n| rate(&code(n), "0.02", 0)));
+    let without = |gone: i64| (0..40).filter(|n| *n >= gone).map(|n| rate(&code(n), "0.02", 0)).collect::<Vec<_>>();
+    let az = |file: Vec<Rate>| merged(&old, file, plan(Kind::Az, 100, None)).rows;
+    assert_eq!(causes(&old, &az(without(2)), None), Vec::<String>::new());
+    assert_eq!(causes(&old, &az(without(3)), None), ["3 of 40 codes would close, 7.5 %; the limit is 5 %"]);
+    let week = [line("4900", 60, 11), line("4930", 60, 89)];
+    assert_eq!(
+        causes(&old, &az(without(1)), Some(&week)),
+        ["codes with 11 % of the last week's minutes would close; the limit is 10 %"]
+    );
+    let dearer = |price: &str, many: i64| {
+        let price = |n: i64| if n < many { price } else { "0.02" };
+        az((0..40).map(|n| rate(&code(n), price(n), 100)).collect())
+    };
+    assert_eq!(causes(&old, &dearer("0.041", 19), None), Vec::<String>::new());
+    assert_eq!(
+        causes(&old, &dearer("0.041", 21), None),
+        ["the median of new to old price is 205 %; the limits are 50 % and 200 %"]
+    );
+    let late = merged(&old, vec![rate("4901", "0.01", 500)], plan(Kind::Partial, 100, None)).rows;
+    assert_eq!(
+        causes(&old, &late, None),
+        ["1 changes are more than 365 days off, the first is code 4901 at 1971-05-16T00:00:00Z"]
+    );
+}
+
+#[test]
+fn numbers_that_fall_to_a_much_different_price_and_prices_far_off_their_neighbours_are_named() {
+    let old = Rows::of([rate("49", "0.01", 0), rate("4915", "0.02", 0), rate("4916", "0.011", 0)]);
+    let mut file = vec![rate("49", "0.01", 0), rate("4917", "0.05", 200)];
+    file.extend((0..5).map(|n| rate(&format!("33{n}"), if n == 3 { "0.9" } else { "0.03" }, 100)));
+    let new = merged(&old, file, plan(Kind::Az, 100, None)).rows;
+    let found = warnings(&old, &new, 100 * DAY, RULE, &facts::config::DeckRules::default());
+    let found: Vec<String> = found.iter().map(|warning| format!("{} {}", warning.prefix, warning.text)).collect();
+    assert_eq!(
+        found,
+        [
+            "4915 ends 1970-04-11T00:00:00Z; its numbers fall from 0.02 to 0.01 of code 49",
+            "4917 begins 1970-07-20T00:00:00Z at 0.05; until then its numbers pay 0.01 of code 49",
+            "333 costs 0.9; the median of its destination's 7 rows is 0.03",
+        ]
+    );
+}
+
+#[test]
+fn a_short_notice_is_worth_the_days_between_his_date_and_the_contract_s() {
+    let old = Rows::of([rate("49", "0.06", 0)]);
+    let file = vec![rate("49", "0.12", 102)];
+    let contract = merged(&old, file.clone(), plan(Kind::Partial, 100, Some(107))).rows;
+    let claimed = merged(&old, file, plan(Kind::Partial, 100, None)).rows;
+    // 60 minutes in 10 days cost 0.06 more a minute; five of those days are disputed.
+    let worth = dispute(&contract, &claimed, &[line("4930", 60, 60)], 100 * DAY, 10, RULE).unwrap();
+    assert_eq!(worth, "1.8".parse::<Amount>().unwrap());
+}
+
+#[test]
+fn what_is_sold_below_its_new_cost_is_named_with_the_loss_until_the_price_can_be_raised() {
+    let old = Rows::of([rate("49", "0.01", 0)]);
+    let new = merged(&old, vec![rate("49", "0.05", 103)], plan(Kind::Partial, 100, None)).rows;
+    let (sell, dear) = (Rows::of([rate("49", "0.03", 0)]), Rows::of([rate("49", "0.9", 0)]));
+    let (other, name, vendor) = (Rows::of([rate("49", "0.02", 0)]), SmolStr::from("sell"), SmolStr::from("v2"));
+    let priced = |name, rows, notice_days| Priced { name, rows, rule: RULE, exchange: 100_000_000, notice_days };
+    let others = [priced(&vendor, &other, 0)];
+    let buying =
+        Buying { old: &old, new: priced(&name, &new, 0), others: &others, at: 103 * DAY, now: 100 * DAY, days: 10 };
+    let mut lines = vec![line("4930", 60, 100)];
+    lines.push(Line { customer: "rich".into(), ..line("4930", 60, 100) });
+    let sold = |customer: &str| Some(priced(&name, if customer == "rich" { &dear } else { &sell }, 7));
+    let found = floors(&buying, &lines, &sold).unwrap();
+    assert_eq!(found.len(), 1);
+    let amount = |text: &str| text.parse::<Amount>().unwrap();
+    assert_eq!((found[0].customer.as_str(), found[0].prefix.to_string()), ("c", "49".to_owned()));
+    assert_eq!((found[0].revenue, found[0].new_cost), (amount("3"), amount("5")));
+    // Two a ten days, from day 103 until day 107.
+    assert_eq!((found[0].from, found[0].raise, found[0].loss), (103 * DAY, 107 * DAY, amount("0.8")));
+    assert_eq!(found[0].other, Some(("v2".into(), amount("2"))));
 }
 
 /// Rows of distinct codes out of few digits, so that codes cover one another.

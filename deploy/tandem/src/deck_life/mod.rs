@@ -1,0 +1,220 @@
+//! The life of a deck after its file has been read: import, comparison, rollback, look-up, export, and the second
+//! person's word. Works on the configuration of the process that owns the data; what a version means is `decks::life`.
+
+pub mod args;
+mod export;
+mod floors;
+mod import;
+mod letter;
+mod show;
+mod traffic;
+mod weigh;
+
+use crate::apply::{problem_line, read_bounded};
+use crate::cli::DeckCommand;
+use crate::deck::Answers;
+use crate::node::{Node, wall_micros};
+use crate::ops::{Answer, Op};
+use crate::output::{self, Ending, Failure, Outcome};
+use crate::reach;
+use crate::settings::Settings;
+use args::DeckOp;
+use decks::life::Rows;
+use facts::config::{Config, DeckRoot};
+use facts::deck::OriginGroup;
+use facts::money::Currency;
+use smol_str::SmolStr;
+use std::path::Path;
+
+/// Carries out a request.
+pub fn execute(node: &Node, op: &DeckOp) -> Result<Answer, Failure> {
+    let now = wall_micros();
+    match op {
+        DeckOp::Import { args, write } => import::import(node, args, *write, now),
+        DeckOp::Diff(args) => import::compare(Some(node), &node.config.current(), args, now),
+        DeckOp::Rollback { args, write } => import::rollback(node, args, *write, now),
+        DeckOp::Decide { args, approve } => import::decide(node, args, *approve, now),
+        DeckOp::Show(args) => show::show(node, args, now),
+        DeckOp::Price(args) => show::price(node, args, now),
+        DeckOp::Imports { deck } => show::imports(node, deck.as_deref()),
+        DeckOp::Export(args) => export::export(node, args),
+    }
+}
+
+/// Runs a command: asks wherever the data is, shows, asks the person, writes.
+pub fn run(settings: &Settings, command: &DeckCommand, json: bool) -> Outcome {
+    match command {
+        DeckCommand::Read { file, answers, summary } => crate::deck::read(file, answers, *summary, json),
+        DeckCommand::Import(args) => {
+            let mut args = args.clone();
+            args.file = args::absolute(&args.file)?;
+            settle(&mut args.answers)?;
+            let (yes, args) = (args.yes, args);
+            asked(settings, yes, json, &|write| DeckOp::Import { args: args.clone(), write })
+        }
+        DeckCommand::Rollback(args) => {
+            asked(settings, args.yes, json, &|write| DeckOp::Rollback { args: args.clone(), write })
+        }
+        DeckCommand::Diff(args) => {
+            let mut args = args.clone();
+            args.absolute()?;
+            settle(&mut args.answers)?;
+            if [&args.old, &args.new].into_iter().all(|side| Path::new(side).is_file()) {
+                // Two files need no data folder.
+                return reach::print(&import::compare(None, &Config::default(), &args, wall_micros())?, json);
+            }
+            ask(settings, DeckOp::Diff(args), json)
+        }
+        DeckCommand::Show(args) => ask(settings, DeckOp::Show(args.clone()), json),
+        DeckCommand::Price(args) => ask(settings, DeckOp::Price(args.clone()), json),
+        DeckCommand::Imports { deck } => ask(settings, DeckOp::Imports { deck: deck.clone() }, json),
+        DeckCommand::Approve(args) => ask(settings, DeckOp::Decide { args: args.clone(), approve: true }, json),
+        DeckCommand::Reject(args) => ask(settings, DeckOp::Decide { args: args.clone(), approve: false }, json),
+        DeckCommand::Export(args) => {
+            let mut answer = reach::ask(settings, &Op::Deck(DeckOp::Export(args.clone())))?;
+            if let (Some(path), Some(bytes)) = (&args.output, &answer.bytes) {
+                std::fs::write(path, bytes).map_err(|e| Failure::Broken(format!("{}: {e}", path.display())))?;
+                answer.bytes = None;
+            }
+            reach::print(&answer, false)
+        }
+    }
+}
+
+/// Answers for a process that stands in another folder.
+fn settle(answers: &mut Answers) -> Result<(), Failure> {
+    if answers.save_template.is_some() {
+        return Err(Failure::Usage(
+            "save the template with tandem deck read FILE --save-template, then name it here".to_owned(),
+        ));
+    }
+    answers.template = answers.template.as_deref().map(args::absolute).transpose()?;
+    Ok(())
+}
+
+fn ask(settings: &Settings, op: DeckOp, json: bool) -> Outcome {
+    reach::print(&reach::ask(settings, &Op::Deck(op))?, json)
+}
+
+/// Shows what would be written, asks, writes; with `yes` at once.
+fn asked(settings: &Settings, yes: bool, json: bool, op: &dyn Fn(bool) -> DeckOp) -> Outcome {
+    let shown = reach::ask(settings, &Op::Deck(op(yes)))?;
+    let ending = reach::print(&shown, json)?;
+    let summary =
+        shown.json.as_ref().and_then(|json| json.as_array()?.last()?.get("summary").cloned()).unwrap_or_default();
+    if summary.get("changes").is_none_or(|changes| changes == 0) {
+        return Ok(ending);
+    }
+    if yes {
+        write_files(&shown)?;
+        return Ok(ending);
+    }
+    if !output::confirm("Write this?") {
+        output::note("nothing was written");
+        return Ok(Ending::Differs);
+    }
+    let written = reach::ask(settings, &Op::Deck(op(true)))?;
+    write_files(&written)?;
+    // The difference has been shown; the last word is where it was written.
+    if let Some(last) = written.notes.last() {
+        output::note(last);
+    }
+    Ok(if written.differs { Ending::Differs } else { Ending::Good })
+}
+
+fn write_files(answer: &Answer) -> Result<(), Failure> {
+    for (path, text) in &answer.files {
+        std::fs::write(path, text).map_err(|e| Failure::Broken(format!("{}: {e}", path.display())))?;
+        output::note(&format!("the letter that rejects the short notice is in {}", path.display()));
+    }
+    Ok(())
+}
+
+/// `DECK` or `DECK@VERSION`.
+fn split_name(text: &str) -> Result<(&str, Option<u32>), Failure> {
+    match text.rsplit_once('@') {
+        None => Ok((text, None)),
+        Some((deck, version)) => {
+            let wrong = |_| Failure::Usage(format!("{text}: write a version as {deck}@3"));
+            version.parse().map(|version| (deck, Some(version))).map_err(wrong)
+        }
+    }
+}
+
+/// A version of a deck by its name; the newest where none is named.
+fn root<'a>(config: &'a Config, text: &str) -> Result<&'a DeckRoot, Failure> {
+    let (deck, version) = split_name(text)?;
+    let versions = config.decks.get(deck).ok_or_else(|| {
+        let known: Vec<&str> = config.decks.keys().map(SmolStr::as_str).collect();
+        Failure::Usage(format!("deck {deck:?} is not in the configuration; it has: {}", known.join(", ")))
+    })?;
+    let found = match version {
+        None => versions.last(),
+        Some(version) => versions.iter().find(|root| root.version == version),
+    };
+    found.ok_or_else(|| {
+        let known: Vec<String> = versions.iter().map(|root| root.version.to_string()).collect();
+        Failure::Usage(format!("deck {deck:?} has no such version; it has: {}", known.join(", ")))
+    })
+}
+
+/// The rows behind some chunks.
+pub fn rows_of(config: &Config, chunks: &[[u8; 32]]) -> Result<Rows, Failure> {
+    let mut rows = Rows::new();
+    let read =
+        bus::config_log::each_chunk(config, chunks, &mut |rates| rates.into_iter().for_each(|rate| rows.push(rate)));
+    read.map_err(Failure::broken)?;
+    rows.finish();
+    Ok(rows)
+}
+
+/// A carrier's file in little memory.
+pub struct FileRows {
+    pub rows: Rows,
+    problems: Vec<String>,
+    /// Rows that could not be read, all of them.
+    problem_rows: u64,
+    currency: Option<Currency>,
+    product: Option<SmolStr>,
+    /// Rows at price 0 that were taken for free ones.
+    zero: u64,
+    hash: [u8; 32],
+    assumptions: Vec<String>,
+    origin_groups: Vec<OriginGroup>,
+}
+
+/// Problems of a file that are told one by one.
+const PROBLEMS_SHOWN: usize = 20;
+
+/// Reads a carrier's file; dates and bands are those of the deck that takes it.
+pub fn read_file(file: &Path, answers: &Answers, deck: Option<&DeckRoot>) -> Result<FileRows, Failure> {
+    let bytes = read_bounded(file)?;
+    let mut options = answers.options()?;
+    if let Some(deck) = deck {
+        options.time_bands = deck.terms.time_bands.iter().map(|band| band.name.clone()).collect();
+        if answers.zone.is_none() {
+            options.effective_zone = deck.terms.effective_zone.clone();
+        }
+    }
+    let hash = *blake3::hash(&bytes).as_bytes();
+    let (mut rows, mut problems, mut problem_rows, mut zero) = (Rows::new(), Vec::new(), 0, 0);
+    let read = decks::read_rows(&file.display().to_string(), &bytes, &options, &mut |item| match item {
+        decks::Item::Rate(rate, _) => {
+            let priced = rate.status == facts::deck::RowStatus::Open && rate.steps.is_empty();
+            zero += u64::from(priced && rate.next_rate.0 == 0);
+            rows.push(rate);
+        }
+        decks::Item::Problem(problem) => {
+            problem_rows += 1;
+            if problems.len() < PROBLEMS_SHOWN {
+                problems.push(problem_line(file, &problem));
+            }
+        }
+    });
+    let (found, _) = read.map_err(Failure::usage)?;
+    rows.finish();
+    let mut assumptions: Vec<String> = found.to_confirm.iter().map(|text| format!("to confirm: {text}")).collect();
+    assumptions.extend(found.assumptions.iter().map(|text| format!("taken for granted: {text}")));
+    let (currency, product, origin_groups) = (found.currency, found.notice.product, found.origin_groups);
+    Ok(FileRows { rows, problems, problem_rows, currency, product, zero, hash, assumptions, origin_groups })
+}
