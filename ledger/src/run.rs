@@ -232,6 +232,8 @@ struct Core<'a> {
     snapshot_at: Instant,
     /// Orders of runs, and when they were last read.
     run_log: RunLog,
+    /// Runs are to be looked at though no new order has come: after a start, and while a stream is not there yet.
+    runs_wait: bool,
     looked_at: Option<Instant>,
     store: Store,
     writing: Option<JoinHandle<()>>,

@@ -23,6 +23,7 @@ mod pipeline;
 mod quote;
 mod rate;
 mod readers;
+mod rerate;
 mod servers;
 mod tidy;
 mod workbook;

@@ -4,6 +4,7 @@
 mod deck;
 mod hold;
 mod pipeline;
+mod rerate;
 
 use crate::cli::{BenchArgs, BenchName};
 use crate::node;
@@ -27,6 +28,7 @@ pub fn run(args: &BenchArgs, settings: &Settings, json: bool) -> Outcome {
         BenchName::Hold => hold::hold(args, settings, &folder),
         BenchName::Deck => deck::deck(settings, &folder),
         BenchName::Pipeline => pipeline::pipeline(args, settings, &folder),
+        BenchName::Rerate => rerate::rerate(args, settings, &folder),
     };
     // It is the system's temporary folder.
     let _ = fs::remove_dir_all(&folder);

@@ -397,4 +397,6 @@ pub enum BenchName {
     /// A carrier's next file read, compared and in force: a workbook of 18,254 rows, a CSV of 1,000,000; and a
     /// thousand versions of a deck beside ten decks
     Deck,
+    /// Preview of stored calls priced again by a dearer deck of 1,000,000 codes, beside reading the log
+    Rerate,
 }

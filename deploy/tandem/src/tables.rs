@@ -4,6 +4,7 @@ use crate::node::Node;
 use bus::config_log::Version;
 use console::source::{Column, Kind, Table};
 use facts::entry::Gl;
+use facts::run::run_stream_prefix;
 use facts::{Amount, Currency, OccurredAt};
 use ledger::api::{HoldRow, LimitRow};
 use ledger::{Balance, EntryRow, TrialRow};
@@ -34,8 +35,11 @@ pub fn from_reporting(mut table: Table) -> Table {
 pub fn covers(node: &Node) -> String {
     let Some(loading) = &node.loading else { return String::new() };
     let streams = loading.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let loaded: Vec<String> =
-        streams.iter().map(|s| format!("{} up to frame {}", s.stream, s.loaded.seq.saturating_sub(1))).collect();
+    let runs = run_stream_prefix(&node.settings.site);
+    let (runs, raters): (Vec<_>, Vec<_>) = streams.iter().partition(|s| s.stream.starts_with(runs.as_str()));
+    let mut loaded: Vec<String> =
+        raters.iter().map(|s| format!("{} up to frame {}", s.stream, s.loaded.seq.saturating_sub(1))).collect();
+    loaded.extend((!runs.is_empty()).then(|| format!("and {} runs", runs.len())));
     match streams.iter().find_map(|s| s.failing.as_ref()) {
         Some((_, why)) => format!("Incomplete, loading fails: {why}. Loaded: {}", loaded.join(", ")),
         None => format!("Loaded: {}", loaded.join(", ")),

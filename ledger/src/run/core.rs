@@ -99,6 +99,7 @@ impl<'a> Core<'a> {
             frame_at: now,
             snapshot_at: now,
             looked_at: None,
+            runs_wait: true,
             run_log: RunLog::open(&*options.bus, &options.ids, &options.site)?,
             store,
             writing: None,
@@ -112,19 +113,20 @@ impl<'a> Core<'a> {
         if self.looked_at.is_some_and(|at| at.elapsed() < LOOK) {
             return Ok(());
         }
-        let first = self.looked_at.is_none();
         self.looked_at = Some(Instant::now());
-        if !self.run_log.poll(Duration::ZERO)? && !first {
+        if !self.run_log.poll(Duration::ZERO)? && !self.runs_wait {
             return Ok(());
         }
+        self.runs_wait = false;
         let (bus, ids) = (&*self.options.bus, &self.options.ids);
         for run in self.run_log.runs().posted() {
             let stream = run_stream(&self.options.site, run.id);
             let known = xdrs.iter().position(|reader| *reader.state().stream() == stream);
             match (run.phase, known) {
+                // Its topic is made by whoever writes it.
+                (RunPhase::Posting, None) if bus.partitions(&stream)?.is_none() => self.runs_wait = true,
                 (RunPhase::Posting, None) => {
                     tracing::info!(%stream, "the ledger books a run");
-                    bus.ensure(&TopicSpec::frames(stream.as_str(), 1))?;
                     xdrs.push(StreamReader::open(bus, ids, &stream)?);
                 }
                 (RunPhase::Posted, Some(at)) => drop(xdrs.remove(at)),

@@ -22,12 +22,11 @@ pub fn reprice(tariffs: &Tariffs, kind: RunKind, chosen: &Selection, run: RunId,
     if chosen.from.is_some_and(|from| started_at < from) || chosen.until.is_some_and(|until| started_at >= until) {
         return None;
     }
-    let mut call = rated.call.clone();
-    tariffs.normalise(&mut call);
     let cause = Cause::Run(run.0);
     let mut changed = false;
     let mut sides = Sides::new();
-    for new in tariffs.rate_as(&call, &cause) {
+    // Pricing takes the number apart by itself; whoever stores the call again normalises it first.
+    for new in tariffs.rate_as(&rated.call, &cause) {
         let old = rated.xdrs.iter().find(|old| old.xdr_id == new.xdr_id);
         if takes(kind, chosen, old, Some(&new)) {
             changed |= old.is_none_or(|old| books_otherwise(old, &new));

@@ -16,7 +16,8 @@ use super::{RunError, Scan, Source, Worker};
 
 /// What comes next.
 pub enum Step<'a> {
-    /// The call at this place of the source would become this.
+    /// The call at this place of the source would get these sides. `call`: its facts as the sides belong to them, not
+    /// yet normalised.
     Change { source: &'a Source, at: Position, before: &'a RatedCall, call: &'a Call, sides: Sides },
     /// The source has been gone over.
     End { source: &'a Source },
@@ -90,9 +91,7 @@ impl Changes<'_> {
                         continue;
                     }
                     if let Some(sides) = reprice(tariffs, kind, chosen, self.run, &before) {
-                        let mut call = before.call.clone();
-                        tariffs.normalise(&mut call);
-                        each(Step::Change { source, at, before: &before, call: &call, sides })?;
+                        each(Step::Change { source, at, before: &before, call: &before.call, sides })?;
                     }
                 }
                 (_, None) => {}

@@ -41,6 +41,8 @@ pub enum RunError {
     UnknownInput { stream: SmolStr },
     #[error("deck {deck:?} has no version {version} in configuration {seq}")]
     NoDeckVersion { deck: SmolStr, version: u32, seq: u64 },
+    #[error("configuration version {seq} cannot be priced by: {problem}; apply what is missing, then preview again")]
+    Tariffs { seq: u64, problem: String },
     #[error("there is no configuration version {0}; see `tandem config history`")]
     NoConfig(u64),
     #[error(transparent)]

@@ -32,7 +32,7 @@ pub fn inputs(site: &str, partitions: u32, runs: &Runs, consumed: &[Consumed]) -
 pub fn tariffs_for(worker: &Worker<'_>, current: &Arc<Config>, plan: &RunPlan) -> Result<Arc<Tariffs>, RunError> {
     let chosen = &plan.selection;
     if plan.config_seq == current.seq && chosen.deck_version.is_none() {
-        return Ok(tariffs_of(current));
+        return whole(tariffs_of(current));
     }
     let mut config = if plan.config_seq == current.seq {
         Config::clone(current)
@@ -49,5 +49,13 @@ pub fn tariffs_for(worker: &Worker<'_>, current: &Arc<Config>, plan: &RunPlan) -
             return Err(RunError::NoDeckVersion { deck: chosen.deck.clone(), version, seq: plan.config_seq });
         }
     }
-    Ok(DeckCache::default().tariffs(&Arc::new(config)))
+    whole(DeckCache::default().tariffs(&Arc::new(config)))
+}
+
+/// A deck that cannot be read must not take the price of every call that it priced.
+fn whole(tariffs: Arc<Tariffs>) -> Result<Arc<Tariffs>, RunError> {
+    match tariffs.problems().first() {
+        Some(problem) => Err(RunError::Tariffs { seq: tariffs.seq, problem: problem.clone() }),
+        None => Ok(tariffs),
+    }
 }

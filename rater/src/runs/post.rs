@@ -35,7 +35,11 @@ pub fn post(worker: &Worker<'_>, run: &Run, tariffs: Option<&Tariffs>, owner: &s
         changes.each(&|source: &Source| next_of(&begun, source), &mut |step| match step {
             Step::Change { source, at, call, sides, .. } => {
                 let revision = Revision::Run { run: run.id.0, based_on: at };
-                out.call(source, at, &RatedCall { revision, call: call.clone(), xdrs: sides })
+                let mut call = call.clone();
+                if let Some(tariffs) = tariffs {
+                    tariffs.normalise(&mut call);
+                }
+                out.call(source, at, &RatedCall { revision, call, xdrs: sides })
             }
             Step::End { source } => out.end(source),
         })?;

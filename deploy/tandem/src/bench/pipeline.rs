@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Codes of each of the two decks.
-const PREFIXES: usize = 1_000_000;
+pub(super) const PREFIXES: usize = 1_000_000;
 /// Bytes of one write of the baseline: a full frame.
 const WRITE_BYTES: usize = 512 * 1024;
 const DRAIN_LIMIT: Duration = Duration::from_secs(3_600);
@@ -51,7 +51,7 @@ pub(super) fn pipeline(args: &BenchArgs, settings: &Settings, folder: &Path) -> 
 }
 
 /// Configuration and events onto the bus.
-fn preload(args: &BenchArgs, settings: &Settings) -> Result<u64, Failure> {
+pub(super) fn preload(args: &BenchArgs, settings: &Settings) -> Result<u64, Failure> {
     let running = Running::start(settings, &Roles::default())?;
     let node = &running.node;
     // Offset 0 is the incarnation. A bus that others use is none to measure on, and nothing of theirs may be rated.

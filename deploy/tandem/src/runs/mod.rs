@@ -5,7 +5,7 @@ mod orders;
 mod shown;
 mod worker;
 
-pub use orders::{Choice, RunOp, execute, list, view};
+pub use orders::{Choice, RunOp, execute, inputs, list, view};
 pub use worker::RunsWorker;
 
 use crate::node::Lag;

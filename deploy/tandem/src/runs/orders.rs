@@ -70,7 +70,9 @@ pub fn execute(node: &Node, op: &RunOp) -> Result<Answer, Failure> {
 
 fn failed(error: RunError) -> Failure {
     match error {
-        RunError::NoConfig(_) | RunError::NoDeckVersion { .. } | RunError::Sum(_) => Failure::usage(error),
+        RunError::NoConfig(_) | RunError::NoDeckVersion { .. } | RunError::Tariffs { .. } | RunError::Sum(_) => {
+            Failure::usage(error)
+        }
         other => Failure::broken(other),
     }
 }
@@ -123,7 +125,7 @@ fn plan(node: &Node, choice: &Choice) -> Result<RunPlan, Failure> {
 }
 
 /// A plan over everything that is booked now.
-fn inputs(node: &Node) -> Result<RunPlan, Failure> {
+pub fn inputs(node: &Node) -> Result<RunPlan, Failure> {
     let runs = node.runs.now().map_err(refused)?;
     let progress = node.view.progress();
     let (site, partitions) = (&node.settings.site, node.settings.partitions);

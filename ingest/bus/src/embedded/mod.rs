@@ -92,6 +92,8 @@ pub struct EmbeddedBus {
 #[derive(Debug)]
 struct Topic {
     file: TopicFile,
+    /// Held while first records are written.
+    ensuring: Mutex<()>,
     logs: Vec<Arc<Log>>,
 }
 
@@ -153,7 +155,7 @@ impl EmbeddedBus {
             self.torn.extend(torn);
             logs.push(log);
         }
-        Ok(Arc::new(Topic { file, logs }))
+        Ok(Arc::new(Topic { file, ensuring: Mutex::default(), logs }))
     }
 
     fn open_partition(
@@ -242,7 +244,7 @@ impl EmbeddedBus {
         for (partition, incarnation) in file.incarnations.iter().enumerate() {
             logs.push(self.open_partition((&spec.name, partition as u32), &file, &path, *incarnation)?.0);
         }
-        Ok(Arc::new(Topic { file, logs }))
+        Ok(Arc::new(Topic { file, ensuring: Mutex::default(), logs }))
     }
 
     /// The incarnation record at offset 0, where it is not there yet (also after a crash right after creation).
@@ -250,6 +252,8 @@ impl EmbeddedBus {
         if topic.file.kind == TopicKind::Foreign {
             return Ok(());
         }
+        // One after the other: of two that find a new log empty only one may write its first record.
+        let _alone = lock(&topic.ensuring);
         for log in topic.logs.iter().filter(|log| log.bounds() == (0, 0)) {
             let value = incarnation::encode(log.incarnation, self.config.incarnation_schema_id);
             let ticket = log.submit(&[Record { key: incarnation::KEY, value: &value, timestamp_ms: 0 }])?;

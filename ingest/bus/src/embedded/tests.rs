@@ -434,3 +434,22 @@ fn what_a_killed_process_had_acknowledged_is_there() {
         least = numbers.len() as u64;
     }
 }
+
+#[test]
+fn a_topic_that_many_make_at_once_has_one_first_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let bus = EmbeddedBus::open(EmbeddedConfig::new(dir.path())).unwrap();
+    for round in 0..20 {
+        let spec = TopicSpec::frames(format!("runs.{round}"), 1);
+        let together = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    together.wait();
+                    bus.ensure(&spec).unwrap();
+                });
+            }
+        });
+        assert_eq!(bus.end(&spec.name, 0).unwrap(), 1, "the incarnation, once");
+    }
+}
