@@ -147,6 +147,10 @@ impl DedupeIndex for NoKeys {
     fn see(&mut self, _: DedupeKey, _: OccurredAt, _: Origin) -> Option<Origin> {
         None
     }
+
+    fn knows(&self, _: DedupeKey, _: OccurredAt) -> bool {
+        false
+    }
 }
 
 /// Three events a call (started, answered, ended), one sell and one buy side, two decks of `prefixes` codes.

@@ -112,7 +112,9 @@ pub(crate) fn recover(options: &RaterOptions, stop: &AtomicBool) -> Result<Optio
         }
         None => 0,
     };
+    recovered.assembler.replay(true);
     let done = recovered.read_again(options, marks_from, told.floor.unwrap_or(to), stop)?;
+    recovered.assembler.replay(false);
     trouble(&recovered.places, &recovered.keys)?;
     if let Some(clock) = told.clock {
         recovered.assembler.recover_clock(clock);
@@ -170,7 +172,9 @@ impl Told {
             match schemas::xdrs::decode_item(public, private).map_err(decode)? {
                 XdrItem::Call(rated) => {
                     let started_at = rated.call.started_at;
-                    self.places.insert(rated.call.call_id, Known { at, suspended: false, started_at });
+                    let call = &rated.call;
+                    let named = (&*call.id_domain, &*call.switch, &*call.call_key);
+                    self.places.note(call.call_id, named, Known { at, suspended: false, started_at });
                     // A row that is known by nothing but its bytes is alone in its call, so the two lists go together.
                     for (at, key) in rated.call.dedupe.iter().enumerate() {
                         let origin = rated.call.raw.get(at).map(Origin::of_raw).unwrap_or_default();
@@ -180,11 +184,17 @@ impl Told {
                 XdrItem::Suspended(item) => {
                     if let Some(first) = item.events.first() {
                         let started_at = started_at(&item.events);
-                        self.places.insert(first.call_id(), Known { at, suspended: true, started_at });
+                        let named = (&*first.id_domain, &*first.switch, &*first.call_key);
+                        self.places.note(first.call_id(), named, Known { at, suspended: true, started_at });
                     }
                     item.events.iter().for_each(|event| self.key_of(event));
                 }
-                XdrItem::Conflict(item) => self.key_of(&item.event),
+                XdrItem::Conflict(item) => {
+                    if item.reason == "lone_repeat" {
+                        self.keys.note_lone(&item.event);
+                    }
+                    self.key_of(&item.event);
+                }
                 XdrItem::ImportCount(count) => drop(self.counts.insert(count.import, *count)),
                 XdrItem::State(state) => {
                     let (to, _) = accepted.state.next_offset(&options.topic, options.partition);
@@ -309,11 +319,11 @@ impl Recovered {
 
     fn event_again(&mut self, event: &EventRef<'_>, offset: u64) -> Result<(), RaterError> {
         let pushed = self.assembler.recover(event, offset, &self.places, &mut self.keys);
-        if let Pushed::Late { known, .. } = pushed
+        if let Pushed::Late { event, known } = pushed
             && let XdrItem::Suspended(item) = self.item(known.at)?
         {
             // Either it is one of the events written out, or the call had been opened again by it.
-            self.assembler.reopen(&item, event, offset);
+            self.assembler.reopen(&item, &event.view(), offset);
         }
         Ok(())
     }

@@ -270,6 +270,13 @@ impl<'a> Rater<'a> {
         if let Some(item) = item {
             self.put(&item)?;
         }
+        while let Some(told) = self.it.assembler.next_told() {
+            add(&self.stats.conflicts, 1);
+            if told.reason == "lone_repeat" {
+                self.it.keys.note_lone(&told.event);
+            }
+            self.put(&XdrItem::Conflict(told))?;
+        }
         self.it.to = offset + 1;
         self.crc = crc32c::crc32c_append(self.crc, value);
         self.take_ready()
@@ -312,7 +319,7 @@ impl<'a> Rater<'a> {
         let pushed = self.it.assembler.push(event, offset, &self.it.places, &mut self.it.keys);
         trouble(&self.it.places, &self.it.keys)?;
         Ok(match pushed {
-            Pushed::Kept => None,
+            Pushed::Kept | Pushed::Waits => None,
             Pushed::Redelivered => {
                 add(&self.stats.redelivered, 1);
                 None
@@ -428,7 +435,16 @@ impl<'a> Rater<'a> {
                 Err(FrameFull::TooLarge { bytes }) => self.put_too_large(call_id, bytes)?,
             };
             self.it.assembler.written();
-            self.it.places.insert(call_id, Known { at, suspended, started_at });
+            let known = Known { at, suspended, started_at };
+            match &item {
+                XdrItem::Call(rated) => self.it.places.note(call_id, names_of(&rated.call), known),
+                XdrItem::Suspended(item) => {
+                    if let Some(first) = item.events.first() {
+                        self.it.places.note(call_id, (&first.id_domain, &first.switch, &first.call_key), known);
+                    }
+                }
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -465,7 +481,7 @@ impl<'a> Rater<'a> {
         };
         if let XdrItem::Call(rated) = item {
             let known = Known { at, suspended: false, started_at: rated.call.started_at };
-            self.it.places.insert(rated.call.call_id, known);
+            self.it.places.note(rated.call.call_id, names_of(&rated.call), known);
         }
         Ok(at)
     }
@@ -557,6 +573,11 @@ impl<'a> Rater<'a> {
         self.show();
         Ok(())
     }
+}
+
+/// What a call's id is made of.
+fn names_of(call: &Call) -> (&str, &str, &str) {
+    (&call.id_domain, &call.switch, &call.call_key)
 }
 
 /// The 16 bytes that name what came late: the dedupe key, else the event's own id.

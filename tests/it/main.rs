@@ -23,6 +23,7 @@ mod pipeline;
 mod quote;
 mod rate;
 mod readers;
+mod repeats;
 mod rerate;
 mod servers;
 mod tidy;

@@ -203,7 +203,11 @@ pub enum CallsCommand {
         wait: bool,
     },
     /// What could not be priced, by cause
-    Suspense,
+    Suspense {
+        /// Records that no rule could decide instead, newest first, with what to do
+        #[arg(long)]
+        records: bool,
+    },
     /// Price what has no price again with the present configuration: shows what it comes to, asks, posts
     Recycle(RecycleArgs),
 }

@@ -8,6 +8,7 @@ mod calls;
 mod check;
 mod cli;
 mod cli_ledger;
+mod conflicts;
 mod deck;
 mod deck_life;
 mod demo;
@@ -110,7 +111,8 @@ fn run(cli: &Cli) -> Outcome {
             let file = std::path::absolute(file).map_err(Failure::usage)?;
             ask(Op::Import { file, switch: switch.clone(), wait: *wait })
         }
-        Command::Calls(CallsCommand::Suspense) => ask(Op::Suspense),
+        Command::Calls(CallsCommand::Suspense { records: false }) => ask(Op::Suspense),
+        Command::Calls(CallsCommand::Suspense { records: true }) => ask(Op::Conflicts),
         Command::Calls(CallsCommand::Recycle(args)) => rerate::recycle(&settings, args, cli.json),
         Command::Rerate(command) => ask(Op::Run { what: rerate::op(command) }),
         Command::Rate(args) => rate::run(args, cli.json),

@@ -85,6 +85,8 @@ pub enum Op {
         wait: bool,
     },
     Suspense,
+    /// Records that no rule could decide.
+    Conflicts,
     /// Runs over past calls.
     Run {
         what: RunOp,
@@ -142,7 +144,14 @@ pub fn execute(node: &Node, op: &Op) -> Result<Answer, Failure> {
         Op::Void { partition, offset, reason, by } => crate::void_order::give(node, *partition, *offset, by, reason),
         Op::Import { file, switch, wait } => import(node, file, switch, *wait, &mut |_| ()),
         Op::Deck(op) => crate::deck_life::execute(node, op),
-        Op::Suspense => suspense(node).map(Answer::of),
+        Op::Suspense => {
+            let notes = match node.records.conflicts_seen() {
+                0 => Vec::new(),
+                n => vec![format!("{n} records wait for a person: tandem calls suspense --records")],
+            };
+            Ok(Answer { notes, ..Answer::of(suspense(node)?) })
+        }
+        Op::Conflicts => crate::conflicts::table(node).map(Answer::of),
         Op::Run { what } => runs::execute(node, what),
     }
 }
@@ -381,6 +390,10 @@ pub fn import(
         count.read, count.accepted, count.repeated, count.rejected
     );
     notes.push(line);
+    let waiting = count.rejected.saturating_sub(summary.rejected);
+    if waiting > 0 {
+        notes.push(format!("{waiting} of the rejected wait for a person: tandem calls suspense --records"));
+    }
     let json = serde_json::json!({ "summary": {
         "import": summary.import, "file": summary.file, "read": count.read, "accepted": count.accepted,
         "repeated": count.repeated, "rejected": count.rejected,

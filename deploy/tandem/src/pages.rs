@@ -289,14 +289,15 @@ fn rejects(node: &Node, offset: usize) -> Table {
             vec![r.source.to_string(), r.line.to_string(), r.byte.to_string(), r.field.to_string(), r.reason, r.advice]
         })
         .collect();
-    let conflict = |(reason, what): (String, String)| {
+    let conflict = |conflict: facts::xdr::Conflict| {
+        let event = &conflict.event;
         vec![
             "conflict".to_owned(),
+            if event.line == 0 { String::new() } else { event.line.to_string() },
             String::new(),
-            String::new(),
-            reason,
-            what,
-            "look at both records; nothing was booked for this one".to_owned(),
+            conflict.reason.to_string(),
+            format!("{} {} at {}", event.switch, event.call_key, event.occurred_at),
+            crate::conflicts::advice(&conflict.reason).to_owned(),
         ]
     };
     if offset == 0 {

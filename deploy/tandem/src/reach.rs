@@ -121,6 +121,7 @@ fn roles(settings: &Settings, op: &Op) -> Roles {
         Op::Verify => Roles { ledger: true, ..Roles::default() },
         Op::Import { .. } => Roles::pipeline(settings),
         op if op.needs_engine() => Roles { ingest: false, engine, loader: engine, ..Roles::pipeline(settings) },
+        Op::Conflicts => Roles { ingest: false, engine: false, loader: false, ..Roles::pipeline(settings) },
         _ => Roles { ingest: false, engine: false, loader: false, records: false, ..Roles::pipeline(settings) },
     }
 }

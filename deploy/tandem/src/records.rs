@@ -6,7 +6,7 @@ use bus::Bus;
 use bus::stream::{Places, StreamError, StreamReader};
 use facts::call::Reject;
 use facts::ids::ImportId;
-use facts::xdr::{ImportCount, XdrItem};
+use facts::xdr::{Conflict, ImportCount, XdrItem};
 use schemas::{SchemaIds, xdrs};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,7 +31,9 @@ struct Inner {
     imports: BTreeMap<(ImportId, u32), ImportCount>,
     order: VecDeque<ImportId>,
     rejects: VecDeque<Reject>,
-    conflicts: VecDeque<(String, String)>,
+    conflicts: VecDeque<Conflict>,
+    /// All that were seen, shown or not.
+    conflicts_seen: u64,
     /// Offset up to which each stream has been taken in.
     reached: BTreeMap<String, u64>,
     /// Where the accepted frames of each stream stand.
@@ -94,9 +96,8 @@ impl Records {
                 inner.rejects.truncate(SHOWN_MAX);
             }
             XdrItem::Conflict(conflict) => {
-                let what =
-                    format!("{} {} at {}", conflict.event.switch, conflict.event.call_key, conflict.event.occurred_at);
-                inner.conflicts.push_front((conflict.reason.to_string(), what));
+                inner.conflicts_seen += 1;
+                inner.conflicts.push_front(*conflict);
                 inner.conflicts.truncate(SHOWN_MAX);
             }
             _ => {}
@@ -145,9 +146,14 @@ impl Records {
         self.lock().rejects.iter().skip(offset).take(limit).cloned().collect()
     }
 
-    /// Reason and event, newest first.
-    pub fn conflicts(&self) -> Vec<(String, String)> {
+    /// Newest first.
+    pub fn conflicts(&self) -> Vec<Conflict> {
         self.lock().conflicts.iter().cloned().collect()
+    }
+
+    /// All that were seen.
+    pub fn conflicts_seen(&self) -> u64 {
+        self.lock().conflicts_seen
     }
 }
 

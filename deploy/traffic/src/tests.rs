@@ -395,6 +395,10 @@ impl rating::DedupeIndex for NoKeys {
     fn see(&mut self, _: facts::ids::DedupeKey, _: OccurredAt, _: rating::Origin) -> Option<rating::Origin> {
         None
     }
+
+    fn knows(&self, _: facts::ids::DedupeKey, _: OccurredAt) -> bool {
+        false
+    }
 }
 
 impl Books {

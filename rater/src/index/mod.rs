@@ -15,9 +15,10 @@ pub(crate) use store::{Checkpoint, Store, UNWRITTEN_MAX};
 use bucket_file::{Value, word};
 use buckets::Buckets;
 use facts::OccurredAt;
+use facts::call::CallEvent;
 use facts::ids::{CallId, DedupeKey};
 use facts::xdr::Position;
-use rating::assemble::{CallIndex, DedupeIndex, Known, Origin};
+use rating::assemble::{CallIndex, DedupeIndex, Known, Origin, alias_of, lone_key};
 
 const DAY: i64 = 86_400_000_000;
 const SUSPENDED: u64 = 1 << 63;
@@ -59,6 +60,14 @@ impl CallPlaces {
         let place = known.at.seq << INDEX_BITS | u64::from(known.at.index);
         let flag = if known.suspended { SUSPENDED } else { 0 };
         self.all.insert(ALL, call.0, value_of(place | flag, known.started_at.micros() as u64));
+    }
+
+    /// The same for a call by its names; a second call with one key is found by the switch's key as well.
+    pub fn note(&mut self, call: CallId, (id_domain, switch, call_key): (&str, &str, &str), known: Known) {
+        self.insert(call, known);
+        if let Some((alias, started_at)) = alias_of(id_domain, switch, call_key) {
+            self.insert(alias, Known { started_at, ..known });
+        }
     }
 
     /// Entries; one that was written again may count twice.
@@ -118,6 +127,13 @@ impl Keys {
         self.0.forget_before(instant.div_euclid(DAY));
     }
 
+    /// A row that a person has: the same file again adds nothing.
+    pub fn note_lone(&mut self, event: &CallEvent) {
+        if let Some(key) = lone_key(event) {
+            self.see(key, event.occurred_at, Origin::of(event));
+        }
+    }
+
     /// A key that stands in the own stream, whose record's day is not known any more: the call's is near enough, for
     /// what is asked later is asked by the record's own day and the days around it.
     pub fn recover(&mut self, key: DedupeKey, near: OccurredAt, origin: Origin) {
@@ -125,12 +141,21 @@ impl Keys {
     }
 }
 
+impl Keys {
+    fn get(&self, key: DedupeKey, day: i64) -> Option<Value> {
+        // A call that crosses midnight puts its records' keys under the day it began on when they are recovered.
+        [day, day - 1, day + 1].into_iter().find_map(|day| self.0.get(day, &key.0))
+    }
+}
+
 impl DedupeIndex for Keys {
+    fn knows(&self, key: DedupeKey, occurred_at: OccurredAt) -> bool {
+        self.get(key, occurred_at.micros().div_euclid(DAY)).is_some()
+    }
+
     fn see(&mut self, key: DedupeKey, occurred_at: OccurredAt, origin: Origin) -> Option<Origin> {
         let day = occurred_at.micros().div_euclid(DAY);
-        // A call that crosses midnight puts its records' keys under the day it began on when they are recovered.
-        let known = [day, day - 1, day + 1].into_iter().find_map(|day| self.0.get(day, &key.0));
-        if let Some(value) = known {
+        if let Some(value) = self.get(key, day) {
             return Some(Origin { file: word(&value, 0), offset: word(&value, 8) });
         }
         self.0.insert(day, key.0, value_of(origin.file, origin.offset));

@@ -34,12 +34,16 @@ impl Imports {
     }
 
     pub(super) fn count(&mut self, import: ImportId, pushed: &Pushed) {
+        if matches!(pushed, Pushed::Waits) {
+            return; // Counted when it is decided.
+        }
         let count = self.entry(import);
         count.read += 1;
         match pushed {
             Pushed::Kept | Pushed::Late { .. } => count.accepted += 1,
             Pushed::Repeated | Pushed::Redelivered => count.repeated += 1,
             Pushed::Conflict(_) => count.rejected += 1,
+            Pushed::Waits => {}
             // Counted once it is known what became of it.
             Pushed::Leaving => count.read -= 1,
         }

@@ -11,17 +11,21 @@ mod list;
 mod nodes;
 mod open;
 mod packed;
+mod repeats;
+mod reuse;
 
 pub use fold::{FoldError, fold};
 pub use imports::Imports;
 pub use late::apply_late;
 pub use nodes::Nodes;
+pub use repeats::lone_key;
+pub use reuse::alias_of;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::hash::BuildHasher;
 
-use facts::call::{Call, CallEvent, EventKind, EventRef, RawRef};
+use facts::call::{Call, CallEvent, EventRef, RawRef};
 use facts::config::SiteSettings;
 use facts::ids::{CallId, DedupeKey, ImportId};
 use facts::time::{ObservedAt, OccurredAt};
@@ -32,6 +36,8 @@ use smallvec::SmallVec;
 
 use list::{Links, List};
 use open::{OpenCall, Why, names, owned};
+use repeats::{Repeats, is_known_by_bytes};
+use reuse::Again;
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -103,6 +109,9 @@ impl Origin {
 pub trait DedupeIndex {
     /// Which row brought the key first; `None` where it was not there before: it is then, with this row.
     fn see(&mut self, key: DedupeKey, occurred_at: OccurredAt, origin: Origin) -> Option<Origin>;
+
+    /// Whether the key was seen; asks only.
+    fn knows(&self, key: DedupeKey, occurred_at: OccurredAt) -> bool;
 }
 
 /// What became of an event.
@@ -114,7 +123,9 @@ pub enum Pushed {
     Redelivered,
     /// A record that an earlier file or request brought already.
     Repeated,
-    /// For a person: `too_old`, `key_reused`, `too_many_events`.
+    /// An equal row stood in another file; the next record of the import, or its end, decides what it is.
+    Waits,
+    /// For a person: `too_old`, `too_many_events`.
     Conflict(Box<Conflict>),
     /// Its call has left: the caller fetches it and makes a revision, or reopens it where it was suspended.
     Late { event: Box<CallEvent>, known: Known },
@@ -135,6 +146,8 @@ pub enum Outcome {
 struct Left {
     call_id: CallId,
     first_offset: u64,
+    /// Where it is a second call with one key: the first one's id, and its own start.
+    again: Option<(CallId, OccurredAt)>,
 }
 
 /// The open calls of one partition.
@@ -154,6 +167,12 @@ pub struct Assembler {
     /// In the order in which they were taken.
     leaving: VecDeque<Left>,
     open: usize,
+    again: Again,
+    repeats: Repeats,
+    /// For a person: see [`Self::next_told`].
+    told: VecDeque<Box<Conflict>>,
+    /// Events are read that an earlier owner has counted and told of.
+    replaying: bool,
     pub nodes: Nodes,
     pub imports: Imports,
 }
@@ -174,6 +193,10 @@ impl Assembler {
             ready: VecDeque::new(),
             leaving: VecDeque::new(),
             open: 0,
+            again: Again::default(),
+            repeats: Repeats::default(),
+            told: VecDeque::new(),
+            replaying: false,
             nodes: Nodes::default(),
             imports: Imports::new(partition),
         }
@@ -203,8 +226,25 @@ impl Assembler {
     /// Offset of the oldest event of a call that stands in no frame yet; `to` where there is none.
     pub fn floor(&self, to: u64) -> u64 {
         let first = |list: &List| list.head().and_then(|slot| self.call(slot)).map(|call| call.first_offset);
-        let open = [first(&self.young), first(&self.old)].into_iter().flatten();
+        let open = [first(&self.young), first(&self.old), self.repeats.hold()].into_iter().flatten();
         open.chain(self.leaving.iter().map(|call| call.first_offset)).min().unwrap_or(to)
+    }
+
+    /// What a person has to know beside what events gave themselves: rows that stayed alone (`lone_repeat`), calls whose
+    /// key another call had before (`key_reused`, which is rated all the same).
+    pub fn next_told(&mut self) -> Option<Box<Conflict>> {
+        self.told.pop_front()
+    }
+
+    /// For a new owner: while events are read again, nothing is counted and nobody is told.
+    pub fn replay(&mut self, replaying: bool) {
+        self.replaying = replaying;
+    }
+
+    fn tell(&mut self, reason: &'static str, event: CallEvent) {
+        if !self.replaying {
+            self.told.push_back(Box::new(Conflict { reason: reason.into(), event }));
+        }
     }
 
     /// Takes one event. Whatever is ready afterwards is taken with [`Self::next_ready`].
@@ -251,10 +291,11 @@ impl Assembler {
             return conflict("too_old", event);
         }
         if let Some(key) = event.dedupe
-            && dedupe.see(key, event.occurred_at, Origin::of(event)).is_some()
+            && let Some(first) = dedupe.see(key, event.occurred_at, Origin::of(event))
         {
-            return Pushed::Repeated;
+            return self.repeated(event, offset, first, dedupe);
         }
+        self.end_run(event.import);
         self.place(event, offset, index)
     }
 
@@ -268,7 +309,16 @@ impl Assembler {
         dedupe: &mut impl DedupeIndex,
     ) -> Pushed {
         if let Some(key) = event.dedupe {
-            dedupe.see(key, event.occurred_at, Origin::of(event));
+            let own = Origin::of(event);
+            let first = dedupe.see(key, event.occurred_at, own);
+            // Where a row came first is known of those that nothing but their bytes tells apart.
+            match first.filter(|first| *first != own && is_known_by_bytes(event)) {
+                Some(first) => {
+                    self.repeated(event, offset, first, dedupe);
+                    return Pushed::Repeated;
+                }
+                None => self.end_run(event.import),
+            }
         }
         if event.occurred_at.micros() < self.clock.saturating_sub(self.limits.late_limit) {
             return Pushed::Repeated;
@@ -295,6 +345,7 @@ impl Assembler {
     /// All records of an import are on the bus: calls that only wait for further attempts of it wait no longer.
     pub fn import_end(&mut self, end: &facts::call::ImportEnd) {
         self.clock = self.clock.max(end.observed_at.micros());
+        self.end_run(Some(end.import));
         if self.imports.end(end) {
             self.release(end.import);
         }
@@ -334,38 +385,6 @@ impl Assembler {
             *hash = slot.copied().and_then(|slot| self.call(slot)).map_or(0, OpenCall::touch);
         }
         hashes.iter().fold(0, |all, one| all ^ one)
-    }
-
-    /// Finds the open call of an event, or why there is none.
-    fn place(&mut self, event: &EventRef<'_>, offset: u64, index: &impl CallIndex) -> Pushed {
-        let hash = self.hash(event);
-        let slots = &self.slots;
-        let same = |slot: &u32| slots.get(*slot as usize).is_some_and(|call| call.hash == hash && call.is_of(event));
-        if let Some(slot) = self.table.find(hash, same).copied() {
-            return self.join(slot, event);
-        }
-        let call_id = event.call_id();
-        if self.leaving.iter().any(|call| call.call_id == call_id) {
-            return Pushed::Leaving;
-        }
-        match index.find(call_id) {
-            Some(known) if self.reused(event, known.started_at) => conflict("key_reused", event),
-            Some(known) => Pushed::Late { event: Box::new(event.owned()), known },
-            None => {
-                self.open([event].into_iter(), call_id, offset, hash);
-                Pushed::Kept
-            }
-        }
-    }
-
-    /// Whether a start is too far from the known one to be of the same call.
-    fn reused(&self, event: &EventRef<'_>, started_at: OccurredAt) -> bool {
-        let start = match event.kind {
-            EventKind::Started => event.occurred_at,
-            EventKind::Record => event.started_at.unwrap_or(event.occurred_at),
-            _ => return false,
-        };
-        (start.micros().saturating_sub(started_at.micros())).saturating_abs() > self.limits.maximum_call
     }
 
     fn open<'a, 'b: 'a>(
@@ -421,11 +440,6 @@ impl Assembler {
 
     fn join(&mut self, slot: u32, event: &EventRef<'_>) -> Pushed {
         let limits = self.limits;
-        if let Some(start) = self.slots[slot as usize].start()
-            && self.reused(event, start)
-        {
-            return conflict("key_reused", event);
-        }
         let call = &mut self.slots[slot as usize];
         if call.holds(event) {
             return Pushed::Redelivered;
@@ -473,6 +487,9 @@ impl Assembler {
 
     /// Looks at everything that the clock has made due.
     fn advance(&mut self) {
+        while let Some(import) = self.repeats.overdue(self.clock) {
+            self.end_run(Some(import));
+        }
         while let Some(Reverse((due, _, slot, generation))) = self.waiting.peek().copied() {
             if due > self.clock {
                 break;
@@ -518,7 +535,8 @@ impl Assembler {
                 Some(Why::Suspend(reason)) => suspended(call, reason),
                 None => continue,
             };
-            self.leaving.push_back(Left { call_id: call.call_id, first_offset: call.first_offset });
+            let again = if self.again.is_empty() { None } else { reuse::first_of(call.names()) };
+            self.leaving.push_back(Left { call_id: call.call_id, first_offset: call.first_offset, again });
             self.remove(slot);
             return Some(outcome);
         }
@@ -527,7 +545,9 @@ impl Assembler {
 
     /// The call that was taken first of those still leaving stands in a frame.
     pub fn written(&mut self) {
-        self.leaving.pop_front();
+        if let Some((first, started_at)) = self.leaving.pop_front().and_then(|call| call.again) {
+            self.again.done(first, started_at);
+        }
     }
 
     fn remove(&mut self, slot: u32) {

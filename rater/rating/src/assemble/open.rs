@@ -140,7 +140,7 @@ impl OpenCall {
     }
 
     /// Domain, switch and key.
-    fn names(&self) -> [&str; 3] {
+    pub fn names(&self) -> [&str; 3] {
         let mut from = 12;
         self.lengths().map(|length| {
             let text = self.bytes.get(from..from + length).unwrap_or_default();
