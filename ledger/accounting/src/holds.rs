@@ -213,7 +213,7 @@ impl Holds {
         if self.open == 0 {
             return None;
         }
-        let hold = self.get(hold_id(rated.call_id)).or_else(|| self.get(rated.hold_id?))?;
+        let hold = self.get(hold_id(rated.call_id)).or_else(|| self.named_by(rated))?;
         let charged = |account: &SmolStr| -> i128 {
             let sides = rated.sides.iter().filter(|side| side.side == Side::Sell && side.account == *account);
             sides.fold(0, |sum, side| sum.saturating_add(side.gross.0))
@@ -231,6 +231,14 @@ impl Holds {
         let free = rated.sides.iter().all(|side| side.side == Side::Buy || side.gross.is_zero());
         let why = if free { ReleaseWhy::Ended } else { ReleaseWhy::Charged };
         Some(LedgerItem::Release(Release { hold_id: hold.hold_id, at: now, why }))
+    }
+
+    /// The hold that the call's events name, if it is one of the accounts that pay for the call: nobody ends another's.
+    fn named_by(&self, rated: &PricedCall) -> Option<&Hold> {
+        let hold = self.get(rated.hold_id?)?;
+        let pays =
+            |account: &SmolStr| rated.sides.iter().any(|side| side.side == Side::Sell && side.account == *account);
+        hold.lines.iter().any(|line| pays(&line.account)).then_some(hold)
     }
 
     /// All open holds, by id.

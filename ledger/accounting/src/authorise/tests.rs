@@ -339,6 +339,9 @@ fn an_estimated_charge_takes_its_amount_from_the_hold_and_leaves_the_rest() {
     let mut rated = crate::PricedCall { call_id: CallId([9; 16]), estimated: true, ..(&rated).into() };
     assert_eq!(site.book.holds().after(&rated, OccurredAt(NOON)), None, "another call");
     rated.hold_id = Some(hold_id(CallId([1; 16])));
+    let other =
+        crate::PricedCall { hold_id: rated.hold_id, ..(&crate::sample::rated("y", ("shop", "0.2"), &[])).into() };
+    assert_eq!(site.book.holds().after(&other, OccurredAt(NOON)), None, "another account's call");
     for _ in 0..2 {
         let item = site.book.holds().after(&rated, OccurredAt(NOON)).unwrap();
         site.fold(&item);

@@ -156,7 +156,10 @@ fn a_hold_covers_the_call_whatever_its_row_has() {
     // Half past seven in the evening; the night is dearer, with another increment.
     let day = Rate { time_band: Some("day".into()), ..rate("47", 60, 60, "0.02") };
     let night = Rate { time_band: Some("night".into()), ..rate("47", 60, 37, "0.9") };
-    let deck = deck(vec![plain, fees, settled, steps, day, night]);
+    // By the second by day, by the minute at night.
+    let fine = Rate { time_band: Some("day".into()), ..rate("48", 1, 1, "0.02") };
+    let coarse = Rate { time_band: Some("night".into()), ..rate("48", 60, 60, "0.9") };
+    let deck = deck(vec![plain, fees, settled, steps, day, night, fine, coarse]);
     let tax = |name: &str, percent, rounding| Tax { name: name.into(), percent, rounding };
     let changes: [&dyn Fn(&mut Agreement); 4] = [
         &|_| (),
@@ -169,7 +172,7 @@ fn a_hold_covers_the_call_whatever_its_row_has() {
     ];
     for change in changes {
         let tariffs = tariffs(deck.clone(), change);
-        for called in ["4315", "4415", "4515", "4615", "4715"] {
+        for called in ["4315", "4415", "4515", "4615", "4715", "4815"] {
             covers(&tariffs, called);
         }
     }
@@ -180,6 +183,8 @@ fn a_plain_row_holds_exactly_what_it_charges() {
     let tariffs = tariffs(deck(vec![rate("43", 60, 60, "0.1")]), |_| ());
     let offers = tariffs.offers(&wish("acme", "4315")).unwrap();
     let offer = &offers.levels[0];
+    let per_second = offer.next.0 * 60 / i128::from(offer.next_seconds);
+    assert_eq!(per_second, 100_000_000_000, "a minute of further intervals is a minute of the rate");
     let tenth: Amount = "0.1".parse().unwrap();
     assert_eq!((offer.first, offer.first_seconds, offer.next, offer.next_seconds), (tenth, 60, tenth, 60));
     assert_eq!((offer.minute, offer.decimals), (tenth, 6));

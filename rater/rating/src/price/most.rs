@@ -99,11 +99,9 @@ impl Dearest {
             exact.add_time(surcharge, i64::from(time), 60)?;
             Some(exact)
         };
-        let increment = increment.max(1);
-        let whole = seconds.div_ceil(increment).saturating_mul(increment);
-        self.next = dearer(self.next, cost(whole).ok_or(Unrated::AmountRange)?)?;
+        self.next = dearer(self.next, cost(seconds).ok_or(Unrated::AmountRange)?)?;
         self.minute = dearer(self.minute, cost(60).ok_or(Unrated::AmountRange)?)?;
-        let once = dearer(Exact::ZERO, cost(increment).ok_or(Unrated::AmountRange)?)?;
+        let once = dearer(Exact::ZERO, cost(increment.max(1)).ok_or(Unrated::AmountRange)?)?;
         self.beyond = self.beyond.checked_add(once).ok_or(Unrated::AmountRange)?;
         Ok(())
     }
