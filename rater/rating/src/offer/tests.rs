@@ -156,8 +156,8 @@ fn a_hold_covers_the_call_whatever_its_row_has() {
     // Half past seven in the evening; the night is dearer, with another increment.
     let day = Rate { time_band: Some("day".into()), ..rate("47", 60, 60, "0.02") };
     let night = Rate { time_band: Some("night".into()), ..rate("47", 60, 37, "0.9") };
-    // By the second by day, by the minute at night.
-    let fine = Rate { time_band: Some("day".into()), ..rate("48", 1, 1, "0.02") };
+    // By the second by day, by the minute at night: the last minute is billed whole.
+    let fine = Rate { time_band: Some("day".into()), ..rate("48", 1, 1, "0.9") };
     let coarse = Rate { time_band: Some("night".into()), ..rate("48", 60, 60, "0.9") };
     let deck = deck(vec![plain, fees, settled, steps, day, night, fine, coarse]);
     let tax = |name: &str, percent, rounding| Tax { name: name.into(), percent, rounding };
