@@ -104,10 +104,7 @@ impl Watcher {
                 Ok(_) | Err(IngestError::Stopped) => round(None),
                 Err(error @ (IngestError::WriterStopped(_) | IngestError::Bus(_))) => return Err(error),
                 // A folder that is away (network share, full disk) may come back.
-                Err(error) => {
-                    tracing::warn!(target: "ingest", folder = %self.settings.folder.display(), "{error}");
-                    round(Some(&error));
-                }
+                Err(error) => round(Some(&error)),
             }
             let begun = Instant::now();
             while begun.elapsed() < self.settings.every && !sink.stop.load(Ordering::Relaxed) {

@@ -133,7 +133,12 @@ impl Ingest {
                 Some(error) => {
                     let known =
                         stuck.entry(folder.folder.clone()).or_insert_with(|| (SystemTime::now(), String::new()));
-                    known.1 = error.to_string();
+                    let why = error.to_string();
+                    if known.1 != why {
+                        // Once, not at every look.
+                        tracing::warn!(target: "ingest", folder = %folder.folder.display(), "{why}");
+                        known.1 = why;
+                    }
                 }
             }
         };

@@ -194,8 +194,9 @@ fn a_stranger_reads_the_topics(kafka: &Kafka, registry: &SchemaRegistry, copies:
     }
     assert_eq!(keys.len() as u64, copies * site::lines().len() as u64, "calls on call-events: {kinds:?}");
     assert_eq!(kinds["tandem.Incarnation"], 2, "one in each partition: {kinds:?}");
+    rated_calls(&stranger, copies, sell, buy);
 
-    let item = stranger.latest("ledger-item.v1");
+    let item = stranger.latest("ledger-item.v2");
     let (mut epoch, mut seq, mut entries) = (0, 0, 0);
     let mut accounts: BTreeMap<(String, String), i128> = BTreeMap::new();
     for (_, name, value) in stranger.read("ledger.main") {
@@ -217,6 +218,43 @@ fn a_stranger_reads_the_topics(kafka: &Kafka, registry: &SchemaRegistry, copies:
     assert_eq!(accounts.values().sum::<i128>(), 0, "{accounts:?}");
     let charges = site::records().iter().map(|r| u64::from(r.sell != 0) + u64::from(r.buy != 0)).sum::<u64>();
     assert_eq!(entries, charges * copies);
+}
+
+/// The raters' streams, frame by frame by the stream's rule: every call once, and the sums of its sides.
+fn rated_calls(stranger: &Stranger, copies: u64, sell: i128, buy: i128) {
+    let item = stranger.latest("xdrs-item.v1");
+    let reader = GenericDatumReader::builder(&item).build().expect("the schema is complete");
+    let (mut calls, mut sums) = (BTreeSet::new(), BTreeMap::new());
+    for stream in ["xdrs.main.0", "xdrs.main.1"] {
+        let (mut epoch, mut seq) = (0, 0);
+        for (_, name, value) in stranger.read(stream) {
+            match name.as_str() {
+                "tandem.Fence" => epoch = epoch.max(long(field(&value, "epoch"))),
+                "tandem.Frame" if long(field(&value, "epoch")) == epoch && long(field(&value, "seq")) == seq + 1 => {
+                    seq += 1;
+                    assert_eq!(bytes(field(&value, "item_schema")), schemas::xdrs::ITEMS);
+                    let mut rest = bytes(field(&value, "items"));
+                    while !rest.is_empty() {
+                        let value = reader.read_value(&mut rest).expect("an item");
+                        let Avro::Record(fields) = field(&value, "item") else { panic!("no record: {value:?}") };
+                        let Some((_, Avro::Array(xdrs))) = fields.iter().find(|(name, _)| name == "xdrs") else {
+                            continue;
+                        };
+                        assert!(calls.insert(bytes(field(field(&value, "item"), "call_id")).to_vec()), "a call twice");
+                        for xdr in xdrs {
+                            assert_eq!(text(field(xdr, "currency")), "USD");
+                            let side = text(field(xdr, "side")).to_owned();
+                            *sums.entry(side).or_insert(0) += decimal(field(xdr, "amount"));
+                        }
+                    }
+                }
+                "tandem.Frame" | "tandem.Incarnation" => {}
+                other => panic!("{other} on {stream}"),
+            }
+        }
+    }
+    assert_eq!(calls.len() as u64, copies * site::lines().len() as u64, "rated calls");
+    assert_eq!(sums, BTreeMap::from([("sell".to_owned(), sell), ("buy".to_owned(), buy)]));
 }
 
 /// Adds the postings of a frame's entries; gives the number of entries.

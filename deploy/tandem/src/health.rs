@@ -174,9 +174,11 @@ fn ingest(node: &Node) -> Option<HealthLine> {
 fn drop_folders(node: &Node) -> Vec<HealthLine> {
     let stuck = node.ingest.as_ref().map(|ingest| ingest.stuck()).unwrap_or_default();
     let line = |(folder, since, why): (std::path::PathBuf, SystemTime, String)| {
-        let what = format!("{}: {}", folder.display(), parts_of(&why).0);
-        let advice = "mend the reason; the folder is looked at again by itself, and its files stay until then";
-        trouble("Drop folder", HealthState::Bad, Some(since), &what, advice)
+        let (what, advice) = parts_of(&why);
+        let what = format!("{}: {what}", folder.display());
+        let advice = if advice == RESTART { "mend the reason" } else { advice };
+        let advice = format!("{advice}; the folder is looked at again by itself, and its files stay until then");
+        trouble("Drop folder", HealthState::Bad, Some(since), &what, &advice)
     };
     stuck.into_iter().map(line).collect()
 }
@@ -233,7 +235,7 @@ fn reports(node: &Node) -> Option<HealthLine> {
         (Err(why), _) => {
             let advice = "`tandem engine fetch`, or name a library in TANDEM_CHDB or a server in the settings, then \
                           start again; calls are rated and booked all the same";
-            trouble("Reports", HealthState::Bad, None, &format!("no reports: {why}"), advice)
+            trouble("Reports", HealthState::Bad, None, &format!("no reports: {}", parts_of(why).0), advice)
         }
         (Ok(engine), None) => good("Reports", format!("{}; another process loads", engine.place())),
         (Ok(engine), Some(loading)) => {
