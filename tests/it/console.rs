@@ -4,10 +4,11 @@
 //! Pictures of what it saw stay in the temporary folder, named in the output.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::Value;
 use tests::site::{self, SELL, SWITCH, cell, row_of};
-use tests::{Browser, Tandem, http};
+use tests::{Browser, Tandem, eventually, http};
 
 /// Talked 51 s; sold for 0.10863, bought for 0.06545.
 const CALL: u64 = 100_053;
@@ -49,6 +50,58 @@ fn a_figure_on_the_console_leads_to_the_rate_behind_it() {
     fits(&browser, "live-1280", 1280);
     assert_eq!(browser.errors(), Vec::<String>::new(), "the pages' own errors");
     tandem.stop();
+}
+
+#[test]
+fn troubles_stand_on_every_page_until_they_are_over() {
+    let mut tandem = Tandem::new().env("TANDEM_CHDB", "/nonexistent/libchdb.so");
+    let folder = tandem.home().join("drop");
+    std::fs::create_dir_all(tandem.data()).expect("a data folder");
+    let settings = format!("[[ingest.drop]]\nswitch = {SWITCH:?}\nfolder = {:?}\n", folder.display().to_string());
+    std::fs::write(tandem.data().join("tandem.toml"), settings).expect("the data folder can be written");
+    std::fs::create_dir_all(&folder).expect("a drop folder");
+    std::fs::copy(site::file(), folder.join("calls.jsonl")).expect("the folder can be written");
+    std::fs::write(folder.join("calls.jsonl.done"), "").expect("the folder can be written");
+    let base = tandem.start_listening(&["up", "--listen", "127.0.0.1:0"]);
+    let browser = Browser::start(1280, 900);
+    enter(&browser, &base, &tandem);
+    browser.await_text("Drop folder: needs a person");
+    told(&browser, "switch yeti-1 is not configured", "tandem apply");
+    told(&browser, "no reports: the reporting engine is not available", "tandem engine fetch");
+    fits(&browser, "trouble-1280", 1280);
+    browser.resize(390, 844);
+    fits(&browser, "trouble-390", 390);
+    browser.goto(&format!("{base}/ledger"));
+    browser.await_text("2 parts are in trouble");
+    browser.goto(&base);
+    site::apply(&tandem);
+    eventually("the drop folder's trouble goes away, without a click", Duration::from_secs(60), || {
+        let left = browser.find_all("#troubles section").len();
+        (left == 1 && !browser.page_text().contains("is not configured")).then_some(())
+    });
+    told(&browser, "no reports: the reporting engine is not available", "tandem engine fetch");
+    tandem.stop();
+}
+
+/// Logs in, to the first page.
+pub(crate) fn enter(browser: &Browser, base: &str, tandem: &Tandem) {
+    let token = std::fs::read_to_string(tandem.data().join("run/token")).expect("the first run made a token");
+    browser.goto(base);
+    browser.find("#token").type_text(token.trim());
+    browser.find("button").click();
+    browser.await_text("State of the house");
+}
+
+/// One of the troubles on the page says this, what to do, and since when.
+pub(crate) fn told(browser: &Browser, what: &str, advice: &str) {
+    let words = eventually(&format!("the page says {what:?}"), Duration::from_secs(30), || {
+        // By one script: a page that draws itself anew every two seconds takes its elements away.
+        let texts = browser.script("return [...document.querySelectorAll('#troubles section')].map(s => s.innerText)");
+        let texts = texts.as_array().expect("a list of texts").clone();
+        texts.iter().filter_map(Value::as_str).find(|text| text.contains(what)).map(str::to_owned)
+    });
+    let (_, told) = words.split_once("What to do: ").unwrap_or_else(|| panic!("no advice: {words}"));
+    assert!(told.contains(advice) && told.contains("since 20"), "{words}");
 }
 
 /// A wrong token is refused, the right one leads to the page that was asked for.
@@ -113,7 +166,7 @@ fn to_one_call(browser: &Browser) {
 }
 
 /// Nothing sticks out to the right; leaves a picture.
-fn fits(browser: &Browser, name: &str, width: i64) {
+pub(crate) fn fits(browser: &Browser, name: &str, width: i64) {
     let wide = browser.script("return document.documentElement.scrollWidth");
     assert!(wide.as_i64().is_some_and(|wide| wide <= width), "{name}: {wide} pixels wide");
     let path = std::env::temp_dir().join(format!("tandem-console-{name}.png"));

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tests::site::{self, SWITCH};
-use tests::{Figures, Kafka, Tandem, eventually, health};
+use tests::{Browser, Figures, Kafka, Tandem, eventually, health};
+
+use crate::console;
 
 const PATIENCE: Duration = Duration::from_secs(90);
 const AWAY: Duration = Duration::from_secs(30);
@@ -38,6 +40,10 @@ fn rival_raters_and_a_broker_away_for_30_seconds_change_no_figure() {
         assert!(line["state"] == "bad" && line["advice"].to_string().contains("stop one of them"), "{line}");
         println!("{line}");
     }
+    let browser = Browser::start(1280, 900);
+    console::enter(&browser, &address, &up);
+    console::told(&browser, "two raters own partition 0", "stop one of them");
+    console::fits(&browser, "two-raters-1280", 1280);
     for _ in 0..4 {
         hand_in(&up, &mut copies);
         std::thread::sleep(Duration::from_secs(2));
@@ -50,11 +56,17 @@ fn rival_raters_and_a_broker_away_for_30_seconds_change_no_figure() {
         let bus = health::part(&up, &address, "Bus");
         bus["detail"].to_string().contains("the broker is away").then_some(())
     });
+    console::told(&browser, "the broker is away", "bring the broker back");
+    browser.resize(390, 844);
+    console::fits(&browser, "broker-away-390", 390);
     std::thread::sleep(AWAY);
     hand_in(&up, &mut copies);
     kafka.restart();
     hand_in(&up, &mut copies);
     eventually("all is well again", PATIENCE, || health::all_good(&up, &address).then_some(()));
+    eventually("the page is calm again, without a click", PATIENCE, || {
+        browser.find_all("#troubles section").is_empty().then_some(())
+    });
     let records = copies * site::lines().len() as u64;
     assert_eq!(site::import(&up, copies), [records, 0, records, 0], "read, accepted, repeated, rejected");
     let figures = Figures::of(&up, &up);
