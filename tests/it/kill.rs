@@ -174,7 +174,8 @@ impl Feeder {
             if number % 3 == 2 {
                 hand_over(drop, number, &piece);
             } else {
-                eventually("a piece is taken", PATIENCE, || self.post(&piece));
+                // One death follows another, and on a busy machine each start takes its time: none may take it.
+                eventually("a piece is taken", 5 * PATIENCE, || self.post(&piece));
             }
             self.handed_in.fetch_add(self.size, Ordering::SeqCst);
             self.fresh.fetch_max(copy + 1, Ordering::SeqCst);

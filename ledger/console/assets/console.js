@@ -49,7 +49,7 @@
     const wrong = lines.filter(l => l.state !== "good");
     const badge = document.getElementById("trouble-badge");
     if (badge) {
-      badge.hidden = !wrong.length;
+      badge.hidden = !wrong.length || document.getElementById("troubles") !== null; // there they stand themselves
       badge.textContent = wrong.length === 1 ? wrong[0].part + " is in trouble" : wrong.length + " parts are in trouble";
       badge.className = "badge " + (wrong.some(l => l.state === "bad") ? "bad" : "warned");
     }
