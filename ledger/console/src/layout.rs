@@ -143,10 +143,18 @@ pub fn no_link(_: &Table, _: usize, _: &[String]) -> Option<String> {
     None
 }
 
+/// Digits of an id in a table; the whole of it is the cell's title.
+const ID_SHOWN: usize = 10;
+
+/// 32 hexadecimal digits, as calls, entries and imports have them.
+fn is_id(value: &str) -> bool {
+    value.len() == 32 && value.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
 fn cell(table: &Table, column: usize, value: &str, link: Option<String>) -> Markup {
     let Some(column) = table.columns.get(column) else { return html! {} };
     let negative = column.kind == Kind::Money && value.starts_with('-');
-    let text = show(column.kind, value);
+    let text = if is_id(value) { format!("{}…", &value[..ID_SHOWN]) } else { show(column.kind, value) };
     html! {
         td.number[column.kind.is_number()].negative[negative] data-label=(column.title) title=(value) data-value=(value) {
             @match link {

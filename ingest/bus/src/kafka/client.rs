@@ -32,6 +32,8 @@ const OURS: &[(&str, &str)] = &[
 ];
 /// Largest message batch: the largest record and its header.
 pub const MAX_MESSAGE_BYTES: &str = "4194304";
+/// Log lines and errors taken in at once.
+const EVENTS: usize = 64;
 /// How often the brokers are asked whether they are there.
 const PROBE: Duration = Duration::from_secs(2);
 /// Topics that are asked for at one probe.
@@ -42,6 +44,8 @@ const PROBED: usize = 8;
 pub struct Shared {
     stopped: AtomicBool,
     away: Mutex<Option<(SystemTime, String)>>,
+    /// Why a connection failed last: refused, not let in, not trusted.
+    failing: Mutex<Option<String>>,
     /// Topics that are lost, with when that was noticed and why; in the order in which it was.
     lost: Mutex<Vec<(String, SystemTime, String)>>,
     stop_signal: Condvar,
@@ -66,8 +70,17 @@ impl Shared {
         self.stopped.store(true, Ordering::Release);
         self.stop_signal.notify_all();
     }
+    /// A connection has failed, for this reason: the best there is to say while no broker answers.
+    fn note_failing(&self, why: &str) {
+        *lock(&self.failing) = Some(why.to_owned());
+        if let Some((_, said)) = lock(&self.away).as_mut() {
+            why.clone_into(said);
+        }
+    }
     /// The brokers do not answer.
     pub fn note_away(&self, why: &str) {
+        let failing = lock(&self.failing).clone();
+        let why = failing.as_deref().unwrap_or(why);
         let mut away = lock(&self.away);
         if away.is_none() {
             tracing::warn!(why, "kafka is away");
@@ -76,6 +89,7 @@ impl Shared {
     }
     /// They do.
     pub fn note_back(&self) {
+        *lock(&self.failing) = None;
         if let Some((since, _)) = lock(&self.away).take() {
             let seconds = since.elapsed().map_or(0, |d| d.as_secs());
             tracing::info!(seconds, "kafka is back");
@@ -133,6 +147,10 @@ pub struct Watch(pub Arc<Shared>);
 
 impl ClientContext for Watch {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "FAIL" {
+            // "[thrd:localhost:9092/bootstrap]: localhost:9092/bootstrap: ...": who said it is of no use to people.
+            self.0.note_failing(message.split_once("]: ").map_or(message, |(_, rest)| rest));
+        }
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
                 // A broker that is away is told once, by `note_away`, not by every client again and again.
@@ -247,6 +265,14 @@ pub fn admin_config(config: &KafkaConfig) -> Result<ClientConfig, BusError> {
     base(config)
 }
 
+/// What librdkafka has to say (why a connection failed) comes only to who polls. Nothing is assigned to this consumer,
+/// so no record is taken.
+fn listen(asking: &BaseConsumer<Watch>) {
+    for _ in 0..EVENTS {
+        drop(asking.poll(Duration::ZERO));
+    }
+}
+
 /// Asks the brokers now and then whether they are there and still have our topics, until the bus stops.
 pub fn probe(asking: &BaseConsumer<Watch>, shared: &Shared) {
     let nothing = Mutex::new(());
@@ -279,11 +305,13 @@ pub fn probe(asking: &BaseConsumer<Watch>, shared: &Shared) {
                     }
                 }
                 Err(error) => {
+                    listen(asking);
                     shared.note_away(&error.to_string());
                     break;
                 }
             }
         }
+        listen(asking);
         if !shared.is_stopped() {
             drop(shared.stop_signal.wait_timeout(lock(&nothing), PROBE));
         }
