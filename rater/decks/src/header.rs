@@ -4,7 +4,7 @@
 use crate::DeckError;
 use crate::cell::Cell;
 use crate::field::Field;
-use crate::lexicon::{currency_in, field, unit};
+use crate::lexicon::{currency_in, field, is_country, unit};
 use crate::notice::{self, Notice};
 use crate::options::ReadOptions;
 use facts::Currency;
@@ -21,6 +21,8 @@ pub struct Layout {
     /// Column (from 0), meaning, header as written; rising by column.
     pub columns: Vec<(usize, Field, SmolStr)>,
     pub ignored: Vec<SmolStr>,
+    /// The column with the country's name, beside one with the destination's.
+    pub country: Option<usize>,
     /// Headers of price columns with their second line, which may hold the unit.
     pub prices: BTreeMap<Field, SmolStr>,
     /// From the header of the price column.
@@ -191,6 +193,12 @@ impl<'a> Search<'a> {
         if let Some(name) = prices.values().find(|name| unit(name).unknown) {
             return Err(DeckError::Unit { file: self.file.to_owned(), column: name.to_string() });
         }
+        let mut country = texts.iter().position(|text| is_country(text));
+        if let Some(at) = country.filter(|_| !has(&kept, Field::Destination)) {
+            kept.push((at, Field::Destination, texts[at].clone()));
+            kept.sort_by_key(|(at, ..)| *at);
+            country = None;
+        }
         let used: Vec<usize> = kept.iter().map(|(at, ..)| *at).collect();
         let ignored = texts.iter().enumerate().filter(|(at, text)| !used.contains(at) && !text.is_empty());
         Ok(Layout {
@@ -199,6 +207,7 @@ impl<'a> Search<'a> {
             ignored: ignored.map(|(_, text)| text.clone()).collect(),
             columns: kept,
             prices,
+            country,
             currency,
             notice: std::mem::take(&mut self.notice),
         })

@@ -291,6 +291,14 @@ pub fn unit(header: &str) -> Unit {
     }
 }
 
+/// `Country`, `Land`, `Country name`: where the destination lies.
+pub fn is_country(header: &str) -> bool {
+    let words = words_of(header);
+    let country = |word: &String| COUNTRY.contains(&word.as_str()) && word != "countrycode";
+    words.iter().any(country)
+        && words.iter().all(|word| country(word) || matches!(word.as_str(), "name" | "nombre" | "nom"))
+}
+
 /// `Origin codes`: codes of callers, which are no codes of destinations.
 pub fn is_origin_code(words: &[String]) -> bool {
     let any = |known: &[&str]| words.iter().any(|word| known.contains(&word.as_str()));

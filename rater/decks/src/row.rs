@@ -61,8 +61,8 @@ pub struct Reader<'a> {
     increment: Option<Increment>,
     /// The same by words with which a destination's name begins; longest first.
     increments: Vec<(Vec<String>, SmolStr, Increment)>,
-    /// How the last destination's increment was found.
-    increment_memo: Option<(SmolStr, Option<Increment>)>,
+    /// The last destination and country, and the increment that was found for them.
+    increment_memo: Option<(SmolStr, SmolStr, Option<Increment>)>,
     /// Exceptions that named a destination of the file.
     excepted: Vec<bool>,
     /// Codes seen, each with the row that was first.

@@ -157,7 +157,8 @@ impl Reader<'_> {
         let next = self.seconds(cells, Field::NextInterval)?;
         let (first, next) = match (both, first, next) {
             (None, None, None) => {
-                let known = self.increment_of(&rate.destination);
+                let country = self.layout.country.and_then(|at| cells.get(at)).map(ToString::to_string);
+                let known = self.increment_of(&rate.destination, country.as_deref().unwrap_or_default());
                 self.assumed.no_increment(known.is_some());
                 known.unwrap_or(PER_SECOND)
             }
@@ -173,24 +174,26 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// What the notice or the template says for a destination: the exception that its name begins with, else the
-    /// deck's.
-    fn increment_of(&mut self, destination: &SmolStr) -> Option<Increment> {
+    /// What the notice or the template says for a destination: the exception that its name, or its country's, begins
+    /// with, else the deck's.
+    fn increment_of(&mut self, destination: &SmolStr, country: &str) -> Option<Increment> {
         if self.increments.is_empty() {
             return self.increment;
         }
-        if let Some((name, increment)) = &self.increment_memo
+        if let Some((name, of, increment)) = &self.increment_memo
             && name == destination
+            && of == country
         {
             return *increment;
         }
-        let words = words_of(destination);
-        let found = self.increments.iter().position(|(begin, ..)| begins(&words, begin));
+        let (words, country_words) = (words_of(destination), words_of(country));
+        let fits = |begin: &Vec<String>| begins(&words, begin) || begins(&country_words, begin);
+        let found = self.increments.iter().position(|(begin, ..)| fits(begin));
         if let Some(at) = found {
             self.excepted[at] = true;
         }
         let increment = found.map(|at| self.increments[at].2).or(self.increment);
-        self.increment_memo = Some((destination.clone(), increment));
+        self.increment_memo = Some((destination.clone(), country.into(), increment));
         increment
     }
 

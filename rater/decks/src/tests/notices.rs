@@ -80,3 +80,25 @@ fn a_header_of_two_lines_is_one_header() {
     "#]],
     );
 }
+
+#[test]
+fn an_exception_is_for_the_country_that_a_column_of_its_own_names() {
+    let notice = "\"Billing: 1/1, except Mexico 60/60\"\n";
+    check(
+        format!(
+            "{notice}Country,Network,Description,Code,Rate\nMexico,Telcel,Cellular,521,0.1\nUK,O2,Cellular,447,0.2\n"
+        ),
+        &plain(),
+        expect![[r#"
+            3 521 Cellular 60/60 0.1 .. Open
+            4 447 Cellular 1/1 0.2 .. Open
+            assumed: rows without a date are valid always
+            to confirm: increments 1/1, Mexico 60/60 by the words "Billing: 1/1, except Mexico 60/60": --increment 1/1
+        "#]],
+    );
+    check(format!("{notice}Country,Code,Rate\nMexico,52,0.1\n"), &plain(), expect![[r#"
+        3 52 Mexico 60/60 0.1 .. Open
+        assumed: rows without a date are valid always
+        to confirm: increments 1/1, Mexico 60/60 by the words "Billing: 1/1, except Mexico 60/60": --increment 1/1
+    "#]]);
+}
