@@ -96,9 +96,13 @@ fn an_exception_is_for_the_country_that_a_column_of_its_own_names() {
             to confirm: increments 1/1, Mexico 60/60 by the words "Billing: 1/1, except Mexico 60/60": --increment 1/1
         "#]],
     );
-    check(format!("{notice}Country,Code,Rate\nMexico,52,0.1\n"), &plain(), expect![[r#"
+    check(
+        format!("{notice}Country,Code,Rate\nMexico,52,0.1\n"),
+        &plain(),
+        expect![[r#"
         3 52 Mexico 60/60 0.1 .. Open
         assumed: rows without a date are valid always
         to confirm: increments 1/1, Mexico 60/60 by the words "Billing: 1/1, except Mexico 60/60": --increment 1/1
-    "#]]);
+    "#]],
+    );
 }
