@@ -110,7 +110,7 @@ fn strip(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(strip),
         Value::Object(fields) => {
             fields.values_mut().for_each(strip);
-            fields.retain(|name, value| !empty(value) && !(name == "port" && *value == 0));
+            fields.retain(|name, value| !(empty(value) || name == "port" && *value == 0));
         }
         _ => {}
     }
