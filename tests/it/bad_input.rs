@@ -165,6 +165,9 @@ fn settings(tandem: &Tandem, drops: &[(&Path, &str)]) {
     }
 }
 
+/// Name, path and content type, body, the answer's status and words that it has to say.
+type Body<'a> = (&'a str, (&'a str, &'a str), Vec<u8>, u16, &'a [&'a str]);
+
 /// Bodies of `POST /v1/call-events`: each is refused by name.
 fn bodies(tandem: &Tandem, address: &str) {
     let token = fs::read_to_string(tandem.data().join("run/token")).expect("a token");
@@ -176,7 +179,7 @@ fn bodies(tandem: &Tandem, address: &str) {
     let yeti = ("/v1/call-events?switch=yeti-1", "application/json");
     let pbx = ("/v1/call-events?switch=pbx-1", "application/json");
     let avro = ("/v1/call-events", "avro/binary");
-    let cases: [(&str, (&str, &str), Vec<u8>, u16, &[&str]); 11] = [
+    let cases: [Body<'_>; 11] = [
         ("empty", own, Vec::new(), 400, &["the body is empty"]),
         ("binary", own, noise(1 << 16), 400, &["not UTF-8"]),
         ("utf-32", own, utf_32(&line), 400, &["send one event"]),

@@ -32,8 +32,7 @@ fn rival_raters_and_a_broker_away_for_30_seconds_change_no_figure() {
         let both = [health::lines(&up, &address), health::lines(&rival, &rival_address)];
         let words = "two raters own partition 0";
         let told = |lines: &Vec<Value>| lines.iter().any(|line| line["detail"].to_string().contains(words));
-        let found = both.iter().all(told).then_some(both);
-        found
+        if both.iter().all(told) { Some(both) } else { None }
     });
     for lines in both {
         let line = lines.iter().find(|line| line["part"] == "Rater 0").expect("a line for the rater");

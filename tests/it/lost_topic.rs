@@ -101,10 +101,13 @@ fn lose(kafka: &Kafka, topic: &str) {
     eventually(&format!("{topic} is gone"), PATIENCE, || (!topics(kafka).contains(&topic.to_owned())).then_some(()));
 }
 
-/// What stood in a topic, partition by partition: key, value, time.
+/// Key, value and time of a record.
+type Copied = (Vec<u8>, Vec<u8>, i64);
+
+/// What stood in a topic, partition by partition.
 struct TopicCopy {
     topic: String,
-    partitions: Vec<Vec<(Vec<u8>, Vec<u8>, i64)>>,
+    partitions: Vec<Vec<Copied>>,
 }
 
 impl TopicCopy {
