@@ -30,11 +30,11 @@ pub fn import(node: &Node, args: &ImportArgs, write: bool, now: i64) -> Result<A
     let last = config.decks.get(args.deck.as_str()).and_then(|versions| versions.last());
     let file = read_file(&args.file, &args.answers, last)?;
     let terms = terms(args, last, &file)?;
-    if file.rows.is_empty() {
-        return Err(Failure::Usage(format!("{}: no row could be read; nothing was imported", args.file.display())));
-    }
     if file.problem_rows > 0 && !args.with_problems {
         return Ok(unreadable(&file));
+    }
+    if file.rows.is_empty() {
+        return Err(Failure::Usage(format!("{}: no row could be read; nothing was imported", args.file.display())));
     }
     let rules = config.rules_of(&args.deck);
     let plan = plan(args.kind.az, instant_or("--received", args.received.as_deref(), now)?, &rules, &terms)?;
