@@ -211,7 +211,8 @@ struct Core<'a> {
     own: StreamReader,
     epoch: u64,
     poster: Poster,
-    rated: PricedCall,
+    /// Calls read ahead, used again and again; false where an item was none.
+    rated: Vec<(PricedCall, bool)>,
     /// What the frame under construction has consumed.
     inputs: SmallVec<[Input; 1]>,
     /// Answers that wait for a frame.

@@ -9,7 +9,8 @@ use facts::ids::{CallId, Cause, EventId};
 use facts::stream::Input;
 use facts::xdr::{Position, RatedCall, RaterState, Revision, XdrItem};
 use rating::Tariffs;
-use rating::assemble::{Known, Limits, Outcome, Pushed, apply_late};
+use rating::assemble::{Known, Limits, Pushed, apply_late};
+use schemas::DecodeError;
 use schemas::bus_record::RecordRef;
 use schemas::frame::{BYTES_MAX, FrameBuilder, FrameFull, ITEMS_MAX};
 use smallvec::SmallVec;
@@ -28,6 +29,7 @@ use future::Arrived;
 
 mod future;
 mod memory;
+mod together;
 
 pub(crate) use future::is_void_order;
 
@@ -102,6 +104,8 @@ struct Rater<'a> {
     /// The open frame's input: `[from, it.to)`, and the checksum of it.
     from: u64,
     crc: u32,
+    /// Calls taken from the assembler that do not stand in a frame yet.
+    calls: Vec<Box<Call>>,
     /// (sequence, consumed up to) of frames on their way.
     sent: VecDeque<(u64, u64)>,
     durable_to: u64,
@@ -128,6 +132,7 @@ impl<'a> Rater<'a> {
             config,
             from,
             crc: 0,
+            calls: Vec::with_capacity(together::CALLS),
             sent: VecDeque::new(),
             durable_to: from,
             last_frame: Instant::now(),
@@ -146,6 +151,7 @@ impl<'a> Rater<'a> {
         let mut batch = Batch::new();
         // Calls that became ready in a frame that was lost, or by the clock while nobody owned the stream.
         self.take_ready()?;
+        self.write_calls(false)?;
         while !stop.load(Ordering::Relaxed) {
             let busy = self.it.writer.in_flight() > 0;
             let wait = if busy { Duration::from_millis(1) } else { self.options.poll_wait };
@@ -153,12 +159,7 @@ impl<'a> Rater<'a> {
             // Looked at after the records came: what was applied before they were written counts for them.
             self.follow_config()?;
             self.wall = wall_micros();
-            for record in batch.iter() {
-                self.record(record.offset, record.value, stop)?;
-                if stop.load(Ordering::Relaxed) && self.it.to <= record.offset {
-                    break; // Waiting for a record of the future was cut short.
-                }
-            }
+            self.records(&batch, stop)?;
             if reader.position() > self.it.to && batch.iter().last().is_none_or(|last| last.offset < self.it.to) {
                 // Records that readers never see (the incarnation) are consumed by passing them.
                 self.it.to = reader.position();
@@ -189,7 +190,7 @@ impl<'a> Rater<'a> {
         if Arc::ptr_eq(&now, &self.config) {
             return Ok(());
         }
-        if !self.builder.is_empty() {
+        if !self.builder.is_empty() || !self.calls.is_empty() {
             self.close_frame()?;
         }
         if self.it.to > self.from && now.seq != self.config.seq {
@@ -230,7 +231,7 @@ impl<'a> Rater<'a> {
             bus::failpoint::pass("rater.frame-durable");
         }
         let counted = self.it.assembler.imports.changed() == 0;
-        let all = counted && self.sent.is_empty() && self.builder.is_empty();
+        let all = counted && self.sent.is_empty() && self.builder.is_empty() && self.calls.is_empty();
         self.stats.set_progress(if all { self.it.to } else { self.durable_to }, durable);
         self.stats.open_calls.store(self.it.assembler.open_calls() as u64, Ordering::Relaxed);
         self.stats.gaps.store(self.it.assembler.nodes.given_up(), Ordering::Relaxed);
@@ -240,14 +241,19 @@ impl<'a> Rater<'a> {
     }
 
     /// Consumes one record.
-    fn record(&mut self, offset: u64, value: &[u8], stop: &AtomicBool) -> Result<(), RaterError> {
+    fn record(
+        &mut self,
+        offset: u64,
+        value: &[u8],
+        decoded: Result<RecordRef<'_>, DecodeError>,
+        stop: &AtomicBool,
+    ) -> Result<(), RaterError> {
         let counts = self.it.assembler.imports.changed() + SPARE_ITEMS;
         let full = self.builder.items() + counts >= ITEMS_MAX
             || self.builder.bytes() + counts * COUNT_BYTES + SPARE_BYTES >= BYTES_MAX;
         if full && !self.builder.is_empty() {
             self.close_frame()?;
         }
-        let decoded = schemas::bus_record::read(value, &self.options.ids);
         let ahead = match &decoded {
             Ok(RecordRef::Event(event)) => event.observed_at.micros(),
             Ok(RecordRef::Other(BusRecord::Tick { observed_at, .. })) => observed_at.micros(),
@@ -316,7 +322,7 @@ impl<'a> Rater<'a> {
             let advice = "its writer does not partition by murmur2 of the call key as Java producers do";
             return Ok(Some(self.void(offset, reason, advice)));
         }
-        let pushed = self.it.assembler.push(event, offset, &self.it.places, &mut self.it.keys);
+        let pushed = self.pushed(event, offset)?;
         trouble(&self.it.places, &self.it.keys)?;
         Ok(match pushed {
             Pushed::Kept | Pushed::Waits => None,
@@ -336,7 +342,7 @@ impl<'a> Rater<'a> {
                 add(&self.stats.late, 1);
                 self.late(event, known, offset)?
             }
-            // Whatever was taken stands in a frame before the next record is read.
+            // Nothing leaves any more: see `pushed`.
             Pushed::Leaving => None,
         })
     }
@@ -406,49 +412,6 @@ impl<'a> Rater<'a> {
         RatedCall { revision, call: *call, xdrs }
     }
 
-    /// Puts every call that is ready into the frame. A frame that is full in between is closed with all records
-    /// consumed so far: what is ready and not yet written is still open in the next owner's eyes, too.
-    fn take_ready(&mut self) -> Result<(), RaterError> {
-        while let Some(outcome) = self.it.assembler.next_ready() {
-            let (call_id, started_at, suspended, item) = match outcome {
-                Outcome::Call(call) => {
-                    let (id, started_at, answered) = (call.call_id, call.started_at, call.answered());
-                    let rated = self.rated(call, Revision::First, &Cause::First);
-                    add(&self.stats.calls, 1);
-                    add(&self.stats.answered, u64::from(answered));
-                    (id, started_at, false, XdrItem::Call(Box::new(rated)))
-                }
-                Outcome::Suspended { call_id, started_at, item } => {
-                    add(&self.stats.suspended, 1);
-                    (call_id, started_at, true, XdrItem::Suspended(item))
-                }
-            };
-            if self.full() {
-                self.close_frame()?;
-            }
-            let at = match self.push_item(&item) {
-                Err(FrameFull::FrameFull) => {
-                    self.close_frame()?;
-                    self.put(&item)?
-                }
-                Ok(at) => at,
-                Err(FrameFull::TooLarge { bytes }) => self.put_too_large(call_id, bytes)?,
-            };
-            self.it.assembler.written();
-            let known = Known { at, suspended, started_at };
-            match &item {
-                XdrItem::Call(rated) => self.it.places.note(call_id, names_of(&rated.call), known),
-                XdrItem::Suspended(item) => {
-                    if let Some(first) = item.events.first() {
-                        self.it.places.note(call_id, (&first.id_domain, &first.switch, &first.call_key), known);
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
     fn full(&self) -> bool {
         let counts = self.it.assembler.imports.changed() + SPARE_ITEMS / 2;
         self.builder.items() + counts >= ITEMS_MAX
@@ -463,6 +426,7 @@ impl<'a> Rater<'a> {
 
     /// Puts an item of the record that is being consumed, which then belongs to the next frame where this one is full.
     fn put(&mut self, item: &XdrItem) -> Result<Position, RaterError> {
+        self.write_calls(true)?;
         let call_id = match item {
             XdrItem::Call(rated) => Some(rated.call.call_id),
             _ => None,
@@ -506,6 +470,7 @@ impl<'a> Rater<'a> {
 
     /// Adds counts and, where it is time, the state; then writes the frame.
     fn close_frame(&mut self) -> Result<(), RaterError> {
+        self.write_calls(false)?;
         while let Some(count) = self.it.assembler.imports.next_changed() {
             let item = XdrItem::ImportCount(Box::new(count.clone()));
             if self.push_item(&item).is_err() {

@@ -6,6 +6,7 @@ use crate::holds::{HoldError, Holds};
 use crate::invariants::{Imbalance, check_entry};
 use crate::limits::{content_of_caps, content_of_grant};
 use crate::lines::Lines;
+use crate::post::{PricedCall, PricedSide};
 use facts::entry::{EntryKind, LedgerItem};
 use facts::ids::OriginId;
 use facts::xdr::Position;
@@ -163,6 +164,20 @@ impl Book {
         }
         self.counts.entries[entry.kind as usize] += 1;
         Ok(Applied::Counted)
+    }
+
+    /// Reads ahead what posting these calls will look up, so that it waits for the memory of several at a time. Changes
+    /// nothing; what it returns means nothing.
+    pub fn warm<'a>(&self, calls: impl Iterator<Item = &'a PricedCall>) -> u64 {
+        let side = |side: &PricedSide| {
+            let (party, result) = side.lines();
+            self.lines.touch(party, &side.account, "", "", side.currency)
+                ^ self.lines.touch(result, "", &side.product, &side.destination, side.currency)
+        };
+        let call = |call: &PricedCall| {
+            call.sides.iter().fold(u64::from(self.calls.contains(call.call_id)), |all, one| all ^ side(one))
+        };
+        calls.fold(0, |all, one| all ^ call(one))
     }
 
     /// True when the entry would keep every balance in the range.

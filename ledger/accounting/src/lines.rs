@@ -142,6 +142,13 @@ impl Lines {
         if amount < 0 { line.credit += amount } else { line.debit -= amount }
     }
 
+    /// Reads a line if there is one; what it returns means nothing.
+    pub(crate) fn touch(&self, gl: Gl, account: &str, product: &str, destination: &str, currency: Currency) -> u64 {
+        let hash = self.hasher.hash_one((gl as u8, account, product, destination, currency));
+        let is = |line: &Line| line.gl == gl && line.destination == destination && line.account == account;
+        self.table.find(hash, |&n| self.lines.get(n as usize).is_some_and(is)).map_or(0, |n| u64::from(*n))
+    }
+
     fn number(&mut self, posting: &Posting) -> Result<u32, OutOfRange> {
         let hash = hash_of(&self.hasher, posting);
         let lines = &self.lines;

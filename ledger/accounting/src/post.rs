@@ -67,6 +67,18 @@ impl From<&RatedCall> for PricedCall {
     }
 }
 
+impl PricedSide {
+    /// The party's account of the chart, and the one of what it is for.
+    pub(crate) fn lines(&self) -> (Gl, Gl) {
+        match (self.side, self.provisional) {
+            (Side::Sell, false) => (Gl::ReceivableUnbilled, Gl::Revenue),
+            (Side::Sell, true) => (Gl::ReceivableProvisional, Gl::RevenueProvisional),
+            (Side::Buy, false) => (Gl::PayableUnbilled, Gl::Cost),
+            (Side::Buy, true) => (Gl::PayableProvisional, Gl::CostProvisional),
+        }
+    }
+}
+
 impl From<&Xdr> for PricedSide {
     fn from(xdr: &Xdr) -> Self {
         Self {
@@ -309,12 +321,7 @@ fn charge(
 /// price on its own line. Provisional money stands on provisional lines. Zero amounts make no line. `None`: beyond
 /// the range.
 pub fn postings(xdr: &PricedSide) -> Option<Postings> {
-    let (party, result) = match (xdr.side, xdr.provisional) {
-        (Side::Sell, false) => (Gl::ReceivableUnbilled, Gl::Revenue),
-        (Side::Sell, true) => (Gl::ReceivableProvisional, Gl::RevenueProvisional),
-        (Side::Buy, false) => (Gl::PayableUnbilled, Gl::Cost),
-        (Side::Buy, true) => (Gl::PayableProvisional, Gl::CostProvisional),
-    };
+    let (party, result) = xdr.lines();
     let tax = xdr.gross.checked_sub(xdr.amount)?;
     let signed = |amount: Amount, debit: bool| if debit { Some(amount) } else { amount.checked_neg() };
     let sells = xdr.side == Side::Sell;

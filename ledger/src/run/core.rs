@@ -30,6 +30,9 @@ use crate::snapshot::{self, Store};
 use crate::streams::{ledger_source, xdrs_source};
 use bus::stream::FrameReader;
 
+/// Calls of a frame that are read before the first of them is booked.
+const TOGETHER: usize = 32;
+
 impl<'a> Core<'a> {
     /// Claims the stream and rebuilds the fold: from the newest snapshot that fits the log, else from its start.
     pub(super) fn claim(
@@ -86,7 +89,7 @@ impl<'a> Core<'a> {
             writer,
             own,
             poster: Poster::new(),
-            rated: PricedCall::default(),
+            rated: Vec::new(),
             inputs: SmallVec::new(),
             replies: VecDeque::new(),
             pace: Pace::default(),
@@ -181,30 +184,39 @@ impl<'a> Core<'a> {
         frame.expect_items(schemas::xdrs::ITEMS).map_err(failed)?;
         let first = if seq == next.seq { next.index as usize } else { 0 };
         let base = rated::base_of(&frame.header.inputs);
-        let mut call = std::mem::take(&mut self.rated);
         let now = OccurredAt(wall_micros());
+        let mut calls = std::mem::take(&mut self.rated);
         let mut fold = self.shared().fold();
         for index in first..frame.len() {
             let at = Position { seq, index: index as u32 };
-            let read = frame.public(index).and_then(|public| rated::read(public, &mut call));
-            if !read.map_err(|error| LedgerError::Item { stream: stream.clone(), at, error })? {
-                continue;
+            let place = (index - first) % TOGETHER;
+            if place == 0 {
+                // Read in groups, so that the memory of many balances is waited for at once.
+                calls.resize_with(TOGETHER.min(frame.len() - index), Default::default);
+                for (index, (call, is_call)) in (index..).zip(&mut calls) {
+                    let at = Position { seq, index: index as u32 };
+                    let read = frame.public(index).and_then(|public| rated::read(public, call));
+                    *is_call = read.map_err(|error| LedgerError::Item { stream: stream.clone(), at, error })?;
+                    call.base.clone_from(&base);
+                }
+                let rated = calls.iter().filter(|(_, is_call)| *is_call);
+                std::hint::black_box(fold.book.warm(rated.map(|(call, _)| call)));
             }
-            call.base.clone_from(&base);
+            let Some((call, true)) = calls.get(place) else { continue };
             loop {
                 let mut current = None;
                 if fold.book.knows(call.call_id) {
                     let frames = fold.book.frames_of(call.call_id);
                     self.shown();
                     drop(fold);
-                    current = Some(self.current(&call, &frames)?);
+                    current = Some(self.current(call, &frames)?);
                     fold = self.shared().fold();
                 }
                 if self.poster.is_empty() {
                     self.certify(&mut fold)?;
                 }
                 let into = self.seq();
-                match self.poster.call(&mut fold, into, &call, (stream, at), current.as_ref(), now)? {
+                match self.poster.call(&mut fold, into, call, (stream, at), current.as_ref(), now)? {
                     Took::Taken => break,
                     Took::Full => {
                         self.consumed(stream, at);
@@ -218,7 +230,7 @@ impl<'a> Core<'a> {
         }
         self.shown();
         drop(fold);
-        self.rated = call;
+        self.rated = calls;
         self.consumed(stream, Position { seq: seq + 1, index: 0 });
         if self.poster.is_empty() { Ok(()) } else { self.cut() }
     }

@@ -5,6 +5,8 @@
 
 mod ties;
 
+mod warm;
+
 use facts::config::DeckRoot;
 use facts::deck::{
     BandCrossing, DeckTerms, Indeterminate, IntervalRule, OriginMode, Price, Rate, RateDeck, RatedNumber, RowStatus,

@@ -63,6 +63,13 @@ impl Intervals {
         Self { entries: entries.into_boxed_slice(), index: index.into_boxed_slice(), digits, names }
     }
 
+    /// Reads the lines that [`Self::find`] of this key begins with; what it returns means nothing.
+    pub fn touch(&self, key: u64) -> u64 {
+        let bucket = bucket(key, self.digits);
+        let (from, to) = (self.index[bucket] as usize, self.index[bucket + 1] as usize);
+        self.entries[from] ^ self.entries[from + (to - from) / 2]
+    }
+
     /// The number of the prefix that owns the interval of this key; `u32::MAX` where no prefix matches.
     pub fn find(&self, key: u64) -> u32 {
         let bucket = bucket(key, self.digits);

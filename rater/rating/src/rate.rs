@@ -117,7 +117,7 @@ impl Tariffs {
         }
     }
 
-    fn for_each_side(&self, call: &Call, each: &mut dyn FnMut(&SideOf<'_>, Option<Party<'_>>)) {
+    pub(crate) fn for_each_side(&self, call: &Call, each: &mut dyn FnMut(&SideOf<'_>, Option<Party<'_>>)) {
         let at = call.started_at.micros();
         let found = self.sell.find(&call.switch, &call.inbound, &call.called, at);
         let trunk = found.and_then(|found| self.sell_trunks.get(found.trunk as usize));
@@ -203,7 +203,7 @@ impl Tariffs {
     }
 
     /// The agreement in force at its own instant.
-    fn agreement(&self, level: &Level, side: &SideOf<'_>) -> Option<&AgreementTerms> {
+    pub(crate) fn agreement(&self, level: &Level, side: &SideOf<'_>) -> Option<&AgreementTerms> {
         level.agreements.iter().filter_map(|place| self.agreements.get(*place as usize)).find(|agreement| {
             let at = side.rated_at(agreement.rated_at).micros();
             agreement.valid_from <= at && at < agreement.valid_until

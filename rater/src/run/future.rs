@@ -44,7 +44,7 @@ impl Rater<'_> {
             if stop.load(Ordering::Relaxed) {
                 return Ok(Arrived::Stopped);
             }
-            if !self.builder.is_empty() {
+            if !self.builder.is_empty() || !self.calls.is_empty() {
                 self.close_frame()?;
             }
             if ahead - self.wall > AHEAD_MAX {
