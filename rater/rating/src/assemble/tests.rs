@@ -183,6 +183,28 @@ fn check(house: &House, expected: Expect) {
 }
 
 #[test]
+fn what_comes_for_a_call_that_was_taken_and_stands_in_no_frame_yet_is_late_truth_and_not_lost() {
+    let (mut house, mut maker) = (House::new(), Maker { sequence: 0 });
+    let call = maker.simple("a", 100);
+    let more = maker.event("a", EventKind::Interim, Leg::B, 120);
+    for (offset, event) in call.iter().enumerate() {
+        let pushed = house.assembler.push(&event.view(), offset as u64, &house.index, &mut house.keys);
+        assert!(matches!(pushed, Pushed::Kept));
+    }
+    let Some(Outcome::Call(taken)) = house.assembler.next_ready() else { panic!("it has its end") };
+    assert_eq!((house.assembler.open_calls(), house.assembler.floor(3)), (0, 0), "its events are still needed");
+    let pushed = house.assembler.push(&more.view(), 3, &house.index, &mut house.keys);
+    assert!(matches!(pushed, Pushed::Leaving));
+    let known = Known { at: Position { seq: 1, index: 0 }, suspended: false, started_at: taken.started_at };
+    house.index.calls.insert(taken.call_id, (known, Some(*taken), None));
+    house.assembler.written();
+    assert_eq!(house.assembler.floor(3), 3);
+    let pushed = house.assembler.push_left(&more.view(), 3, &house.index);
+    assert!(matches!(pushed, Pushed::Late { known: late, .. } if late == known));
+    assert!(matches!(house.assembler.push(&more.view(), 3, &house.index, &mut house.keys), Pushed::Redelivered));
+}
+
+#[test]
 fn a_call_of_three_events_leaves_at_its_end_and_the_floor_follows() {
     let (mut house, mut maker) = (House::new(), Maker { sequence: 0 });
     let call = maker.simple("a", 100);
