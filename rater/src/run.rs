@@ -105,6 +105,7 @@ struct Rater<'a> {
     from: u64,
     crc: u32,
     /// Calls taken from the assembler that do not stand in a frame yet.
+    #[expect(clippy::vec_box, reason = "a call leaves the assembler in a box and is not moved again")]
     calls: Vec<Box<Call>>,
     /// (sequence, consumed up to) of frames on their way.
     sent: VecDeque<(u64, u64)>,

@@ -77,7 +77,7 @@ fn a_hundred_versions_with_changes_all_over_cost_little_more_than_two_decks_and_
     for version in 1..100u64 {
         // One row in a hundred, never the same, and now and then a code more or less.
         for (at, rate) in rates.iter_mut().enumerate() {
-            if (at as u64 * 7919 + version * 104_729) % 100 == 0 {
+            if (at as u64 * 7919 + version * 104_729).is_multiple_of(100) {
                 rate.next_rate = Price((version * 1_000_003 + at as u64) as i64);
             }
         }
