@@ -5,7 +5,7 @@ use facts::call::Call;
 use facts::deck::Price;
 use facts::money::{Amount, Rounding, format_scaled};
 use facts::time::{rfc3339, seconds};
-use facts::xdr::{ProvisionalSource, Side, Xdr};
+use facts::xdr::{ProvisionalSource, RateUsed, Side, Xdr};
 use smol_str::SmolStr;
 use std::fmt;
 
@@ -141,6 +141,24 @@ fn way(rule: Rounding) -> &'static str {
     }
 }
 
+/// The row that a price came from: its code and what tells it from others of that code.
+pub(crate) fn row(used: &RateUsed) -> String {
+    let mut text = if used.prefix.is_empty() { "every code".to_owned() } else { format!("code {}", used.prefix) };
+    if !used.destination.is_empty() {
+        text.push_str(&format!(", {}", used.destination));
+    }
+    text.push_str(&format!(", {}/{}", used.first_interval, used.next_interval));
+    for (word, name) in [("band", &used.time_band), ("origin", &used.origin)] {
+        if !name.is_empty() {
+            text.push_str(&format!(", {word} {name}"));
+        }
+    }
+    if let Some(from) = used.valid_from {
+        text.push_str(&format!(", valid from {}", rfc3339(from)));
+    }
+    text
+}
+
 /// The explanation of a stored xDR, line by line, from the facts that stand on it. Settings that stand only in the
 /// deck or agreement (bounds, grace, steps) are not on the xDR: the last line then says what was booked.
 pub fn explain(xdr: &Xdr, call: &Call) -> Vec<String> {
@@ -153,19 +171,7 @@ pub fn explain(xdr: &Xdr, call: &Call) -> Vec<String> {
         lines.push(format!("number rated: {number}"));
     }
     if let Some(rate) = &xdr.rate {
-        let mut line = format!(
-            "deck {} version {}, code {}, {}, {}/{}",
-            rate.deck, rate.deck_version, rate.prefix, rate.destination, rate.first_interval, rate.next_interval
-        );
-        for (word, name) in [("band", &rate.time_band), ("origin", &rate.origin)] {
-            if !name.is_empty() {
-                line.push_str(&format!(", {word} {name}"));
-            }
-        }
-        if let Some(from) = rate.valid_from {
-            line.push_str(&format!(", valid from {}", rfc3339(from)));
-        }
-        lines.push(line);
+        lines.push(format!("deck {} version {}, {}", rate.deck, rate.deck_version, row(rate)));
     }
     let answered = match xdr.attempt {
         Some(at) => call.attempts.get(usize::from(at)).is_some_and(|attempt| attempt.answered_at.is_some()),
@@ -201,7 +207,7 @@ pub fn explain(xdr: &Xdr, call: &Call) -> Vec<String> {
     lines
 }
 
-fn intervals(xdr: &Xdr, rate: &facts::xdr::RateUsed) -> Vec<String> {
+fn intervals(xdr: &Xdr, rate: &RateUsed) -> Vec<String> {
     let mut lines = Vec::new();
     if rate.connect_fee.0 != 0 {
         lines.push(Note::Fee { name: "connect fee", fee: rate.connect_fee }.to_string());

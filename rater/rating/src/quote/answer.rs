@@ -4,13 +4,13 @@
 use facts::config::Tax;
 use facts::money::{Amount, Rounding};
 use facts::time::rfc3339;
-use facts::xdr::{RateUsed, Unrated};
+use facts::xdr::Unrated;
 use serde::Serialize;
 
 use super::call::AgreementPart;
 use super::node::Fault;
 use super::{Found, Request, SAME_CURRENCY};
-use crate::explain::Note;
+use crate::explain::{Note, row};
 use crate::price::Terms;
 use crate::tax;
 
@@ -83,7 +83,10 @@ pub(super) fn priced(id: Option<&str>, request: &Request, found: &Found) -> Opti
     let decimals = decimals(agreement.terms.amount_rounding, &agreement.terms);
     let used = request.deck.compiled.rate_used(found.chosen);
     let mut explanation: Vec<String> = request.from.iter().cloned().collect();
-    explanation.extend([format!("number {} rated at {}", found.number, rfc3339(found.rated_at)), row(&used)]);
+    explanation.extend([
+        format!("number {} rated at {}", found.number, rfc3339(found.rated_at)),
+        format!("row: {}", row(&used)),
+    ]);
     explanation.extend(found.notes.iter().map(ToString::to_string));
     let (mut taxes, mut notes) = (Vec::with_capacity(agreement.taxes.len()), Vec::<Note>::new());
     let told = |tax: &Tax, amount| taxes.push(TaxLine { name: tax.name.to_string(), amount: shown(amount, decimals) });
@@ -120,19 +123,6 @@ fn decimals(rule: Rounding, terms: &Terms) -> u32 {
 
 fn shown(amount: Amount, decimals: u32) -> String {
     amount.display(decimals)
-}
-
-fn row(used: &RateUsed) -> String {
-    let mut text = format!("row {} {}, {}/{}", used.prefix, used.destination, used.first_interval, used.next_interval);
-    for (word, name) in [("band", &used.time_band), ("origin", &used.origin)] {
-        if !name.is_empty() {
-            text.push_str(&format!(", {word} {name}"));
-        }
-    }
-    if let Some(from) = used.valid_from {
-        text.push_str(&format!(", valid from {}", rfc3339(from)));
-    }
-    text
 }
 
 fn written(line: &impl Serialize) -> String {

@@ -29,8 +29,8 @@ fn the_contracts_examples_come_out_to_the_byte() {
     check(
         &[&example().to_string(), &unknown.to_string()],
         expect![[r#"
-        {"id":"x1","billed_seconds":"566","net":"0.000943","gross":"0.001160","tax":"0.000217","exact_net":"0.000943333333","exact_gross":"0.001160300000","currency":"EUR","rate":{"prefix":"49","destination":"Germany"},"explanation":["number 4930123456 rated at 2023-05-09T10:00:03Z","row 49 Germany, 60/11, valid from 2023-01-01T00:00:00Z","560.3 s rounded up to 561 s","60 s at 0.0001 per minute","506 s (46 x 11 s) at 0.0001 per minute","rounded half up at 6 decimals: 0.000943","with 23 % tax: 0.00116","one USD counts as one EUR"]}
-        {"id":"x2","unrated":"no_rate","message":"no rate for 88213 valid at 2023-05-09T10:00:03Z"}"#]],
+            {"id":"x1","billed_seconds":"566","net":"0.000943","gross":"0.001160","tax":"0.000217","exact_net":"0.000943333333","exact_gross":"0.001160300000","currency":"EUR","rate":{"prefix":"49","destination":"Germany"},"explanation":["number 4930123456 rated at 2023-05-09T10:00:03Z","row: code 49, Germany, 60/11, valid from 2023-01-01T00:00:00Z","560.3 s rounded up to 561 s","60 s at 0.0001 per minute","506 s (46 x 11 s) at 0.0001 per minute","rounded half up at 6 decimals: 0.000943","with 23 % tax: 0.00116","one USD counts as one EUR"]}
+            {"id":"x2","unrated":"no_rate","message":"no rate for 88213 valid at 2023-05-09T10:00:03Z"}"#]],
     );
 }
 
@@ -55,17 +55,17 @@ fn what_is_not_understood_is_refused_by_name_and_the_rest_goes_on() {
     check(
         &lines.iter().map(String::as_str).collect::<Vec<_>>(),
         expect![[r#"
-        {"id":"good","billed_seconds":"60","net":"0.600000","gross":"0.600000","tax":"0.000000","exact_net":"0.600000000000","exact_gross":"0.600000000000","currency":"USD","rate":{"prefix":"49","destination":""},"explanation":["number 4930 rated at 2023-05-09T10:00:00Z","row 49 , 1/1","60 s","1 s at 0.6 per minute","59 s (59 x 1 s) at 0.6 per minute","rounded half up at 6 decimals: 0.6"]}
-        {"id":"unknown","error":{"line":2,"field":"speed","reason":"unknown field \"speed\"","advice":"correct its name, or begin it with x_ to have it passed over"}}
-        {"id":"passed over","billed_seconds":"60","net":"0.600000","gross":"0.600000","tax":"0.000000","exact_net":"0.600000000000","exact_gross":"0.600000000000","currency":"USD","rate":{"prefix":"49","destination":""},"explanation":["number 4930 rated at 2023-05-09T10:00:00Z","row 49 , 1/1","60 s","1 s at 0.6 per minute","59 s (59 x 1 s) at 0.6 per minute","rounded half up at 6 decimals: 0.6"]}
-        {"id":"no deck","error":{"line":4,"field":"deck","reason":"the field \"deck\" is missing","advice":"add it: it has no default"}}
-        {"id":"decimals","error":{"line":5,"field":"deck.rates[0].first_rate","reason":"\"0.00000000001\" has more than 10 decimals","advice":"round it where it comes from: nothing is rounded here unasked"}}
-        {"id":"number","error":{"line":6,"field":"deck.rates[0].first_rate","reason":"the number 1 is not in quotes","advice":"write texts and decimals as strings"}}
-        {"id":"float","error":{"line":7,"field":"deck","reason":"rates: first_rate: invalid type: floating point `0.5`, expected a text, a whole number, true, false, null, a list or an object; decimals are strings at line 1 column 41","advice":"write one JSON object a line; decimals are strings"}}
-        {"id":"nested","error":{"line":8,"field":"deck.rates[0].wrong","reason":"unknown field \"wrong\"","advice":"correct its name, or begin it with x_ to have it passed over"}}
-        {"id":null,"error":{"line":9,"field":"","reason":"the field \"call\" is given twice at line 1 column 167","advice":"write one JSON object a line"}}
-        {"id":null,"error":{"line":10,"field":"","reason":"EOF while parsing an object at line 1 column 1","advice":"write one JSON object a line"}}
-        {"id":"not a number","unrated":"bad_number","message":"number \"anonymous\" holds something other than digits"}"#]],
+            {"id":"good","billed_seconds":"60","net":"0.600000","gross":"0.600000","tax":"0.000000","exact_net":"0.600000000000","exact_gross":"0.600000000000","currency":"USD","rate":{"prefix":"49","destination":""},"explanation":["number 4930 rated at 2023-05-09T10:00:00Z","row: code 49, 1/1","60 s","1 s at 0.6 per minute","59 s (59 x 1 s) at 0.6 per minute","rounded half up at 6 decimals: 0.6"]}
+            {"id":"unknown","error":{"line":2,"field":"speed","reason":"unknown field \"speed\"","advice":"correct its name, or begin it with x_ to have it passed over"}}
+            {"id":"passed over","billed_seconds":"60","net":"0.600000","gross":"0.600000","tax":"0.000000","exact_net":"0.600000000000","exact_gross":"0.600000000000","currency":"USD","rate":{"prefix":"49","destination":""},"explanation":["number 4930 rated at 2023-05-09T10:00:00Z","row: code 49, 1/1","60 s","1 s at 0.6 per minute","59 s (59 x 1 s) at 0.6 per minute","rounded half up at 6 decimals: 0.6"]}
+            {"id":"no deck","error":{"line":4,"field":"deck","reason":"the field \"deck\" is missing","advice":"add it: it has no default"}}
+            {"id":"decimals","error":{"line":5,"field":"deck.rates[0].first_rate","reason":"\"0.00000000001\" has more than 10 decimals","advice":"round it where it comes from: nothing is rounded here unasked"}}
+            {"id":"number","error":{"line":6,"field":"deck.rates[0].first_rate","reason":"the number 1 is not in quotes","advice":"write texts and decimals as strings"}}
+            {"id":"float","error":{"line":7,"field":"deck","reason":"rates: first_rate: invalid type: floating point `0.5`, expected a text, a whole number, true, false, null, a list or an object; decimals are strings at line 1 column 41","advice":"write one JSON object a line; decimals are strings"}}
+            {"id":"nested","error":{"line":8,"field":"deck.rates[0].wrong","reason":"unknown field \"wrong\"","advice":"correct its name, or begin it with x_ to have it passed over"}}
+            {"id":null,"error":{"line":9,"field":"","reason":"the field \"call\" is given twice at line 1 column 167","advice":"write one JSON object a line"}}
+            {"id":null,"error":{"line":10,"field":"","reason":"EOF while parsing an object at line 1 column 1","advice":"write one JSON object a line"}}
+            {"id":"not a number","unrated":"bad_number","message":"number \"anonymous\" holds something other than digits"}"#]],
     );
 }
 
