@@ -156,5 +156,13 @@ mod tests {
         assert_eq!(again.complete_from(), history.complete_from());
         assert!(again.of("beta").eq(history.of("beta")));
         assert!((0..bytes.len()).all(|cut| History::load(&bytes[..cut]).is_none()));
+        // Whatever is read from damaged bytes answers; it may neither panic nor ask for all memory.
+        for (at, flip) in (0..bytes.len()).flat_map(|at| [(at, 0x01), (at, 0x80), (at, 0xff)]) {
+            bytes[at] ^= flip;
+            if let Some(other) = History::load(&bytes) {
+                assert!(other.of("beta").count() <= history.len, "byte {at} with {flip:#x}");
+            }
+            bytes[at] ^= flip;
+        }
     }
 }
