@@ -1,6 +1,7 @@
 //! The letter that rejects a vendor's increases on short notice: which codes, his date, the contract's date. Text for a
 //! person to send; nothing is sent.
 
+use super::weigh::price_text;
 use decks::life::Rows;
 use facts::Amount;
 use facts::config::DeckImport;
@@ -36,10 +37,9 @@ pub fn short_notice(letter: &Letter<'_>, old: &Rows, claims: &Rows) -> String {
     );
     let _ = writeln!(text, "code;destination;old price;new price;your date;by contract;currency");
     for claim in claims.iter() {
-        let old =
-            old.covering(claim.prefix(), claim.row.from).map(|row| row.row.next_rate.to_string()).unwrap_or_default();
+        let old = old.covering(claim.prefix(), claim.row.from).map(|row| price_text(&row.rate())).unwrap_or_default();
         let (from, until) = (day(claim.row.from), day(claim.row.until));
-        let (code, name, price) = (claim.prefix(), claim.destination(), claim.row.next_rate);
+        let (code, name, price) = (claim.prefix(), claim.destination(), price_text(&claim.rate()));
         let _ = writeln!(text, "{code};{name};{old};{price};{from};{until};{currency}");
     }
     if let Some(dispute) = letter.dispute {

@@ -153,7 +153,7 @@ impl Weighed {
     }
 
     fn cells(&self, change: &Change) -> Vec<String> {
-        let price = |rate: &Option<Rate>| rate.as_ref().map(|rate| rate.next_rate.to_string()).unwrap_or_default();
+        let price = |rate: &Option<Rate>| rate.as_ref().map(price_text).unwrap_or_default();
         let step = |rate: &Option<Rate>| {
             rate.as_ref().map(|rate| format!("{}/{}", rate.first_interval, rate.next_interval)).unwrap_or_default()
         };
@@ -176,6 +176,18 @@ impl Weighed {
     }
 }
 
+/// The rate a minute; `first/next` where the first interval has another, `+ fee` where there is a connect fee.
+pub(super) fn price_text(rate: &Rate) -> String {
+    let mut text = rate.next_rate.to_string();
+    if rate.first_rate != rate.next_rate {
+        text = format!("{}/{text}", rate.first_rate);
+    }
+    if rate.connect_fee != Default::default() {
+        text.push_str(&format!(" + {}", rate.connect_fee));
+    }
+    text
+}
+
 fn difference(effect: &Effect) -> String {
     Amount(effect.new.0.saturating_sub(effect.old.0)).to_string()
 }
@@ -184,8 +196,8 @@ const COLUMNS: [(&str, &str, Kind); 12] = [
     ("prefix", "Code", Kind::Text),
     ("destination", "Destination", Kind::Text),
     ("change", "Change", Kind::Text),
-    ("old_rate", "Old rate", Kind::Money),
-    ("new_rate", "New rate", Kind::Money),
+    ("old_rate", "Old rate", Kind::Text),
+    ("new_rate", "New rate", Kind::Text),
     ("old_increment", "Old incr.", Kind::Text),
     ("new_increment", "New incr.", Kind::Text),
     ("from", "From", Kind::Text),
