@@ -139,9 +139,16 @@ impl House {
 }
 
 fn damage(file: &Path, how: u64, dice: &mut Dice) {
-    let mut bytes = std::fs::read(file).unwrap();
+    let mut bytes = match std::fs::read(file) {
+        // The writer's thread has merged it into another one since it was listed: nothing is left to damage.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+        read => read.unwrap(),
+    };
     match how {
-        0 => std::fs::remove_file(file).unwrap(),
+        0 => match std::fs::remove_file(file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            removed => removed.unwrap(),
+        },
         1 => {
             bytes.truncate(dice.below(bytes.len().max(1) as u64) as usize);
             std::fs::write(file, bytes).unwrap();
