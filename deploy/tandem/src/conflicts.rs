@@ -1,11 +1,11 @@
 //! Records that no rule could decide, with what to do about each: `tandem calls suspense --records` and the console.
 
-use crate::node::{Node, xdrs_stream};
+use crate::node::Node;
 use crate::output::Failure;
 use crate::tables::table_of;
 use console::source::{Kind, Table};
 use facts::xdr::Conflict;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longest wait until the streams have been followed to their ends.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -28,17 +28,7 @@ pub fn advice(reason: &str) -> &'static str {
 
 /// The newest conflicts, once every record on the bus has been taken in.
 pub fn table(node: &Node) -> Result<Table, Failure> {
-    let until = Instant::now() + LIMIT;
-    for partition in 0..node.settings.partitions as usize {
-        let stream = xdrs_stream(&node.settings.site, partition);
-        let end = node.bus.end(&stream, 0).map_err(Failure::broken)?;
-        while node.records.reached(&stream) < end {
-            if Instant::now() > until {
-                return Err(Failure::Broken(format!("{stream} cannot be followed to its end")));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
+    node.follow_records(LIMIT)?;
     let columns = [
         ("reason", "Reason", Kind::Text),
         ("switch", "Switch", Kind::Text),

@@ -302,6 +302,22 @@ impl Node {
         }
     }
 
+    /// Waits until the records of the raters' streams, as they stand now, have been seen here.
+    pub fn follow_records(&self, limit: Duration) -> Result<(), Failure> {
+        let until = Instant::now() + limit;
+        for partition in 0..self.settings.partitions as usize {
+            let stream = xdrs_stream(&self.settings.site, partition);
+            let end = self.bus.end(&stream, 0).map_err(Failure::broken)?;
+            while self.records.reached(&stream) < end {
+                if Instant::now() > until {
+                    return Err(Failure::Broken(format!("{stream} cannot be followed to its end")));
+                }
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Ok(())
+    }
+
     /// Ends of the partitions of call-events.
     pub fn call_event_ends(&self) -> Result<Vec<u64>, Failure> {
         (0..self.settings.partitions)

@@ -5,7 +5,7 @@ use crate::apply;
 use crate::apply::document::Shown;
 use crate::check;
 use crate::money::{self, MoneyOp};
-use crate::node::{Node, xdrs_stream};
+use crate::node::Node;
 use crate::output::Failure;
 use crate::runs::{self, RunOp};
 use crate::tables::{self, table_of};
@@ -19,7 +19,7 @@ use reporting::reports;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longest wait for an import to be rated and booked.
 const IMPORT_LIMIT: Duration = Duration::from_secs(3_600);
@@ -409,18 +409,7 @@ pub fn with_field(field: &str, reason: &str) -> String {
 /// Waits until everything on the bus is rated, booked and loaded, and its counts have been seen here.
 fn settle(node: &Node) -> Result<(), Failure> {
     node.drain(IMPORT_LIMIT, &mut |_| ())?;
-    let until = Instant::now() + IMPORT_LIMIT;
-    for partition in 0..node.settings.partitions as usize {
-        let stream = xdrs_stream(&node.settings.site, partition);
-        let end = node.bus.end(&stream, 0).map_err(Failure::broken)?;
-        while node.records.reached(&stream) < end {
-            if Instant::now() > until {
-                return Err(Failure::Broken(format!("{stream} cannot be followed to its end")));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-    Ok(())
+    node.follow_records(IMPORT_LIMIT)
 }
 
 /// What an import added: the streams count every time the same file came.

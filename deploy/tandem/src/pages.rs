@@ -199,25 +199,9 @@ fn calls(node: &Node, filter: &Filter) -> Result<Table, SourceError> {
     Ok(table)
 }
 
+/// Decks with their newest version first.
 fn decks(node: &Node) -> Table {
-    let config = node.config.current();
-    let columns = [
-        ("deck", "Deck", Kind::Text),
-        ("version", "Version", Kind::Count),
-        ("rows", "Rows", Kind::Count),
-        ("currency", "Currency", Kind::Text),
-        ("source", "From", Kind::Text),
-    ];
-    let rows = config
-        .decks
-        .values()
-        .flat_map(|versions| versions.iter().rev())
-        .map(|root| {
-            let (rows, currency) = (root.rows.to_string(), root.terms.currency.to_string());
-            vec![root.id.to_string(), root.version.to_string(), rows, currency, root.source.clone()]
-        })
-        .collect();
-    table_of(&columns, rows)
+    tables::decks(node.config.current().decks.values().flat_map(|versions| versions.iter().rev()))
 }
 
 /// `SEQUENCE.INDEX`, as the page's own links say it.

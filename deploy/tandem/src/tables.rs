@@ -3,12 +3,29 @@
 use crate::node::Node;
 use bus::config_log::Version;
 use console::source::{Column, Kind, Table};
+use facts::config::DeckRoot;
 use facts::entry::Gl;
 use facts::run::run_stream_prefix;
 use facts::{Amount, Currency, OccurredAt};
 use ledger::api::{HoldRow, LimitRow};
 use ledger::{Balance, EntryRow, TrialRow};
 use std::sync::PoisonError;
+
+/// Versions of decks, in the order given.
+pub fn decks<'a>(versions: impl Iterator<Item = &'a DeckRoot>) -> Table {
+    let columns = [
+        ("deck", "Deck", Kind::Text),
+        ("version", "Version", Kind::Count),
+        ("rows", "Rows", Kind::Count),
+        ("currency", "Currency", Kind::Text),
+        ("source", "From", Kind::Text),
+    ];
+    let row = |root: &DeckRoot| {
+        let (version, rows) = (root.version.to_string(), root.rows.to_string());
+        vec![root.id.to_string(), version, rows, root.terms.currency.to_string(), root.source.clone()]
+    };
+    table_of(&columns, versions.map(row).collect())
+}
 
 /// A table from columns (key, title, kind) and rows.
 pub fn table_of(columns: &[(&str, &str, Kind)], rows: Vec<Vec<String>>) -> Table {

@@ -63,6 +63,26 @@ impl Default for Flaws {
 }
 
 impl Flaws {
+    /// Ten times as many as by default (some five, some twenty times, all but late events): a short day has all kinds.
+    pub fn many() -> Self {
+        let f = Self::default();
+        Self {
+            repeated: f.repeated * 10,
+            resent: f.resent * 10,
+            swapped: f.swapped * 10,
+            late: f.late,
+            very_late: f.very_late * 10,
+            estimated: f.estimated * 10,
+            suspended: f.suspended * 10,
+            late_truth: f.late_truth * 20,
+            unknown_trunk: f.unknown_trunk * 10,
+            unknown_vendor: f.unknown_vendor * 20,
+            unknown_number: f.unknown_number * 5,
+            bad_number: f.bad_number * 10,
+            misrouted: f.misrouted * 10,
+        }
+    }
+
     /// Nothing goes wrong.
     pub fn none() -> Self {
         Self {

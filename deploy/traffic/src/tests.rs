@@ -22,26 +22,6 @@ fn scenario(calls: u64, flaws: Flaws) -> Scenario {
     Scenario::new(Options { flaws, ..Options::new(7, calls, day, 4, partition_of) }, ground).unwrap()
 }
 
-/// Ten times as many flaws, so that a small day has them all.
-fn many_flaws() -> Flaws {
-    let f = Flaws::default();
-    Flaws {
-        repeated: f.repeated * 10,
-        resent: f.resent * 10,
-        swapped: f.swapped * 10,
-        late: f.late,
-        very_late: f.very_late * 10,
-        estimated: f.estimated * 10,
-        suspended: f.suspended * 10,
-        late_truth: f.late_truth * 20,
-        unknown_trunk: f.unknown_trunk * 10,
-        unknown_vendor: f.unknown_vendor * 20,
-        unknown_number: f.unknown_number * 5,
-        bad_number: f.bad_number * 10,
-        misrouted: f.misrouted * 10,
-    }
-}
-
 fn config(scenario: &Scenario) -> (Config, Vec<RateDeck>) {
     let mut config = Config::default();
     scenario.config_items().into_iter().for_each(|item| config.apply(item));
@@ -99,7 +79,7 @@ fn assembled(scenario: &Scenario, call: &TrueCall, started: &CallEvent, routed: 
 
 #[test]
 fn the_rater_and_the_oracle_agree_on_every_side_of_every_call() {
-    let scenario = scenario(CALLS, many_flaws());
+    let scenario = scenario(CALLS, Flaws::many());
     let (config, decks) = config(&scenario);
     assert_eq!(rating::identify::check_overlaps(&config), []);
     let tariffs = rating::tariffs::Tariffs::with_decks(&config, &decks.iter().collect::<Vec<_>>());
@@ -268,7 +248,7 @@ struct Seen {
 
 #[test]
 fn events_tell_every_call_whatever_their_order() {
-    let scenario = scenario(CALLS, many_flaws());
+    let scenario = scenario(CALLS, Flaws::many());
     let mut calls: BTreeMap<String, Seen> = BTreeMap::new();
     let (mut ids, mut repeats, mut last) = (BTreeSet::new(), 0, ObservedAt(0));
     let mut events = scenario.events();
@@ -426,7 +406,7 @@ impl Books {
 
 #[test]
 fn events_assembled_and_rated_end_at_the_answer_to_the_last_digit() {
-    let scenario = scenario(CALLS, many_flaws());
+    let scenario = scenario(CALLS, Flaws::many());
     let (config, decks) = config(&scenario);
     let tariffs = rating::tariffs::Tariffs::with_decks(&config, &decks.iter().collect::<Vec<_>>());
     let limits = rating::Limits::from(&config.settings);
@@ -467,7 +447,7 @@ fn events_assembled_and_rated_end_at_the_answer_to_the_last_digit() {
 
 #[test]
 fn the_same_day_as_a_yeti_file_ends_at_its_own_answer() {
-    let scenario = scenario(2_000, many_flaws());
+    let scenario = scenario(2_000, Flaws::many());
     let (config, decks) = config(&scenario);
     let tariffs = rating::tariffs::Tariffs::with_decks(&config, &decks.iter().collect::<Vec<_>>());
     let mut assembler = rating::Assembler::new(rating::Limits::from(&config.settings), 0);

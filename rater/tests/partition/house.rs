@@ -28,23 +28,7 @@ pub fn scenario() -> &'static (Scenario, Arc<Config>) {
     ONCE.get_or_init(|| {
         let ground: Vec<_> = traffic::ground().unwrap().into_iter().step_by(12).collect();
         let day = parse_rfc3339("2025-11-18T15:00:00Z").unwrap();
-        let f = Flaws::default();
-        let flaws = Flaws {
-            repeated: f.repeated * 10,
-            resent: f.resent * 10,
-            swapped: f.swapped * 10,
-            very_late: f.very_late * 10,
-            estimated: f.estimated * 10,
-            suspended: f.suspended * 10,
-            late_truth: f.late_truth * 20,
-            unknown_trunk: f.unknown_trunk * 10,
-            unknown_vendor: f.unknown_vendor * 20,
-            unknown_number: f.unknown_number * 5,
-            bad_number: f.bad_number * 10,
-            misrouted: f.misrouted * 10,
-            ..f
-        };
-        let options = Options { flaws, ..Options::new(11, 3_000, day, PARTITIONS, murmur2_partition) };
+        let options = Options { flaws: Flaws::many(), ..Options::new(11, 3_000, day, PARTITIONS, murmur2_partition) };
         let scenario = Scenario::new(options, &ground).unwrap();
         let mut config = Config { seq: 1, ..Config::default() };
         scenario.config_items().into_iter().for_each(|item| config.apply(item));

@@ -115,21 +115,14 @@ impl Mouth<'_> {
                 }
                 wrong
             }
-            Mistake::WrongSequence => {
-                for action in self.actions.iter_mut() {
-                    if let Action::Send { message: Message::Announce(announcement), .. } = action {
-                        announcement.seq += 1;
-                    }
-                }
-                false
-            }
-            // Made where frames and ends come in, or in the settings.
+            // Made where frames, ends and announcements pass, or in the settings.
             Mistake::EarlyExpiry
             | Mistake::ReserveUnasked
             | Mistake::EndForgotten
             | Mistake::ResumeEarly
             | Mistake::FoldOverGap
-            | Mistake::FrameTwice => false,
+            | Mistake::FrameTwice
+            | Mistake::WrongSequence => false,
         }
     }
 

@@ -6,7 +6,7 @@ use super::{root, rows_of};
 use crate::node::Node;
 use crate::ops::{self, Answer};
 use crate::output::Failure;
-use crate::tables::table_of;
+use crate::tables::{self, table_of};
 use console::source::Kind;
 use decks::life::diff::day;
 use decks::life::rows::{ALWAYS, OPEN};
@@ -72,20 +72,7 @@ pub fn show(node: &Node, args: &ShowArgs, now: i64) -> Result<Answer, Failure> {
 }
 
 fn list(node: &Node) -> Answer {
-    let config = node.config.current();
-    let columns = [
-        ("deck", "Deck", Kind::Text),
-        ("version", "Version", Kind::Count),
-        ("rows", "Rows", Kind::Count),
-        ("currency", "Currency", Kind::Text),
-        ("source", "From", Kind::Text),
-    ];
-    let row = |root: &facts::config::DeckRoot| {
-        let (version, rows) = (root.version.to_string(), root.rows.to_string());
-        vec![root.id.to_string(), version, rows, root.terms.currency.to_string(), root.source.clone()]
-    };
-    let rows = config.decks.values().flatten().map(row).collect();
-    Answer::of(table_of(&columns, rows))
+    Answer::of(tables::decks(node.config.current().decks.values().flatten()))
 }
 
 /// Imports of a deck or of all, oldest first; held ones say why.
