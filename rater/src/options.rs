@@ -136,7 +136,8 @@ impl RaterError {
     }
 }
 
-/// Counters of one partition since its rater started; figures of record stand in frames, these are for people.
+/// Counters of one partition since its rater started, for people: what is done again after a trouble counts again here.
+/// Figures of record stand in frames.
 #[derive(Debug, Default)]
 pub struct RaterStats {
     rated_to: AtomicU64,

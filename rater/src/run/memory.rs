@@ -35,6 +35,8 @@ impl Rater<'_> {
         if !self.builder.is_empty() || self.it.to != self.from || self.it.assembler.imports.changed() > 0 {
             self.close_frame()?;
         }
+        // Where the checkpoint's frame stands must be known: a restart looks there to see that the log is the same.
+        self.it.writer.settle()?;
         let state = self.it.writer.state().clone();
         if self.it.assembler.imports.changed() > 0 || state.seq() == 0 {
             return Ok(()); // Counts that found no room are in the next frame.

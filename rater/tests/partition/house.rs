@@ -10,7 +10,7 @@ use facts::call::{BusRecord, CallEvent};
 use facts::config::{Config, ConfigItem, DeckRoot};
 use facts::ids::{CallId, ImportId};
 use facts::time::parse_rfc3339;
-use facts::xdr::{RatedCall, Revision, Side, XdrItem};
+use facts::xdr::{ImportCount, RatedCall, Revision, Side, XdrItem};
 use facts::{Amount, Unrated};
 use rater::{ConfigNow, RaterOptions, RaterStats, run_partition};
 use schemas::SchemaIds;
@@ -165,11 +165,7 @@ impl House {
                     XdrItem::Conflict(item) => books.other.push(format!("conflict {}", item.reason)),
                     XdrItem::Reject(item) => books.other.push(format!("reject {}", item.reason)),
                     XdrItem::ImportCount(count) => {
-                        let line = format!(
-                            "read {} accepted {} repeated {} rejected {} complete {}",
-                            count.read, count.accepted, count.repeated, count.rejected, count.complete
-                        );
-                        books.imports.insert((partition, count.import), line);
+                        books.imports.insert((partition, count.import), *count);
                     }
                     XdrItem::SourceMark { switch, .. } => books.other.push(format!("mark {switch}")),
                     XdrItem::State(_) => {}
@@ -186,7 +182,7 @@ impl House {
 pub struct Books {
     pub calls: BTreeMap<CallId, RatedCall>,
     pub suspended: BTreeMap<CallId, usize>,
-    pub imports: BTreeMap<(u32, ImportId), String>,
+    pub imports: BTreeMap<(u32, ImportId), ImportCount>,
     pub other: Vec<String>,
     pub revised: u64,
 }
@@ -194,6 +190,11 @@ pub struct Books {
 pub type Totals = BTreeMap<(String, Side), (u64, u64, Amount, Amount, Amount, i64)>;
 
 impl Books {
+    /// Records of all imports that were known already, by the counts in the frames.
+    pub fn repeated(&self) -> u64 {
+        self.imports.values().map(|count| count.repeated).sum()
+    }
+
     pub fn totals(&self) -> (Totals, BTreeMap<(Side, Unrated, bool), u64>) {
         let (mut totals, mut unrated) = (Totals::new(), BTreeMap::new());
         for rated in self.calls.values() {

@@ -52,11 +52,13 @@ fn dying_with_lost_and_damaged_index_files_changes_no_figure() {
         house.settle(small(house.options(partition)));
         assert!(folder.join("manifest").exists(), "no index was written");
     }
-    compare(&house.books(), &still.books());
-    // The same file once more, by another start of the collector: every row is known.
+    let first = house.books();
+    compare(&first, &still.books());
+    // The same file once more, by another start of the collector: every row is known. Read from the frames, for a rater
+    // that finds its index damaged reads again what no frame had consumed yet.
     send_imports(&house, 6);
-    let repeated = |partition| house.settle(small(house.options(partition))).seen().repeated;
-    assert_eq!((0..PARTITIONS).map(repeated).sum::<u64>(), 900);
+    (0..PARTITIONS).for_each(|partition| drop(house.settle(small(house.options(partition)))));
+    assert_eq!(house.books().repeated() - first.repeated(), 900);
 }
 
 /// A bus that notes from where the rater's own streams are read.
@@ -111,20 +113,26 @@ fn a_restart_reads_the_files_and_only_what_came_after_them() {
         poll_bytes: 3_000,
         ..house.options(0)
     };
-    let (stop, stats) = (AtomicBool::new(false), RaterStats::default());
-    let end = house.bus.end(TOPIC, 0).unwrap();
-    std::thread::scope(|scope| {
-        let _stop = Stop(&stop);
-        let running = scope.spawn(|| run_partition(options(), &stop, &stats));
-        // Written while it works, once a frame is confirmed.
-        let until = Instant::now() + Duration::from_secs(60);
-        while stats.progress().0 < end || !manifest.exists() {
-            assert!(Instant::now() < until && !running.is_finished(), "{:?}", stats.trouble());
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        stop.store(true, Ordering::SeqCst);
-        running.join().unwrap().unwrap();
-    });
+    // Written while it works, once a frame is confirmed: until everything is rated and the manifest is another one.
+    let work = || {
+        let (stop, stats) = (AtomicBool::new(false), RaterStats::default());
+        let (end, before) = (house.bus.end(TOPIC, 0).unwrap(), std::fs::read(&manifest).ok());
+        std::thread::scope(|scope| {
+            let _stop = Stop(&stop);
+            let running = scope.spawn(|| run_partition(options(), &stop, &stats));
+            let until = Instant::now() + Duration::from_secs(60);
+            while stats.progress().0 < end || std::fs::read(&manifest).ok() == before {
+                assert!(Instant::now() < until && !running.is_finished(), "{:?}", stats.trouble());
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            stop.store(true, Ordering::SeqCst);
+            running.join().unwrap().unwrap();
+        });
+        house.bus.end("xdrs.main.0", 0).unwrap()
+    };
+    let frames = work();
+    send_imports(&house, 5);
+    assert!(work() > frames);
     let restart = || {
         let from = Arc::new(Mutex::new(Vec::new()));
         let bus: Arc<dyn Bus> = Arc::new(Noting { bus: house.bus.clone(), from: from.clone() });
@@ -132,15 +140,15 @@ fn a_restart_reads_the_files_and_only_what_came_after_them() {
         let all = from.lock().unwrap().clone();
         all.into_iter().min().unwrap()
     };
-    let frames = house.bus.end("xdrs.main.0", 0).unwrap();
     let first = restart();
-    assert!(first > frames / 10, "read from {first} of {frames}");
+    assert!(first > frames / 2, "read from {first}, where {frames} frames stood");
     std::fs::remove_file(&manifest).unwrap();
     assert_eq!(restart(), 0, "without the files, the stream");
     // A restored copy of another log must not be read with this index.
     assert!(restart() > 0, "the restart before has made the index anew");
     let other = House::new();
     other.send_day();
+    send_imports(&other, 5);
     let stats = other.settle(RaterOptions { index: Some(index.path().to_path_buf()), ..other.options(0) });
     assert!(stats.seen().calls > 0 && stats.trouble().is_none(), "{:?}", stats.trouble());
     house.settle(house.options(1));
