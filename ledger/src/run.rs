@@ -28,6 +28,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::api::Receipt;
 use crate::error::LedgerError;
 use crate::frames::CallEntries;
+use crate::mail::Mail;
 use crate::orders::{CreditAnswer, CreditReply, Orders, Reply, Waiting};
 use crate::poster::Poster;
 use crate::shared::Shared;
@@ -42,6 +43,14 @@ pub struct LedgerOptions {
     pub bus: Arc<dyn Bus>,
     pub ids: SchemaIds,
     pub site: SmolStr,
+    /// This site's number; the lowest wins where two sites charged one call.
+    pub number: u16,
+    /// The other sites, by number and name; none: this ledger has all rights.
+    pub peers: Vec<(u16, SmolStr)>,
+    /// Number of the site that writes the configuration: it alone grants and takes limits.
+    pub config_site: u16,
+    /// How messages reach the other sites; none: only by their frames.
+    pub mail: Option<Arc<dyn Mail>>,
     /// Raters' partitions: `xdrs.SITE.0` to `xdrs.SITE.P-1`.
     pub partitions: u32,
     pub config: ConfigNow,
@@ -68,6 +77,10 @@ impl LedgerOptions {
             bus,
             ids: SchemaIds::default(),
             site: site.into(),
+            number: 1,
+            peers: Vec::new(),
+            config_site: 1,
+            mail: None,
             partitions,
             config,
             data_dir,

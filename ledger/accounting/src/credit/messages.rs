@@ -5,9 +5,10 @@ use super::row::Row;
 use super::{LineId, SiteNo};
 use facts::Amount;
 use facts::ids::hash;
+use serde::{Deserialize, Serialize};
 
 /// The name of one pull: answered once, whatever is sent again.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct PullId(pub [u8; 16]);
 
 impl PullId {
@@ -18,7 +19,8 @@ impl PullId {
 }
 
 /// Totals of a site's accepted frames up to `seq`. The highest sequence wins.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Announcement {
     pub site: SiteNo,
     pub seq: u64,
@@ -33,7 +35,8 @@ impl Announcement {
     }
 }
 
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Announced {
     pub line: LineId,
     pub row: Row,
@@ -41,7 +44,8 @@ pub struct Announced {
     pub seen: Vec<(SiteNo, i128)>,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Message {
     Announce(Announcement),
     /// "I am short of this much": what is missing plus the asker's own debt.

@@ -1,10 +1,12 @@
 //! One site's totals on one line: the fold of that site's stream alone, so any order of streams gives the same rows.
 
 use super::SiteNo;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 /// Cumulative totals in 10^-12 units; what an announcement carries, so nobody ever sends a debt as a figure.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Row {
     /// Limit granted less taken.
     pub limit: i128,
