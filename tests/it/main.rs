@@ -6,6 +6,7 @@ mod bad_input;
 mod clickhouse_tls;
 mod config;
 mod console;
+mod console_decks;
 mod credit;
 mod decks;
 mod doors;

@@ -2,12 +2,16 @@
 //! from the raters' streams, raw records from the raw store.
 
 use crate::call_view;
+use crate::deck_pages;
 use crate::health;
 use crate::node::{Node, wall_micros};
 use crate::ops;
 use crate::output::Failure;
+use crate::price_page;
 use crate::runs;
 use crate::tables::{self, table_of};
+use console::decks::{DeckView, RowsAsk, RowsView, TimelineView};
+use console::price::{PriceAsk, PriceView};
 use console::source::{
     Answer, CallView, Entries, Filter, HealthLine, Kind, Live, LivePoint, RateView, ReportName, RunView, Source,
     SourceError, Table,
@@ -94,7 +98,23 @@ impl Source for Pages {
     }
 
     fn decks(&self) -> Answer<'_, Table> {
-        self.ask(|node| Ok(decks(node)))
+        self.ask(|node| Ok(deck_pages::list(node)))
+    }
+
+    fn deck(&self, deck: String) -> Answer<'_, Option<DeckView>> {
+        self.ask(move |node| Ok(deck_pages::deck(node, &deck)))
+    }
+
+    fn deck_rows(&self, deck: String, version: u32, ask: RowsAsk) -> Answer<'_, Option<RowsView>> {
+        self.ask(move |node| deck_pages::rows(node, &deck, version, &ask))
+    }
+
+    fn deck_timeline(&self, deck: String, code: String, at: String) -> Answer<'_, Option<(u32, TimelineView)>> {
+        self.ask(move |node| deck_pages::timeline(node, &deck, &code, &at, wall_micros()))
+    }
+
+    fn price_call(&self, ask: PriceAsk) -> Answer<'_, PriceView> {
+        self.ask(move |node| price_page::view(node, &ask, wall_micros()))
     }
 
     fn balances(&self) -> Answer<'_, Table> {
@@ -197,11 +217,6 @@ fn calls(node: &Node, filter: &Filter) -> Result<Table, SourceError> {
     let mut table = tables::from_reporting(reports::calls_table(&found));
     table.covers = tables::covers(node);
     Ok(table)
-}
-
-/// Decks with their newest version first.
-fn decks(node: &Node) -> Table {
-    tables::decks(node.config.current().decks.values().flat_map(|versions| versions.iter().rev()))
 }
 
 /// `SEQUENCE.INDEX`, as the page's own links say it.

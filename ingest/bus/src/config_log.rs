@@ -3,7 +3,7 @@
 
 mod lookup;
 
-pub use lookup::rates_covering;
+pub use lookup::{rates_covering, rates_from};
 
 use crate::stream::{Accepted, FrameParts, StreamError, StreamReader, StreamWriter};
 use crate::{Bus, BusError, TopicSpec};

@@ -12,17 +12,19 @@ pub enum Room {
     Reports,
     Calls,
     Decks,
+    Price,
     Ledger,
     Suspense,
     Runs,
     Imports,
 }
 
-const ROOMS: [(Room, &str, &str); 8] = [
+const ROOMS: [(Room, &str, &str); 9] = [
     (Room::Live, "Live", "/"),
     (Room::Reports, "Reports", "/reports/customer"),
     (Room::Calls, "Calls", "/calls"),
     (Room::Decks, "Decks", "/decks"),
+    (Room::Price, "Price a call", "/price"),
     (Room::Ledger, "Ledger", "/ledger"),
     (Room::Suspense, "Suspense", "/suspense"),
     (Room::Runs, "Runs", "/runs"),

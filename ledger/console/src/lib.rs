@@ -2,11 +2,15 @@
 //! every figure it prints is exact text from its source.
 
 pub mod access;
+mod deck_routes;
+pub mod decks;
 pub mod format;
 pub mod layout;
 pub mod pages;
+pub mod price;
 pub mod routes;
 pub mod source;
+mod timeline;
 
 pub use access::{Access, random_hex};
 pub use routes::router;

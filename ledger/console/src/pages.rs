@@ -275,8 +275,9 @@ fn xdr_card(xdr: &XdrView) -> Markup {
     }
 }
 
-pub fn rate(site: &str, rate: &RateView) -> Markup {
+pub fn rate(site: &str, rate: &RateView, doors: Markup) -> Markup {
     let body = html! {
+        (doors)
         (facts(&rate.facts))
         h2 { "This code and the shorter ones it overrides" }
         (table(&rate.rows, &no_link, html! { p { "No row." } }))

@@ -3,6 +3,7 @@
 use crate::access::{Access, require, session_cookie};
 use crate::layout::{self, Room, no_link, value};
 use crate::pages;
+use crate::price::{PriceAsk, price as pages_of_price};
 use crate::source::{Filter, ReportName, Source, SourceError};
 use axum::extract::{Form, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -17,9 +18,9 @@ use std::sync::Arc;
 
 /// What the handlers share.
 #[derive(Clone)]
-struct Shared {
-    source: Arc<dyn Source>,
-    access: Arc<Access>,
+pub(crate) struct Shared {
+    pub source: Arc<dyn Source>,
+    pub access: Arc<Access>,
 }
 
 /// The whole console, `/healthz` included. Merge other routers beside it; put them behind [`require`] too.
@@ -33,8 +34,7 @@ pub fn router(source: Arc<dyn Source>, access: Arc<Access>) -> Router {
         .route("/calls", get(calls))
         .route("/calls/{call_id}", get(call))
         .route("/search", get(search))
-        .route("/decks", get(decks))
-        .route("/decks/{deck}/{version}/{prefix}", get(rate))
+        .route("/price", get(price))
         .route("/ledger", get(balances))
         .route("/ledger/trial-balance", get(trial_balance))
         .route("/ledger/accounts/{account}", get(entries))
@@ -43,6 +43,7 @@ pub fn router(source: Arc<dyn Source>, access: Arc<Access>) -> Router {
         .route("/runs/{id}", get(run))
         .route("/imports", get(imports))
         .route("/logout", post(logout))
+        .merge(crate::deck_routes::router())
         .layer(middleware::from_fn_with_state(access, require));
     let outside = Router::new()
         .route("/login", get(login_page).post(login))
@@ -61,7 +62,7 @@ async fn harden(mut response: Response) -> Response {
     response
 }
 
-fn status(error: &SourceError) -> StatusCode {
+pub(crate) fn status(error: &SourceError) -> StatusCode {
     match error {
         SourceError::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         SourceError::Wrong(_) => StatusCode::BAD_REQUEST,
@@ -70,7 +71,7 @@ fn status(error: &SourceError) -> StatusCode {
 }
 
 /// A page whose status follows its answer.
-fn answered<T>(answer: &Result<T, SourceError>, page: Markup) -> Response {
+pub(crate) fn answered<T>(answer: &Result<T, SourceError>, page: Markup) -> Response {
     (answer.as_ref().map_or_else(status, |_| StatusCode::OK), page).into_response()
 }
 
@@ -203,23 +204,13 @@ async fn search(Query(search): Query<Search>) -> Redirect {
     Redirect::to(&format!("/ledger/accounts/{}", crate::access::encode(text)))
 }
 
-async fn decks(State(shared): State<Shared>) -> Response {
-    let answer = shared.source.decks().await;
-    let empty = html! { p { "No deck yet." } p { "Name a file in a [[deck]] table and run " code { "tandem apply FOLDER" } "." } };
-    let page = pages::plain(&shared.source.site(), Room::Decks, "Decks", html! {}, &answer, &no_link, empty);
-    answered(&answer, page)
-}
-
-async fn rate(State(shared): State<Shared>, Path((deck, version, prefix)): Path<(String, u32, String)>) -> Response {
-    let site = shared.source.site();
-    match shared.source.rate(deck, version, prefix).await {
-        Ok(Some(view)) => pages::rate(&site, &view).into_response(),
-        Ok(None) => {
-            (StatusCode::NOT_FOUND, pages::not_found(&site, "That deck version has no such code.")).into_response()
-        }
-        Err(error) => {
-            (status(&error), layout::page(&site, Room::Decks, "Rate", layout::trouble(&error))).into_response()
-        }
+async fn price(State(shared): State<Shared>, Query(ask): Query<PriceAsk>) -> Response {
+    let answer = shared.source.price_call(ask.clone()).await;
+    let page = pages_of_price(&shared.source.site(), &ask, &answer);
+    match &answer {
+        // A field that is not understood is the asker's; the page says which.
+        Ok(view) if !view.faults.is_empty() => (StatusCode::BAD_REQUEST, page).into_response(),
+        answer => answered(answer, page),
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the console shows, as plain values, and the one trait by which it asks for them. The process behind it
 //! (`ledger`) answers from ClickHouse, the ledger's fold, the logs and the raw store; the console itself opens nothing.
 
+use crate::decks::{DeckView, RowsAsk, RowsView, TimelineView};
+use crate::price::{PriceAsk, PriceView};
 use facts::CallId;
 pub use reporting::reports::{Column, Kind, Table};
 use serde::{Deserialize, Serialize};
@@ -220,6 +222,13 @@ pub trait Source: Send + Sync + 'static {
     fn call(&self, call_id: CallId) -> Answer<'_, Option<CallView>>;
     fn rate(&self, deck: String, version: u32, prefix: String) -> Answer<'_, Option<RateView>>;
     fn decks(&self) -> Answer<'_, Table>;
+    fn deck(&self, deck: String) -> Answer<'_, Option<DeckView>>;
+    /// A page of a version's rows; `None` = no such deck or version.
+    fn deck_rows(&self, deck: String, version: u32, ask: RowsAsk) -> Answer<'_, Option<RowsView>>;
+    /// The deck's newest version, and how the price of a code or number moves in it.
+    fn deck_timeline(&self, deck: String, code: String, at: String) -> Answer<'_, Option<(u32, TimelineView)>>;
+    /// What a call would cost, every side of it; what is wrong with the question stands in the answer.
+    fn price_call(&self, ask: PriceAsk) -> Answer<'_, PriceView>;
     fn balances(&self) -> Answer<'_, Table>;
     /// Entries of an account, newest first, behind the place `after` (empty: from the newest on).
     fn entries(&self, account: String, after: String) -> Answer<'_, Option<Entries>>;

@@ -6,7 +6,7 @@ mod export;
 mod floors;
 mod import;
 mod letter;
-mod show;
+pub mod show;
 mod traffic;
 mod weigh;
 

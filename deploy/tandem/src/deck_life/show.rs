@@ -16,7 +16,7 @@ use facts::deck::RowStatus;
 use serde_json::json;
 
 /// Rows of a deck as an answer lists them.
-const ROWS: [(&str, &str, Kind); 10] = [
+pub const ROWS: [(&str, &str, Kind); 10] = [
     ("prefix", "Code", Kind::Text),
     ("destination", "Destination", Kind::Text),
     ("first_rate", "First rate", Kind::Money),
@@ -37,7 +37,8 @@ pub fn status(row: RowRef<'_>) -> &'static str {
     }
 }
 
-fn cells(row: RowRef<'_>) -> Vec<String> {
+/// One row as [`ROWS`] has it.
+pub fn cells(row: RowRef<'_>) -> Vec<String> {
     let conditions = [&row.body.origin, &row.body.time_band];
     let conditions: Vec<&str> = conditions.into_iter().flatten().map(|name| name.as_str()).collect();
     vec![
@@ -170,7 +171,7 @@ pub fn price(node: &Node, args: &PriceArgs, now: i64) -> Result<Answer, Failure>
 }
 
 /// Stretches of time with the row that prices the number in each.
-fn timeline(rows: &Rows, number: Prefix) -> Vec<(i64, i64, Option<RowRef<'_>>)> {
+pub fn timeline(rows: &Rows, number: Prefix) -> Vec<(i64, i64, Option<RowRef<'_>>)> {
     let mut instants = vec![ALWAYS];
     for len in 0..=number.len() {
         instants.extend(rows.of_prefix(number.truncate(len)).flat_map(|row| [row.row.from, row.row.until]));

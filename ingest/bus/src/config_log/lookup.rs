@@ -16,6 +16,25 @@ pub fn rates_covering(config: &Config, root: &DeckRoot, code: Prefix) -> Result<
     Ok(found)
 }
 
+/// Calls `each` with the rows of `from` and the codes after it, in the deck's order, until it answers `false`. Reads the
+/// chunks that hold them and a few to find the first, whatever the deck's size.
+pub fn rates_from(
+    config: &Config,
+    root: &DeckRoot,
+    from: Prefix,
+    each: &mut dyn FnMut(Rate) -> bool,
+) -> Result<(), ConfigError> {
+    let mut chunks = Chunks { config, root, first: vec![None; root.chunks.len()] };
+    for place in chunks.place_of(from)?..root.chunks.len() {
+        for rate in chunk(config, root, place)?.into_iter().filter(|rate| rate.prefix >= from) {
+            if !each(rate) {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
 struct Chunks<'a> {
     config: &'a Config,
     root: &'a DeckRoot,
@@ -24,7 +43,8 @@ struct Chunks<'a> {
 }
 
 impl Chunks<'_> {
-    fn rows_of(&mut self, code: Prefix, found: &mut Vec<Rate>) -> Result<(), ConfigError> {
+    /// The first chunk that can hold rows of this code.
+    fn place_of(&mut self, code: Prefix) -> Result<usize, ConfigError> {
         // A code's rows may begin at the end of the last chunk that begins before it, and run on into the next ones.
         let (mut low, mut high) = (0, self.root.chunks.len());
         while low < high {
@@ -35,7 +55,11 @@ impl Chunks<'_> {
                 high = middle;
             }
         }
-        for place in low.saturating_sub(1)..self.root.chunks.len() {
+        Ok(low.saturating_sub(1))
+    }
+
+    fn rows_of(&mut self, code: Prefix, found: &mut Vec<Rate>) -> Result<(), ConfigError> {
+        for place in self.place_of(code)?..self.root.chunks.len() {
             if self.first(place)? > code {
                 break;
             }

@@ -87,5 +87,13 @@ fn one_code_is_found_without_the_whole_deck_and_nothing_of_it_is_missed() {
         wanted.sort_by_key(|rate| std::cmp::Reverse(rate.prefix.len()));
         let found = rates_covering(&config, &root, code).unwrap();
         assert_eq!(found.iter().collect::<Vec<_>>(), wanted, "{code}");
+        let mut page = Vec::new();
+        rates_from(&config, &root, code, &mut |rate| {
+            page.push(rate);
+            page.len() < 700
+        })
+        .unwrap();
+        let wanted: Vec<&Rate> = rows.iter().filter(|rate| rate.prefix >= code).take(700).collect();
+        assert_eq!(page.iter().collect::<Vec<_>>(), wanted, "from {code} on");
     }
 }

@@ -7,9 +7,9 @@ use facts::config::RatedAt;
 use facts::time::rfc3339;
 use facts::xdr::{Side, Unrated};
 
-use super::NoPrice;
 use super::call::{AgreementPart, CallPart};
 use super::deck::DeckPart;
+use super::{Named, NoPrice};
 use crate::tariffs::Tariffs;
 
 /// Which terms a line asks for.
@@ -26,6 +26,7 @@ pub(super) struct Terms {
     pub agreement: AgreementPart,
     pub deck: Arc<DeckPart>,
     pub from: String,
+    pub named: Named,
 }
 
 impl Tariffs {
@@ -77,6 +78,7 @@ impl Tariffs {
             terms: terms.terms,
             taxes: terms.taxes.clone(),
         };
-        Ok(Terms { agreement, deck: Arc::new(DeckPart { currency: Some(deck.currency), compiled: deck }), from })
+        let named = Named { agreement: terms.id.clone(), deck: deck.id.clone(), version: deck.version };
+        Ok(Terms { named, agreement, deck: Arc::new(DeckPart { currency: Some(deck.currency), compiled: deck }), from })
     }
 }

@@ -21,6 +21,7 @@ use facts::time::rfc3339;
 use facts::xdr::{Side, Unrated};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use smol_str::SmolStr;
 
 use self::call::{AgreementPart, CallPart};
 use self::deck::DeckPart;
@@ -50,6 +51,22 @@ pub struct Quoted {
     pub came: Came,
     /// One JSON object, without the line's end.
     pub line: String,
+    /// Of a price by the name of an account: where its terms stand.
+    pub named: Option<Named>,
+}
+
+/// The agreement and the deck version that priced a call of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    pub agreement: SmolStr,
+    pub deck: SmolStr,
+    pub version: u32,
+}
+
+impl Quoted {
+    fn without_price(came: Came, line: String) -> Self {
+        Self { came, line, named: None }
+    }
 }
 
 /// Answers line after line; a deck that comes again within a few lines is compiled once.
@@ -83,6 +100,7 @@ struct Request {
     deck: Arc<DeckPart>,
     /// Where the terms come from, where an account was named.
     from: Option<String>,
+    named: Option<Named>,
 }
 
 /// A priced call with what it came from.
@@ -121,26 +139,26 @@ impl Quoter {
         };
         let id = id.as_deref();
         match request {
-            Err(fault) => Quoted { came: Came::Refused, line: answer::refused(id, number, &fault) },
+            Err(fault) => Quoted::without_price(Came::Refused, answer::refused(id, number, &fault)),
             Ok(request) => match request.and_then(|request| quote(&request).map(|found| (request, found))) {
                 Ok((request, found)) => match answer::priced(id, &request, &found) {
-                    Some(line) => Quoted { came: Came::Priced, line },
+                    Some(line) => Quoted { came: Came::Priced, line, named: request.named },
                     None => {
                         let message = "the exact amount is beyond the range of 128 bits";
-                        Quoted { came: Came::Unrated, line: answer::unrated(id, Unrated::AmountRange, message) }
+                        Quoted::without_price(Came::Unrated, answer::unrated(id, Unrated::AmountRange, message))
                     }
                 },
                 Err(NoPrice::Unrated(reason, message)) => {
-                    Quoted { came: Came::Unrated, line: answer::unrated(id, reason, &message) }
+                    Quoted::without_price(Came::Unrated, answer::unrated(id, reason, &message))
                 }
                 Err(NoPrice::Tied(tie)) => {
                     let advice = "end one before the other begins, or give them bands or origins that do not overlap";
                     let fault = Place::root("deck").key("rates").fault(tie.to_string(), advice);
-                    Quoted { came: Came::Refused, line: answer::refused(id, number, &fault) }
+                    Quoted::without_price(Came::Refused, answer::refused(id, number, &fault))
                 }
                 Err(NoPrice::WhichProduct(reason)) => {
                     let fault = Place::root("product").fault(reason, "name the product of the call");
-                    Quoted { came: Came::Refused, line: answer::refused(id, number, &fault) }
+                    Quoted::without_price(Came::Refused, answer::refused(id, number, &fault))
                 }
             },
         }
@@ -169,7 +187,7 @@ impl Quoter {
             Some(node) => AgreementPart::read(&at, &node)?,
         };
         let deck = self.deck(line.deck.ok_or_else(|| missing("deck"))?.get())?;
-        Ok(Ok(Request { call, agreement, deck, from: None }))
+        Ok(Ok(Request { call, agreement, deck, from: None, named: None }))
     }
 
     fn of_account(&self, line: &Line<'_>, account: &str, call: CallPart) -> Result<Result<Request, NoPrice>, Fault> {
@@ -190,8 +208,8 @@ impl Quoter {
         };
         let wanted = account::Wanted { account, side, product: line.product.as_deref() };
         Ok(tariffs.terms_of(&wanted, &call).map(|terms| {
-            let account::Terms { agreement, deck, from } = terms;
-            Request { call, agreement, deck, from: Some(from) }
+            let account::Terms { agreement, deck, from, named } = terms;
+            Request { call, agreement, deck, from: Some(from), named: Some(named) }
         }))
     }
 
