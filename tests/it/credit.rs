@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const FUNDS: &str = "100";
 /// Paid again and again, so that calls go on.
 const TOP_UP: &str = "1.55";
-const SITE: &str = r#"
+pub(crate) const SITE: &str = r#"
 [site]
 base_currency = "USD"
 attempt_wait_seconds = 1
@@ -59,7 +59,7 @@ id = "az"
 file = "az.csv"
 currency = "USD"
 "#;
-const DECK: &str = "Prefix,Destination,Initial Interval,Next Interval,Initial Rate,Next Rate,Connect Fee\n49,Germany,60,60,0.1,0.1,0\n";
+pub(crate) const DECK: &str = "Prefix,Destination,Initial Interval,Next Interval,Initial Rate,Next Rate,Connect Fee\n49,Germany,60,60,0.1,0.1,0\n";
 
 #[test]
 fn a_thousand_callers_never_get_more_than_was_paid_whatever_dies() {

@@ -22,6 +22,7 @@ mod kill;
 mod lost_topic;
 mod pipeline;
 mod quote;
+mod radius;
 mod rate;
 mod readers;
 mod repeats;

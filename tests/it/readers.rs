@@ -254,3 +254,44 @@ fn frame_of(item_schema: [u8; 8], items: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     builder.finish(&header, &SchemaIds::default(), &mut bytes);
     bytes
 }
+
+#[test]
+fn no_datagram_breaks_the_radius_door() {
+    let secret = b"correct horse battery";
+    let settings = radius::Client {
+        name: "pop".to_owned(),
+        network: [127, 0, 0, 1].into(),
+        bits: 8,
+        secret: secret.to_vec(),
+        valid_from: None,
+        valid_until: None,
+        switch: "edge".to_owned(),
+        message_authenticator: true,
+        ignore_passwords: false,
+        key: radius::KeyFrom::CallId,
+        user: radius::UserIs::Account,
+        extending: radius::Extending::Asks,
+        dynamic: None,
+    };
+    let mut plain = radius::sign::begin(radius::Code::AccessRequest, 1);
+    plain.add(1, b"acme").add(30, b"4930123456").add(33, b"proxy").add(24, &radius::voice::state(&[1; 16], 330));
+    plain.cisco(24, "h323-conf-id=1").cisco(1, "call-id=1").cisco(26, "h323-call-origin=answer");
+    let plain = radius::sign::access_request(plain, secret, &[7; 16]);
+    fuzz("radius", &[plain.clone(), plain[..40].to_vec()], |input| {
+        let Ok(packet) = radius::Packet::read(input) else { return };
+        let believed = radius::sign::check_request(&packet, secret, true).is_ok();
+        assert!(!believed || packet.bytes() == plain, "somebody without the secret is believed");
+        // What comes from a switch that is believed is no better formed.
+        let read = radius::voice::call_facts(&packet, &settings);
+        let told = radius::voice::told(&packet, &settings);
+        assert!(read.is_err() || !told.key.is_empty());
+        for answer in [
+            radius::voice::accept(&packet, secret, 330, None),
+            radius::voice::reject(&packet, secret, "credit", &String::from_utf8_lossy(input)),
+            radius::voice::noted(&packet, secret),
+            radius::voice::disconnect_request(1, &told.session, secret, 1),
+        ] {
+            assert!(radius::Packet::read(&answer).is_ok(), "what we answer can be read");
+        }
+    });
+}

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-const ADVICE: &str = "run `tests/run --fetch` once: it brings Kafka, the registry, the engine and Chromium";
+const ADVICE: &str = "run `tests/run --fetch` once: it brings Kafka, the registry, the engine, Chromium and radclient";
 
 /// `$XDG_CACHE_HOME/tandem`, else `~/.cache/tandem`.
 pub fn folder() -> PathBuf {

@@ -141,7 +141,12 @@ pub struct Gate {
 impl Gate {
     /// `None` where this process does not write the ledger.
     pub fn of(node: &Node) -> Option<Self> {
-        Some(Self { config: node.config.clone(), orders: node.orders.clone()?, last: Arc::default() })
+        Some(Self::new(node.config.clone(), node.orders.clone()?))
+    }
+
+    /// Asks the ledger behind `orders`, by the configuration in force.
+    pub fn new(config: Arc<ConfigHub>, orders: Orders) -> Self {
+        Self { config, orders, last: Arc::default() }
     }
 
     async fn tariffs(&self) -> Result<Compiled, Denied> {

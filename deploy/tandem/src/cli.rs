@@ -68,6 +68,9 @@ pub enum Command {
         /// A SELECT statement
         query: String,
     },
+    /// Calls of switches that ask over RADIUS (docs/guides/radius.md)
+    #[command(subcommand)]
+    Radius(crate::radius::orders::RadiusOp),
     /// The reporting engine
     #[command(subcommand)]
     Engine(EngineCommand),

@@ -23,6 +23,7 @@ mod output;
 mod pages;
 mod price_page;
 mod quote;
+mod radius;
 mod rate;
 mod reach;
 mod records;
@@ -84,7 +85,7 @@ fn run(cli: &Cli) -> Outcome {
             up::run(&settings, &Roles { rater: Some(partitions), ..Roles::default() })
         }
         Command::Ledger(args) => match &args.command {
-            None => up::run(&settings, &Roles { ledger: true, ..Roles::default() }),
+            None => up::run(&settings, &Roles { ledger: true, radius: true, ..Roles::default() }),
             Some(command) => ask(cli_ledger::op(command)?),
         },
         Command::Loader => up::run(&settings, &Roles { loader: true, engine: true, ..Roles::default() }),
@@ -124,6 +125,7 @@ fn run(cli: &Cli) -> Outcome {
             let format = if cli.json { "JSONEachRow" } else { "PrettyCompactMonoBlock" };
             ask(Op::Sql { query: query.clone(), format: format.to_owned() })
         }
+        Command::Radius(op) => ask(Op::Radius(op.clone())),
         Command::Engine(EngineCommand::Fetch) => engine::fetch_engine(),
         Command::Engine(EngineCommand::Status) => engine::status(&settings),
         Command::Bench(args) => bench::run(args, &settings, cli.json),

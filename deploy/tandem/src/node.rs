@@ -1,9 +1,11 @@
 //! One process of Tandem: the bus it owns or talks to, the configuration it follows, and the roles it runs, each on
 //! threads of its own. `up`, the single roles, the demo and the one-shot commands all start a node.
 
+use crate::authorise::Gate;
 use crate::engine;
 use crate::health::{Noticed, RoleEnded};
 use crate::output::{Failure, note};
+use crate::radius::{self, settings::RadiusSettings};
 use crate::records::Records;
 use crate::registry;
 use crate::runs::{LoaderRuns, RunsHub, RunsWorker};
@@ -39,12 +41,15 @@ pub struct Roles {
     pub records: bool,
     /// Publish priced sides on the topic of the settings.
     pub xdr_out: bool,
+    /// Speak RADIUS where the settings say so; beside the ledger.
+    pub radius: bool,
 }
 
 impl Roles {
     /// Everything in one process.
     pub fn all(settings: &Settings) -> Self {
-        Self { collect: true, records: true, xdr_out: settings.xdr_out.is_some(), ..Self::pipeline(settings) }
+        let xdr_out = settings.xdr_out.is_some();
+        Self { collect: true, records: true, xdr_out, radius: true, ..Self::pipeline(settings) }
     }
 
     /// All that brings an imported file to balances and reports.
@@ -58,6 +63,7 @@ impl Roles {
             engine: settings.engine.kind != EngineKind::None,
             records: true,
             xdr_out: false,
+            radius: false,
         }
     }
 }
@@ -110,6 +116,7 @@ pub struct Node {
     pub records: Arc<Records>,
     pub xdr_out: Option<Arc<xdr_out::Status>>,
     pub runs: Arc<RunsHub>,
+    pub radius: Option<Arc<radius::Door>>,
     /// Set when the process is to stop.
     pub stop: Arc<AtomicBool>,
     /// Roles that have ended with an error.
@@ -216,6 +223,10 @@ impl Running {
             Some(topic) if roles.xdr_out => Some(starter.xdr_out(topic, &records)?),
             _ => None,
         };
+        let radius = match (&settings.radius, &orders) {
+            (Some(radius), Some(orders)) if roles.radius => Some(starter.radius(radius, orders)?),
+            _ => None,
+        };
         let threads = starter.threads;
         let sampled = Mutex::new(None);
         let settings = settings.clone();
@@ -234,6 +245,7 @@ impl Running {
             records,
             xdr_out,
             runs,
+            radius,
             stop,
             failures,
             noticed: Noticed::default(),
@@ -502,6 +514,14 @@ impl Starter<'_> {
         let (door, inbox) = ledger::door(&options);
         self.spawn("ledger", move |stop| ledger::run(&options, &inbox, stop).map_err(|e| e.to_string()))?;
         Ok((door.view, Some(door.orders)))
+    }
+
+    fn radius(&mut self, settings: &RadiusSettings, orders: &Orders) -> Result<Arc<radius::Door>, Failure> {
+        let gate = Gate::new(self.config.clone(), orders.clone());
+        let (door, sockets) = radius::Door::open(settings, gate).map_err(Failure::Broken)?;
+        let served = door.clone();
+        self.spawn("radius", move |stop| served.run(sockets, stop))?;
+        Ok(door)
     }
 
     fn runs(&mut self, hub: &Arc<RunsHub>, view: &Arc<View>) -> Result<(), Failure> {

@@ -91,6 +91,8 @@ pub enum Op {
     Run {
         what: RunOp,
     },
+    /// Switches that ask over RADIUS.
+    Radius(crate::radius::orders::RadiusOp),
     /// Decks after their file has been read.
     Deck(crate::deck_life::args::DeckOp),
 }
@@ -153,6 +155,7 @@ pub fn execute(node: &Node, op: &Op) -> Result<Answer, Failure> {
         }
         Op::Conflicts => crate::conflicts::table(node).map(Answer::of),
         Op::Run { what } => runs::execute(node, what),
+        Op::Radius(op) => crate::radius::orders::execute(node, op),
     }
 }
 

@@ -75,6 +75,7 @@ fn here(settings: &Settings, op: &Op) -> Result<Answer, Failure> {
         | Op::Rollback { .. }
         | Op::Void { .. }
         | Op::Import { .. }
+        | Op::Radius(_)
         | Op::Verify => Ok(()),
         Op::Deck(op) if !op.weighs() => Ok(()),
         _ => running.node.drain(DRAIN_LIMIT, &mut |_| ()),
@@ -113,9 +114,12 @@ fn damaged(settings: &Settings, why: String) -> Answer {
 fn roles(settings: &Settings, op: &Op) -> Roles {
     let engine = settings.engine.kind != EngineKind::None;
     match op {
-        Op::Apply { .. } | Op::History | Op::ShowConfig { .. } | Op::Rollback { .. } | Op::Void { .. } => {
-            Roles::default()
-        }
+        Op::Apply { .. }
+        | Op::History
+        | Op::ShowConfig { .. }
+        | Op::Rollback { .. }
+        | Op::Void { .. }
+        | Op::Radius(_) => Roles::default(),
         Op::Deck(op) if !op.weighs() => Roles::default(),
         Op::Deck(_) => Roles { ingest: false, engine, loader: engine, ..Roles::pipeline(settings) },
         Op::Verify => Roles { ledger: true, ..Roles::default() },

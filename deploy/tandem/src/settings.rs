@@ -1,6 +1,7 @@
 //! Settings of one process: file < environment < flags. Nothing here is business
 //! configuration (accounts, decks): that is applied with `tandem apply` and lives in the `config` log.
 
+use crate::radius::settings::RadiusSettings;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,6 +24,8 @@ pub struct Settings {
     pub ingest: IngestSettings,
     /// Left out: nothing is published.
     pub xdr_out: Option<XdrOutSettings>,
+    /// Left out: RADIUS is not spoken.
+    pub radius: Option<RadiusSettings>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -141,6 +144,7 @@ impl Default for Settings {
             console: ConsoleSettings::default(),
             ingest: IngestSettings::default(),
             xdr_out: None,
+            radius: None,
         }
     }
 }
@@ -255,6 +259,9 @@ impl Settings {
         for password in registry.chain([&mut shown.engine.password]).filter(|password| !password.is_empty()) {
             STARS.clone_into(password);
         }
+        for client in shown.radius.iter_mut().flat_map(|radius| &mut radius.client) {
+            STARS.clone_into(&mut client.secret);
+        }
         shown
     }
 
@@ -325,6 +332,9 @@ impl Settings {
             if out.partitions == 0 || out.partitions > 1024 || out.days == Some(0) {
                 return invalid("xdr_out", "partitions are 1 to 1024, days at least 1");
             }
+        }
+        if let Some(Err(why)) = self.radius.as_ref().map(RadiusSettings::clients) {
+            return invalid("radius", &why);
         }
         if self.engine.kind == EngineKind::Server && self.engine.url.is_empty() {
             return invalid("engine.url", "the address of the ClickHouse server is missing");
