@@ -2,7 +2,7 @@
 //! times in microseconds as the facts have them plus RFC 3339 where a person reads them.
 
 use accounting::Payment;
-pub use accounting::limits::{CapsOrder, GrantOrder};
+pub use accounting::limits::{CapsOrder, GiveOrder, GrantOrder};
 use facts::entry::{Caps, EntryKind, Grant, Hold, HoldLine, Posting};
 use facts::ids::{CallId, EntryId, OriginId, XdrId};
 use facts::stream::Consumed;
@@ -202,6 +202,7 @@ pub enum Order {
     Reverse { origin_id: OriginId, occurred_at: OccurredAt, by: SmolStr, reason: SmolStr },
     Grant(GrantOrder),
     Caps(CapsOrder),
+    Give(GiveOrder),
 }
 
 impl Order {
@@ -212,6 +213,7 @@ impl Order {
             Self::Pay(payment) => &payment.id,
             Self::Grant(order) => &order.id,
             Self::Caps(order) => &order.id,
+            Self::Give(order) => &order.id,
             Self::Reverse { .. } => &NONE,
         }
     }

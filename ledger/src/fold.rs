@@ -7,6 +7,7 @@ use facts::entry::LedgerItem;
 use facts::xdr::Position;
 use schemas::FrameView;
 use smol_str::SmolStr;
+use std::collections::BTreeMap;
 
 use crate::error::LedgerError;
 
@@ -18,11 +19,14 @@ pub struct Fold {
     pub history: History,
     /// Offset in the topic of frame n+1.
     pub offsets: Vec<u64>,
+    /// The ledgers of other sites as far as they are folded here, by their numbers. Theirs have no others.
+    pub others: BTreeMap<u16, Fold>,
 }
 
 impl Fold {
     pub fn new(stream: SmolStr) -> Self {
-        Self { stream, book: Book::new(), history: History::default(), offsets: Vec::new() }
+        let (book, history, offsets, others) = Default::default();
+        Self { stream, book, history, offsets, others }
     }
 
     pub fn stream(&self) -> &SmolStr {
@@ -31,6 +35,16 @@ impl Fold {
 
     /// Folds an accepted frame that stands at `offset`.
     pub fn frame(&mut self, frame: &FrameView<'_>, offset: u64) -> Result<(), LedgerError> {
+        self.frame_with(frame, offset, |_, _| {})
+    }
+
+    /// The same, and shows each item before it is folded.
+    pub fn frame_with(
+        &mut self,
+        frame: &FrameView<'_>,
+        offset: u64,
+        mut each: impl FnMut(&Self, &LedgerItem),
+    ) -> Result<(), LedgerError> {
         let seq = frame.header.seq;
         let failed = |error| LedgerError::Frame { stream: self.stream.clone(), seq, error };
         schemas::ledger::expect_items(frame).map_err(failed)?;
@@ -45,6 +59,7 @@ impl Fold {
                 at,
                 error,
             })?;
+            each(self, &item);
             self.item(at, &item)?;
         }
         self.durable(seq, offset);

@@ -15,6 +15,7 @@ pub mod poster;
 pub mod rated;
 pub mod run;
 pub mod shared;
+pub mod sites;
 pub mod snapshot;
 pub mod streams;
 pub mod verify;
@@ -27,6 +28,7 @@ pub use follower::Follower;
 pub use mail::Mail;
 pub use orders::{CreditAnswer, CreditAsk, CreditError, OrderError, Orders};
 pub use run::{Door, LedgerOptions, door, run, spawn};
+pub use sites::SitesStatus;
 pub use verify::{Break, BreakKind, Report, inspect_folder, verify};
 pub use view::{CallRefused, CallReplaced, ConfigNow, LedgerView, RunOutcome, View};
 

@@ -1,7 +1,7 @@
 //! Builds the next ledger frame: calls and orders in, encoded items and a book that has them out. No I/O: what was
 //! posted before for a call is given by whoever holds the log.
 
-use accounting::post::{AMOUNT_RANGE, Outcome};
+use accounting::post::{AMOUNT_RANGE, Outcome, refuse_elsewhere};
 use accounting::{Applied, BookError, CurrentCall, PayRefusal, Posted, PricedCall, entries_for};
 use facts::entry::LedgerItem;
 use facts::ids::OriginId;
@@ -57,24 +57,29 @@ impl Poster {
     }
 
     /// Posts a rated call that stands at `source` into frame `seq`. `current`: what was posted for it before, if the
-    /// book knows it.
+    /// book knows it; and the site whose charge of the call counts instead of one of this site.
     pub fn call(
         &mut self,
         fold: &mut Fold,
         seq: u64,
         rated: &PricedCall,
         source: (&SmolStr, Position),
-        current: Option<&CurrentCall>,
+        (current, elsewhere): (Option<&CurrentCall>, Option<u16>),
         now: OccurredAt,
     ) -> Result<Took, LedgerError> {
         self.outcomes.clear();
         let mut posted = entries_for(rated, source, current, &mut self.outcomes);
+        if let Some(site) = elsewhere {
+            posted.refused += posted.entries;
+            posted.entries = 0;
+            refuse_elsewhere(&mut self.outcomes, &format!("its charge at site {site} counts"));
+        }
         // A charge and the end of its hold stand in one frame, or neither does.
         if !self.encode_outcomes(&mut posted) || self.builder.items() + self.outcomes.len() >= ITEMS_MAX {
             return Ok(Took::Full);
         }
         self.posted.add(posted);
-        if let Some(item) = fold.book.holds().after(rated, now) {
+        if let Some(item) = fold.book.holds().after(rated, now).filter(|_| elsewhere.is_none()) {
             self.memo(fold, seq, &item)?;
         }
         let mut from = 0;
@@ -129,6 +134,17 @@ impl Poster {
         self.builder.bytes() + need <= BYTES_MAX && self.builder.items() + self.outcomes.len() <= ITEMS_MAX
     }
 
+    /// All items of the frame under construction, in order.
+    pub fn items_here(&self, stream: &SmolStr, seq: u64, mut each: impl FnMut(LedgerItem)) -> Result<(), LedgerError> {
+        for index in 0..self.builder.items() {
+            let Some((public, private)) = self.builder.item(index) else { break };
+            let at = Position { seq, index: index as u32 };
+            let failed = |error| LedgerError::Item { stream: stream.clone(), at, error };
+            each(schemas::ledger::decode_item(public, private).map_err(failed)?);
+        }
+        Ok(())
+    }
+
     /// The entries of a call in the frame under construction.
     pub fn entries_here(
         &self,
@@ -137,21 +153,13 @@ impl Poster {
         call: CallId,
         out: &mut Vec<LedgerEntry>,
     ) -> Result<(), LedgerError> {
-        for index in 0..self.builder.items() {
-            let Some((public, private)) = self.builder.item(index) else { break };
-            let at = Position { seq, index: index as u32 };
-            let item = schemas::ledger::decode_item(public, private).map_err(|error| LedgerError::Item {
-                stream: stream.clone(),
-                at,
-                error,
-            })?;
+        self.items_here(stream, seq, |item| {
             if let LedgerItem::Entry(entry) = item
                 && entry.call_id == Some(call)
             {
                 out.push(*entry);
             }
-        }
-        Ok(())
+        })
     }
 
     /// Posts an order of a person into frame `seq`. The position is where it stands, now or from before.

@@ -3,9 +3,12 @@
 
 mod core;
 mod credit;
+mod doubles;
 mod notices;
 mod people;
+mod rights;
 mod saves;
+mod sites;
 
 use accounting::authorise::Pace;
 use accounting::history::HISTORY_MAX;
@@ -13,11 +16,13 @@ use accounting::{Posted, PricedCall};
 use bus::Bus;
 use bus::run_log::RunLog;
 use bus::stream::{StreamReader, StreamWriter};
+use facts::Amount;
+use facts::config::Config;
 use facts::stream::Input;
 use schemas::SchemaIds;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,6 +56,10 @@ pub struct LedgerOptions {
     pub config_site: u16,
     /// How messages reach the other sites; none: only by their frames.
     pub mail: Option<Arc<dyn Mail>>,
+    /// Between two announcements; a site not heard of for three of them does not answer.
+    pub tick: Duration,
+    /// How far all sites together may go below zero while they cannot ask one another.
+    pub reserves: Reserves,
     /// Raters' partitions: `xdrs.SITE.0` to `xdrs.SITE.P-1`.
     pub partitions: u32,
     pub config: ConfigNow,
@@ -70,7 +79,31 @@ pub struct LedgerOptions {
     pub history_max: usize,
 }
 
+/// `tolerant(O)` by account; zero is `strict` (design 8.4).
+#[derive(Clone, Debug)]
+pub struct Reserves {
+    /// Postpaid accounts: of the configured limit.
+    pub postpaid_percent: u32,
+    /// Accounts that have another sum than prepaid (none) or postpaid (the share above).
+    pub accounts: BTreeMap<SmolStr, Amount>,
+}
+
+impl Default for Reserves {
+    fn default() -> Self {
+        Self { postpaid_percent: 10, accounts: BTreeMap::new() }
+    }
+}
+
 impl LedgerOptions {
+    /// This site's share of an account's reserve: equal shares, what is left over kept by nobody.
+    pub(crate) fn reserve_of(&self, config: &Config, account: &str) -> Amount {
+        let Some(terms) = config.accounts.get(account) else { return Amount::ZERO };
+        let percent = if terms.prepaid { 0 } else { self.reserves.postpaid_percent };
+        let usual = i128::from(terms.credit_limit.0.max(0)) * i128::from(percent);
+        let whole = self.reserves.accounts.get(account).map_or(usual, |amount| amount.0.max(0));
+        Amount(whole / (self.peers.len() as i128 + 1))
+    }
+
     /// The settings of design 6.2 and reference/ledger.md 1.3.
     pub fn new(bus: Arc<dyn Bus>, site: &str, partitions: u32, config: ConfigNow, data_dir: PathBuf) -> Self {
         Self {
@@ -81,6 +114,8 @@ impl LedgerOptions {
             peers: Vec::new(),
             config_site: 1,
             mail: None,
+            tick: Duration::from_secs(2),
+            reserves: Reserves::default(),
             partitions,
             config,
             data_dir,
@@ -171,7 +206,8 @@ pub fn run(options: &LedgerOptions, inbox: &Inbox, stop: &AtomicBool) -> Result<
 fn work(mut core: Core<'_>, mut xdrs: Vec<StreamReader>, stop: &AtomicBool) -> Result<(), LedgerError> {
     loop {
         let stopping = stop.load(Ordering::Relaxed);
-        let mut busy = core.orders()?;
+        let mut busy = core.sites_turn()?;
+        busy |= core.orders()?;
         core.expire()?;
         core.notice()?;
         core.look_for_runs(&mut xdrs)?;
@@ -202,14 +238,17 @@ fn work(mut core: Core<'_>, mut xdrs: Vec<StreamReader>, stop: &AtomicBool) -> R
 enum Answer {
     Receipt(Reply, Receipt),
     Credit(CreditReply, CreditAnswer),
+    /// A message for another site that says what the frame holds.
+    Mail(u16, Vec<u8>),
 }
 
 impl Answer {
     /// Whoever asked may have gone; what was asked is booked all the same.
-    fn send(self) {
+    fn send(self, mail: Option<&dyn Mail>) {
         match self {
             Self::Receipt(reply, receipt) => drop(reply.try_send(Ok(receipt))),
             Self::Credit(reply, answer) => drop(reply.send(Ok(answer))),
+            Self::Mail(to, message) => mail.into_iter().for_each(|mail| mail.send(to, message.clone())),
         }
     }
 }
@@ -235,6 +274,8 @@ struct Core<'a> {
     notices: notices::Notices,
     /// When holds of calls that cannot be going on were last looked for.
     expired_at: Instant,
+    /// The other sites; none: this ledger has all rights.
+    sites: Option<sites::Sites>,
     /// An order taken while napping.
     early: Option<Waiting>,
     /// Single frames for late truth and reversals.

@@ -7,12 +7,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::fold::Fold;
+use crate::sites::SitesStatus;
 
 /// The fold and the progress. Whoever needs both locks the fold first.
 pub struct Shared {
     fold: Mutex<Fold>,
     progress: Mutex<Progress>,
     moved: Condvar,
+    /// How this site stands to the others, as of the last tick; none: there are no others.
+    sites: Mutex<Option<Arc<SitesStatus>>>,
 }
 
 /// How far the thread is.
@@ -39,7 +42,7 @@ impl Shared {
         let state = StreamState::new(stream.clone());
         let progress = Progress { built: 0, state, ready: false, trouble: None };
         let fold = Mutex::new(Fold::new(stream));
-        Arc::new(Self { fold, progress: Mutex::new(progress), moved: Condvar::new() })
+        Arc::new(Self { fold, progress: Mutex::new(progress), moved: Condvar::new(), sites: Mutex::new(None) })
     }
 
     /// Shows another fold from now on: the log has been read (again).
@@ -62,6 +65,16 @@ impl Shared {
 
     pub fn progress_now(&self) -> Progress {
         lock(&self.progress).clone()
+    }
+
+    /// Shows how this site stands to the others.
+    pub fn show_sites(&self, status: SitesStatus) {
+        *lock(&self.sites) = Some(Arc::new(status));
+    }
+
+    /// What was shown last.
+    pub fn sites(&self) -> Option<Arc<SitesStatus>> {
+        lock(&self.sites).clone()
     }
 
     /// Last frame that the fold has something of.

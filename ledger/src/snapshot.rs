@@ -15,7 +15,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const MAGIC: &[u8; 8] = b"TDLEDG02";
+const MAGIC: &[u8; 8] = b"TDLEDG03";
 /// Snapshots kept.
 pub const KEEP: usize = 3;
 

@@ -74,6 +74,11 @@ impl View {
         Self { shared, stream, config, frames }
     }
 
+    /// How this site stands to the others, as of its last tick; `None`: it has no peers, or has not begun.
+    pub fn sites(&self) -> Option<Arc<crate::SitesStatus>> {
+        self.shared.sites()
+    }
+
     /// How far the stream is, without asking the fold for its root.
     pub fn progress(&self) -> Progress {
         self.shared.progress_now()

@@ -46,10 +46,11 @@ schemas! {
     CallEventV0 = "call-event.v0", 15;
     ConfigItemV2 = "config-item.v2", 16;
     RunOrder = "run-order.v1", 17;
-    LedgerItem = "ledger-item.v2", 18;
+    LedgerItemV2 = "ledger-item.v2", 18;
     ConfigItem = "config-item.v3", 19;
     DeckPatch = "deck-patch.v1", 20;
     Notice = "notice.v1", 21;
+    LedgerItem = "ledger-item.v3", 22;
 }
 
 impl Schema {

@@ -12,9 +12,11 @@ use facts::xdr::Position;
 use facts::{Amount, OccurredAt};
 
 /// Fingerprint that stands in the header of a frame of these items.
-pub const ITEMS: [u8; 8] = wire::LEDGER_ITEM_V2;
+pub const ITEMS: [u8; 8] = wire::LEDGER_ITEM_V3;
 /// The same for items that were written before holds.
 const ITEMS_V1: [u8; 8] = wire::LEDGER_ITEM_V1;
+/// The same for items that were written before rights between sites.
+const ITEMS_V2: [u8; 8] = wire::LEDGER_ITEM_V2;
 
 /// Appends an item; `private` is left alone.
 pub fn encode_item(item: &LedgerItem, public: &mut Vec<u8>, _private: &mut Vec<u8>) {
@@ -31,6 +33,10 @@ pub fn encode_item(item: &LedgerItem, public: &mut Vec<u8>, _private: &mut Vec<u
         LedgerItem::Hold(x) => Item::Hold(memo::hold_to_wire(x)),
         LedgerItem::Extend(x) => Item::Extend(memo::extend_to_wire(x)),
         LedgerItem::Release(x) => Item::Release(memo::release_to_wire(*x)),
+        LedgerItem::Elsewhere(x) => Item::Elsewhere(memo::elsewhere_to_wire(x)),
+        LedgerItem::Give(x) => Item::Give(memo::give_to_wire(x)),
+        LedgerItem::Limit(x) => Item::Limit(memo::limit_to_wire(x)),
+        LedgerItem::Reserve(x) => Item::Reserve(memo::reserve_to_wire(x)),
     };
     wire::LedgerItem { item }.encode(public);
 }
@@ -52,19 +58,28 @@ fn decode_item_v1(public: &[u8], private: &[u8]) -> Result<LedgerItem, DecodeErr
     Ok(item_to_facts(wire::old::decode_ledger_item_v1(public)?.item))
 }
 
+fn decode_item_v2(public: &[u8], private: &[u8]) -> Result<LedgerItem, DecodeError> {
+    no_private(private)?;
+    Ok(item_to_facts(wire::old::decode_ledger_item_v2(public)?.item))
+}
+
 fn no_private(private: &[u8]) -> Result<(), DecodeError> {
     if private.is_empty() { Ok(()) } else { Err(DecodeError::new("LedgerItem.item", Problem::Mismatch)) }
 }
 
 /// Refuses a frame whose items are none of a ledger stream, by name.
 pub fn expect_items(frame: &FrameView<'_>) -> Result<(), DecodeError> {
-    if frame.header.item_schema == ITEMS_V1 { Ok(()) } else { frame.expect_items(ITEMS) }
+    if [ITEMS_V1, ITEMS_V2].contains(&frame.header.item_schema) { Ok(()) } else { frame.expect_items(ITEMS) }
 }
 
 /// One item of a frame, by whichever schema its header names.
 pub fn item(frame: &FrameView<'_>, index: usize) -> Result<LedgerItem, DecodeError> {
     let (public, private) = frame.item(index)?;
-    if frame.header.item_schema == ITEMS_V1 { decode_item_v1(public, private) } else { decode_item(public, private) }
+    match frame.header.item_schema {
+        ITEMS_V1 => decode_item_v1(public, private),
+        ITEMS_V2 => decode_item_v2(public, private),
+        _ => decode_item(public, private),
+    }
 }
 
 fn item_to_facts(item: Item<'_>) -> LedgerItem {
@@ -81,6 +96,10 @@ fn item_to_facts(item: Item<'_>) -> LedgerItem {
         Item::Hold(x) => LedgerItem::Hold(Box::new(memo::hold_to_facts(&x))),
         Item::Extend(x) => LedgerItem::Extend(Box::new(memo::extend_to_facts(&x))),
         Item::Release(x) => LedgerItem::Release(memo::release_to_facts(&x)),
+        Item::Elsewhere(x) => LedgerItem::Elsewhere(Box::new(memo::elsewhere_to_facts(&x))),
+        Item::Give(x) => LedgerItem::Give(Box::new(memo::give_to_facts(&x))),
+        Item::Limit(x) => LedgerItem::Limit(Box::new(memo::limit_to_facts(&x))),
+        Item::Reserve(x) => LedgerItem::Reserve(Box::new(memo::reserve_to_facts(&x))),
     }
 }
 

@@ -36,8 +36,9 @@ fn recode_resolved(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError>
         Schema::XdrsItem => same::decode_xdrs_item_v1(bytes)?.encode(&mut out),
         Schema::XdrsPrivate => same::decode_xdrs_private_v1(bytes)?.encode(&mut out),
         Schema::Notice => same::decode_notice_v1(bytes)?.encode(&mut out),
-        Schema::LedgerItem => same::decode_ledger_item_v2(bytes)?.encode(&mut out),
+        Schema::LedgerItem => same::decode_ledger_item_v3(bytes)?.encode(&mut out),
         Schema::LedgerItemV1 => wire::old::decode_ledger_item_v1(bytes)?.encode(&mut out),
+        Schema::LedgerItemV2 => wire::old::decode_ledger_item_v2(bytes)?.encode(&mut out),
         Schema::ConfigItem => same::decode_config_item_v3(bytes)?.encode(&mut out),
         Schema::ConfigItemV1 => wire::old::decode_config_item_v1(bytes)?.encode(&mut out),
         Schema::ConfigItemV2 => wire::old::decode_config_item_v2(bytes)?.encode(&mut out),
@@ -72,6 +73,7 @@ fn recode(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
         Schema::Notice => one!(Notice),
         Schema::LedgerItem => one!(LedgerItem),
         Schema::LedgerItemV1 => wire::old::decode_ledger_item_v1(bytes)?.encode(&mut out),
+        Schema::LedgerItemV2 => wire::old::decode_ledger_item_v2(bytes)?.encode(&mut out),
         Schema::ConfigItem => one!(ConfigItem),
         Schema::ConfigItemV1 => wire::old::decode_config_item_v1(bytes)?.encode(&mut out),
         Schema::ConfigItemV2 => wire::old::decode_config_item_v2(bytes)?.encode(&mut out),
@@ -85,7 +87,8 @@ fn recode(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
 }
 
 /// Schemas that are only read.
-const OLD: [Schema; 4] = [Schema::CallEventV0, Schema::ConfigItemV1, Schema::LedgerItemV1, Schema::ConfigItemV2];
+const OLD: [Schema; 5] =
+    [Schema::CallEventV0, Schema::ConfigItemV1, Schema::LedgerItemV1, Schema::ConfigItemV2, Schema::LedgerItemV2];
 
 /// Schemas that are written today.
 fn current() -> impl Iterator<Item = Schema> {

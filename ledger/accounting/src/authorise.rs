@@ -148,10 +148,14 @@ impl Pace {
     }
 }
 
-/// What an account has left: its limit with what is granted, less what it owes, less what is held. `None` beyond the
+/// What an account has left: its limit with what is granted, less what it owes, less what is held; beside other sites,
+/// what this one may spend of it ([`Book::set_means`]). `None` beyond the
 /// range or where the configuration does not know it.
 pub fn available(book: &Book, config: &Config, account: &str, now: i64) -> Option<Amount> {
     let terms = config.accounts.get(account)?;
+    if let Some(means) = book.means(account) {
+        return Some(means);
+    }
     let mut sum = Amount(i128::from(terms.credit_limit.0) * 100).checked_add(book.holds().granted(account, now)?)?;
     for line in book.lines().of_account(account) {
         if line.currency == terms.currency && is_party(line.gl) && line.gl != Gl::Deposits {
@@ -276,7 +280,7 @@ fn held_line(line: &Offered, seconds: u32) -> Result<HoldLine, Refusal> {
     })
 }
 
-fn offer_of(line: &HoldLine) -> Offer {
+pub(crate) fn offer_of(line: &HoldLine) -> Offer {
     Offer {
         first: line.first,
         first_seconds: line.first_seconds,

@@ -7,11 +7,13 @@ use crate::invariants::{Imbalance, check_entry};
 use crate::limits::{content_of_caps, content_of_grant};
 use crate::lines::Lines;
 use crate::post::{PricedCall, PricedSide};
-use facts::entry::{EntryKind, LedgerItem};
+use crate::rights::{Rights, RightsError, content_of_give};
+use facts::entry::{EntryKind, GiveWhy, LedgerItem};
 use facts::ids::OriginId;
 use facts::xdr::Position;
-use facts::{CallId, LedgerEntry};
+use facts::{Amount, CallId, LedgerEntry};
 use hashbrown::HashMap;
+use smol_str::SmolStr;
 
 /// What became of an item.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +34,8 @@ pub enum BookError {
     OriginReused { origin: OriginId, earlier: Position },
     #[error(transparent)]
     Hold(#[from] HoldError),
+    #[error(transparent)]
+    Rights(#[from] RightsError),
     #[error("frame {seq} is beyond the 32 bits that positions of calls have; close the stream and begin another")]
     TooManyFrames { seq: u64 },
     #[error(
@@ -81,6 +85,8 @@ pub struct Book {
     pub(crate) origins: HashMap<OriginId, Origin>,
     pub(crate) counts: Counts,
     pub(crate) holds: Holds,
+    pub(crate) rights: Rights,
+    pub(crate) means: Option<Vec<(SmolStr, Amount)>>,
 }
 
 impl Book {
@@ -110,6 +116,19 @@ impl Book {
                 self.holds.apply(item)?;
                 Ok(Applied::Counted)
             }
+            LedgerItem::Elsewhere(end) => {
+                let hold = self.holds.get(end.hold_id).ok_or(HoldError::NotOpen(end.hold_id))?;
+                self.rights.elsewhere(end, hold)?;
+                self.holds.apply(item)?;
+                Ok(Applied::Counted)
+            }
+            LedgerItem::Give(give) if give.why == GiveWhy::Order => {
+                self.apply_terms(at, give.origin_id, content_of_give(give), item)
+            }
+            LedgerItem::Give(_) | LedgerItem::Limit(_) | LedgerItem::Reserve(_) => {
+                self.rights.apply(item)?;
+                Ok(Applied::Counted)
+            }
         }
     }
 
@@ -126,6 +145,7 @@ impl Book {
             Some(old) => return Err(BookError::OriginReused { origin, earlier: old.at }),
             None => {}
         }
+        self.rights.apply(item)?;
         self.holds.apply(item)?;
         self.origins.insert(origin, Origin { at, content });
         Ok(Applied::Counted)
@@ -226,13 +246,39 @@ impl Book {
         &self.holds
     }
 
-    /// State root over all balances and, where there are any, over holds, grants and caps.
+    /// What this site may spend of some accounts, for the decision that comes: rights of a site among others. `None`: the
+    /// ledger has no other site beside it, and all that is left may be spent. Stands in no root and no snapshot.
+    pub fn set_means(&mut self, means: Option<Vec<(SmolStr, Amount)>>) {
+        self.means = means;
+    }
+
+    /// What may be spent of an account, where that was handed in; an account that was not has nothing.
+    pub(crate) fn means(&self, account: &str) -> Option<Amount> {
+        let means = self.means.as_ref()?;
+        Some(means.iter().find(|(of, _)| of == account).map_or(Amount::ZERO, |(_, amount)| *amount))
+    }
+
+    /// Limits, reserves and gifts of this stream between sites.
+    pub fn rights(&self) -> &Rights {
+        &self.rights
+    }
+
+    /// State root over all balances and, where there are any, over holds, grants and caps, and over rights between
+    /// sites.
     pub fn root(&mut self) -> [u8; 32] {
         let lines = self.lines.root();
-        let Some(holds) = self.holds.root() else { return lines };
-        let mut both = blake3::Hasher::new();
-        both.update(b"tandem.state.v2").update(&lines).update(&holds);
-        *both.finalize().as_bytes()
+        let rights = self.rights.root();
+        let holds = self.holds.root();
+        if holds.is_none() && rights.is_none() {
+            return lines;
+        }
+        let mut all = blake3::Hasher::new();
+        all.update(if rights.is_some() { b"tandem.state.v3" } else { b"tandem.state.v2" }).update(&lines);
+        all.update(&holds.unwrap_or_default());
+        if let Some(rights) = rights {
+            all.update(&rights);
+        }
+        *all.finalize().as_bytes()
     }
 }
 

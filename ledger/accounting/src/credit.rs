@@ -9,11 +9,12 @@ pub mod offer;
 pub mod row;
 pub mod site;
 
+mod apart;
 mod lines;
 mod pull;
 mod settle;
 
-pub use fold::{Credit, FoldRefusal};
+pub use fold::{Claim, Credit, FoldRefusal, Owed, owed, winner};
 pub use messages::{Announcement, Message, PullId};
 pub use offer::Offer;
 pub use row::Row;

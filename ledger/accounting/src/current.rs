@@ -1,10 +1,11 @@
 //! What has been posted for a call so far: the fold of its own entries, in log order. Only needed when something
 //! about the call is said again (a late revision, a run, a repeat), so it is read from the log and not kept.
 
+use crate::pay::origin_of_reversal;
 use facts::entry::{EntryKind, Posting};
 use facts::ids::OriginId;
 use facts::xdr::Position;
-use facts::{Amount, CallId, LedgerEntry, XdrId};
+use facts::{Amount, CallId, LedgerEntry, OccurredAt, XdrId};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
@@ -17,6 +18,8 @@ pub struct CurrentCall {
     pub sides: Vec<CurrentSide>,
     /// Where the RatedCall stands that the newest entry came from.
     pub source: Option<(SmolStr, Position)>,
+    /// Its charges were reversed since another site's charge of the call counts: nothing of it is posted here any more.
+    pub lost: bool,
 }
 
 /// One xDR as the book has it now.
@@ -39,8 +42,11 @@ impl CurrentCall {
     pub fn fold<'a>(call: CallId, entries: impl IntoIterator<Item = &'a LedgerEntry>) -> Option<Self> {
         let mut this = Self::default();
         for entry in entries {
-            if entry.call_id == Some(call) && entry.kind == EntryKind::Charge {
-                this.add(entry)?;
+            match entry.kind {
+                _ if entry.call_id != Some(call) => {}
+                EntryKind::Charge => this.add(entry)?,
+                EntryKind::Reversal => this.lost = true,
+                _ => {}
             }
         }
         Some(this)
@@ -72,6 +78,27 @@ impl CurrentCall {
         side.postings.retain(|posting| !posting.amount.is_zero());
         side.seen.push((entry.origin_id, side.postings.clone()));
         Some(())
+    }
+
+    /// The entries that take back all charges of this call, for another site's charge counts. `None`: beyond the range.
+    pub fn reversals(&self, call: CallId, at: OccurredAt, by: &SmolStr, reason: &SmolStr) -> Option<Vec<LedgerEntry>> {
+        let charged = self.sides.iter().filter(|side| !side.postings.is_empty());
+        let reverse = |side: &CurrentSide| {
+            Some(LedgerEntry {
+                kind: EntryKind::Reversal,
+                origin_id: origin_of_reversal(side.origin),
+                account: side.account.clone(),
+                occurred_at: at,
+                call_id: Some(call),
+                xdr_id: Some(side.xdr_id),
+                source: None,
+                by: by.clone(),
+                reason: reason.clone(),
+                adjusts: Some(side.origin),
+                postings: difference(&Postings::new(), &side.postings)?,
+            })
+        };
+        charged.map(reverse).collect()
     }
 
     pub fn side(&self, xdr: XdrId) -> Option<&CurrentSide> {

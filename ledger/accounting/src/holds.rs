@@ -86,7 +86,8 @@ impl Holds {
         match item {
             LedgerItem::Hold(hold) => self.hold(hold),
             LedgerItem::Extend(extend) => self.extend(extend),
-            LedgerItem::Release(release) => self.release(*release),
+            LedgerItem::Release(release) => self.release(release.hold_id, release.at),
+            LedgerItem::Elsewhere(end) => self.release(end.hold_id, end.at),
             LedgerItem::Grant(grant) => {
                 self.terms.entry(grant.account.clone()).or_default().grants.push((**grant).clone());
                 Ok(())
@@ -95,7 +96,7 @@ impl Holds {
                 self.terms.entry(caps.account.clone()).or_default().caps = Some((**caps).clone());
                 Ok(())
             }
-            LedgerItem::Entry(_) | LedgerItem::Refused { .. } | LedgerItem::Certificate { .. } => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -145,8 +146,7 @@ impl Holds {
         Ok(())
     }
 
-    fn release(&mut self, release: Release) -> Result<(), HoldError> {
-        let id = release.hold_id;
+    fn release(&mut self, id: OriginId, at: OccurredAt) -> Result<(), HoldError> {
         let page = self.pages.get_mut(page_of(id)).ok_or(HoldError::NotOpen(id))?;
         let hold = page.holds.remove(&id).ok_or(HoldError::NotOpen(id))?;
         page.hash = None;
@@ -161,9 +161,9 @@ impl Holds {
             }
         }
         self.due.remove(&(hold.until.0, id));
-        self.ended.push_back((release.at.0, id));
-        self.ended_at.insert(id, release.at.0);
-        self.forget(release.at.0);
+        self.ended.push_back((at.0, id));
+        self.ended_at.insert(id, at.0);
+        self.forget(at.0);
         Ok(())
     }
 

@@ -14,10 +14,12 @@ pub mod lines;
 pub mod notices;
 pub mod pay;
 pub mod post;
+pub mod rights;
 #[cfg(any(test, feature = "sample"))]
 pub mod sample;
 mod snapshot;
 pub mod views;
+pub mod wants;
 
 pub use book::{Applied, Book, BookError, Counts};
 pub use current::{CurrentCall, CurrentSide};

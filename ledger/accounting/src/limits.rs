@@ -3,7 +3,7 @@
 
 use crate::pay::{ID_MAX, PayRefusal, REASON_MAX, origin_of};
 use facts::config::Account;
-use facts::entry::{Caps, Grant};
+use facts::entry::{Caps, Give, GiveWhy, Grant};
 use facts::ids::hash;
 use facts::{Amount, Currency, OccurredAt, Prefix};
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,22 @@ pub struct CapsOrder {
     pub reason: SmolStr,
 }
 
+/// Rights of an account go from this site to another.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GiveOrder {
+    /// Chosen by whoever asks; the same id again gives nothing again.
+    pub id: SmolStr,
+    pub account: SmolStr,
+    /// Number of the site.
+    pub to: u16,
+    /// Above zero.
+    pub amount: Amount,
+    pub at: OccurredAt,
+    pub by: SmolStr,
+    pub reason: SmolStr,
+}
+
 /// Most codes that one order bars.
 pub const BARRED_MAX: usize = 200;
 
@@ -86,6 +102,30 @@ pub fn grant(order: &GrantOrder, account: Option<&Account>) -> Result<Grant, Pay
         until: order.until,
         by: order.by.clone(),
         approved_by: order.approved_by.clone(),
+        reason: order.reason.clone(),
+    })
+}
+
+/// The memo item of an order to give, or why there is none. Whether the rights are there is asked elsewhere.
+pub fn give(order: &GiveOrder, account: Option<&Account>) -> Result<Give, PayRefusal> {
+    text("id", &order.id, ID_MAX, true)?;
+    text("account", &order.account, ID_MAX, true)?;
+    text("by", &order.by, REASON_MAX, true)?;
+    text("reason", &order.reason, REASON_MAX, true)?;
+    let account = account.ok_or_else(|| PayRefusal::UnknownAccount(order.account.clone()))?;
+    if !(1..=crate::lines::SUM_MAX >> 20).contains(&order.amount.0) {
+        return Err(PayRefusal::Amount);
+    }
+    Ok(Give {
+        origin_id: origin_of(&order.id),
+        account: order.account.clone(),
+        currency: account.currency,
+        at: order.at,
+        to: order.to,
+        amount: order.amount,
+        why: GiveWhy::Order,
+        call_id: None,
+        by: order.by.clone(),
         reason: order.reason.clone(),
     })
 }

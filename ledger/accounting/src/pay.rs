@@ -62,6 +62,14 @@ pub enum PayRefusal {
     Kind(EntryKind),
     #[error("id {id:?} was used before for other content (entry {origin}); use a new id")]
     IdReused { id: SmolStr, origin: OriginId },
+    #[error(
+        "this site may spend {rights} of account {account}; order less, or have another site give it rights first (tandem site give)"
+    )]
+    BeyondRights { account: SmolStr, rights: Amount },
+    #[error("limits and caps are ordered at the configuration's site, number {config_site}; order it there")]
+    OtherSite { config_site: u16 },
+    #[error("site {0} is not among this site's peers")]
+    UnknownSite(u16),
     #[error("it would have ended before it began; give an instant in the future")]
     Past,
     #[error("no entry {0} stands in this ledger")]
@@ -82,6 +90,9 @@ impl PayRefusal {
             Self::TooLong { .. } => "too_long",
             Self::Kind(_) => "kind",
             Self::IdReused { .. } => "id_reused",
+            Self::BeyondRights { .. } => "beyond_rights",
+            Self::OtherSite { .. } => "other_site",
+            Self::UnknownSite(_) => "unknown_site",
             Self::Past => "past",
             Self::UnknownEntry(_) => "unknown_entry",
             Self::NotReversible { .. } => "not_reversible",

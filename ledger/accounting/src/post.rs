@@ -2,7 +2,7 @@
 //! new - current, a run's price only where it was made from what is still current (design 6.1).
 
 use crate::current::{CurrentCall, CurrentSide, Postings, difference, same};
-use facts::entry::{EntryKind, Gl};
+use facts::entry::{ESTIMATED, EntryKind, Gl};
 use facts::ids::{Cause, OriginId, RevId};
 use facts::xdr::{Position, RatedCall, Revision, Side, Xdr};
 use facts::{Amount, CallId, Currency, LedgerEntry, OccurredAt, XdrId};
@@ -111,7 +111,7 @@ pub enum Outcome {
 }
 
 /// Every reason for which a charge may be refused.
-pub const REFUSALS: [&str; 4] = [ORIGIN_REUSED, NOT_CURRENT, OUT_OF_ORDER, AMOUNT_RANGE];
+pub const REFUSALS: [&str; 5] = [ORIGIN_REUSED, NOT_CURRENT, OUT_OF_ORDER, AMOUNT_RANGE, CHARGED_ELSEWHERE];
 /// The revision was posted before with other content.
 pub const ORIGIN_REUSED: &str = "origin_reused";
 /// A run priced a revision that is no longer the current one.
@@ -120,6 +120,9 @@ pub const NOT_CURRENT: &str = "not_current";
 pub const OUT_OF_ORDER: &str = "out_of_order";
 /// An amount or a difference is beyond the integer range.
 pub const AMOUNT_RANGE: &str = "amount_range";
+
+/// Another site's charge of the call counts.
+pub const CHARGED_ELSEWHERE: &str = "charged_elsewhere";
 
 /// What became of the sides of one or many calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -157,6 +160,9 @@ pub fn entries_for(
             repeat(rated, current, out).unwrap_or_else(|| revise(rated, source, current, revision, out))
         }
     };
+    if current.is_some_and(|current| current.lost) {
+        refuse_elsewhere(&mut out[before..], "its charges here were reversed");
+    }
     for outcome in &out[before..] {
         match outcome {
             Outcome::Entry(_) => posted.entries += 1,
@@ -164,6 +170,17 @@ pub fn entries_for(
         }
     }
     posted
+}
+
+/// Another site's charge of the call counts: nothing is posted, every entry becomes a refusal with its reason.
+pub fn refuse_elsewhere(outcomes: &mut [Outcome], why: &str) {
+    for outcome in outcomes {
+        if let Outcome::Entry(entry) = outcome {
+            let detail = format!("{} is charged for this call at another site: {why}", entry.account);
+            let (origin_id, reason) = (entry.origin_id, SmolStr::new_static(CHARGED_ELSEWHERE));
+            *outcome = Outcome::Refused { origin_id, reason, detail };
+        }
+    }
 }
 
 fn first(rated: &PricedCall, source: (&SmolStr, Position), out: &mut Vec<Outcome>) -> Posted {
@@ -311,7 +328,7 @@ fn charge(
         xdr_id: Some(xdr.xdr_id),
         source: Some((source.0.clone(), source.1)),
         by: SmolStr::default(),
-        reason: SmolStr::default(),
+        reason: if rated.estimated { SmolStr::new_static(ESTIMATED) } else { SmolStr::default() },
         adjusts,
         postings,
     }

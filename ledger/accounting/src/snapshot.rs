@@ -4,6 +4,7 @@
 use crate::FOLD_VERSION;
 use crate::book::{Book, Origin};
 use crate::holds::Holds;
+use crate::rights::Rights;
 use facts::entry::{Gl, Posting};
 use facts::ids::OriginId;
 use facts::xdr::Position;
@@ -52,6 +53,7 @@ impl Book {
             out.extend_from_slice(&seq.to_le_bytes());
         }
         self.holds.dump(out);
+        self.rights.dump(out);
     }
 
     /// Reads what `dump` wrote; every byte must be used.
@@ -87,6 +89,7 @@ impl Book {
             book.calls.insert_print(print, bytes.u32()?);
         }
         book.holds = Holds::load(&mut bytes)?;
+        book.rights = Rights::load(&mut bytes)?;
         if bytes.at != bytes.all.len() {
             return Err(LoadError::Damaged(bytes.at));
         }

@@ -96,6 +96,7 @@ impl<'a> Core<'a> {
             notices: super::notices::Notices::default(),
             expired_at: now,
             early: None,
+            sites: super::sites::Sites::open(options),
             frames,
             call_entries: CallEntries::default(),
             posted: Posted::default(),
@@ -212,11 +213,18 @@ impl<'a> Core<'a> {
                     current = Some(self.current(call, &frames)?);
                     fold = self.shared().fold();
                 }
+                let mut elsewhere = None;
+                if self.sites.is_some() {
+                    drop(fold);
+                    elsewhere = self.elsewhere(call)?;
+                    fold = self.shared().fold();
+                }
                 if self.poster.is_empty() {
                     self.certify(&mut fold)?;
                 }
                 let into = self.seq();
-                match self.poster.call(&mut fold, into, call, (stream, at), current.as_ref(), now)? {
+                let known = (current.as_ref(), elsewhere);
+                match self.poster.call(&mut fold, into, call, (stream, at), known, now)? {
                     Took::Taken => break,
                     Took::Full => {
                         self.consumed(stream, at);
@@ -290,6 +298,7 @@ impl<'a> Core<'a> {
 
     /// Writes the frame under construction.
     pub(super) fn cut(&mut self) -> Result<(), LedgerError> {
+        self.peers_folded();
         let parts = FrameParts {
             item_schema: schemas::ledger::ITEMS,
             config_seq: (self.options.config)().seq,
@@ -340,7 +349,7 @@ impl<'a> Core<'a> {
         let accepted = self.own.state().seq();
         while self.replies.front().is_some_and(|(seq, _)| *seq <= accepted) {
             if let Some((_, answer)) = self.replies.pop_front() {
-                answer.send();
+                answer.send(self.options.mail.as_deref());
             }
         }
         Ok(())

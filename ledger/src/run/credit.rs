@@ -20,7 +20,7 @@ const EXPIRE_MAX: usize = 1_000;
 type Decided = Result<(Option<LedgerItem>, CreditAnswer), Refusal>;
 
 impl Core<'_> {
-    pub(super) fn credit(&mut self, ask: CreditAsk, reply: CreditReply) -> Result<(), LedgerError> {
+    pub(super) fn decided(&mut self, ask: CreditAsk, reply: CreditReply) -> Result<(), LedgerError> {
         let now = OccurredAt(wall_micros());
         let mut fold = self.shared().fold();
         match self.decide(&fold, ask, now) {

@@ -1,6 +1,6 @@
 //! Orders of people: payments, refunds, corrections, reversals, each answered when it is durable.
 
-use accounting::{Applied, PayRefusal, limits, pay};
+use accounting::{Applied, PayRefusal, limits, pay, rights};
 use facts::entry::LedgerItem;
 use facts::ids::{EntryId, OriginId};
 use facts::xdr::Position;
@@ -41,7 +41,7 @@ impl Core<'_> {
         Ok(taken > 0)
     }
 
-    pub(super) fn order(&mut self, order: Order, reply: Reply) -> Result<(), LedgerError> {
+    pub(super) fn ordered(&mut self, order: Order, reply: Reply) -> Result<(), LedgerError> {
         let id = order.id().clone();
         let booked = match order {
             Order::Pay(payment) => {
@@ -58,6 +58,16 @@ impl Core<'_> {
                     Ok(grant) => {
                         let (origin, content) = (grant.origin_id, limits::content_of_grant(&grant));
                         self.book_terms((origin, content), "grant", &LedgerItem::Grant(Box::new(grant)))?
+                    }
+                    Err(refusal) => Err(refusal),
+                }
+            }
+            Order::Give(order) => {
+                let config = (self.options.config)();
+                match limits::give(&order, config.accounts.get(&order.account)) {
+                    Ok(give) => {
+                        let (origin, content) = (give.origin_id, rights::content_of_give(&give));
+                        self.book_terms((origin, content), "give", &LedgerItem::Give(Box::new(give)))?
                     }
                     Err(refusal) => Err(refusal),
                 }

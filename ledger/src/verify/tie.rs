@@ -1,17 +1,17 @@
 //! The tie between xdrs and ledger: derives every charge anew from the rated calls that a frame names as its inputs
 //! and compares it with what stands there, entry by entry.
 
-use accounting::post::{AMOUNT_RANGE, Outcome};
+use accounting::post::{AMOUNT_RANGE, CHARGED_ELSEWHERE, Outcome};
 use accounting::{CurrentCall, PricedCall, entries_for};
 use bus::Bus;
-use facts::LedgerEntry;
 use facts::entry::LedgerItem;
 use facts::ids::OriginId;
 use facts::stream::Input;
 use facts::xdr::{Position, Revision};
+use facts::{CallId, LedgerEntry};
 use schemas::SchemaIds;
 use smol_str::SmolStr;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::walk::{Chain, Step};
@@ -48,6 +48,8 @@ pub struct Tie {
     sides: BTreeMap<SmolStr, Side>,
     /// Streams that the current ledger frame names.
     here: Vec<SmolStr>,
+    /// Calls that the ledgers of other sites have booked, as copied here; read when the first is asked for.
+    elsewhere: Option<HashSet<CallId>>,
     /// Entries of the current ledger frame so far.
     entries: Vec<LedgerEntry>,
     seq: u64,
@@ -61,7 +63,8 @@ impl Tie {
         let stream = ledger.stream;
         let own = FrameReader::new(bus.clone(), ids.clone(), stream.clone());
         let (sides, here, entries, outcomes, call_entries) = Default::default();
-        Self { bus, ids, prefix, ledger: stream, own, call_entries, sides, here, entries, seq: 0, outcomes }
+        let elsewhere = None;
+        Self { bus, ids, prefix, ledger: stream, own, call_entries, sides, here, elsewhere, entries, seq: 0, outcomes }
     }
 
     /// A ledger frame begins.
@@ -69,7 +72,7 @@ impl Tie {
         self.seq = seq;
         self.here.clear();
         self.entries.clear();
-        for (stream, _, to) in stream_inputs(inputs) {
+        for (stream, _, to) in stream_inputs(inputs).filter(|(stream, ..)| !is_ledger(stream)) {
             self.side(stream).until = to;
             self.here.push(stream.clone());
         }
@@ -104,7 +107,8 @@ impl Tie {
             };
             match found {
                 Some(outcome) => {
-                    if let Some(detail) = differs(item, &outcome, fold) {
+                    let detail = differs(item, &outcome, fold);
+                    if let Some(detail) = detail.filter(|_| !self.charged_elsewhere(item, &outcome)) {
                         report.add(self.fault(fold, at.seq, Some(at.index), offset, detail));
                     }
                 }
@@ -123,6 +127,39 @@ impl Tie {
         if let LedgerItem::Entry(entry) = item {
             self.entries.push((**entry).clone());
         }
+    }
+
+    /// A charge that was not posted since another site's counts, and another site's ledger has that call.
+    fn charged_elsewhere(&mut self, item: &LedgerItem, expected: &Outcome) -> bool {
+        let (LedgerItem::Refused { reason, .. }, Outcome::Entry(entry)) = (item, expected) else { return false };
+        let Some(call) = entry.call_id.filter(|_| reason == CHARGED_ELSEWHERE) else { return false };
+        if self.elsewhere.is_none() {
+            self.elsewhere = Some(self.booked_elsewhere());
+        }
+        self.elsewhere.as_ref().is_some_and(|calls| calls.contains(&call))
+    }
+
+    fn booked_elsewhere(&self) -> HashSet<CallId> {
+        let mut calls = HashSet::new();
+        let topics = self.bus.topics().unwrap_or_default();
+        for topic in topics.into_iter().filter(|topic| is_ledger(topic) && *topic != self.ledger.as_str()) {
+            let stream = SmolStr::from(topic);
+            let Ok(mut chain) = Chain::open(&self.bus, &self.ids, &source_of(&stream)) else { continue };
+            loop {
+                match chain.step() {
+                    Step::End => break,
+                    Step::Void | Step::Broken(_) => {}
+                    Step::Frame(frame) => {
+                        let items = (0..frame.len()).filter_map(|index| schemas::ledger::item(&frame, index).ok());
+                        calls.extend(items.filter_map(|item| match item {
+                            LedgerItem::Entry(entry) => entry.call_id,
+                            _ => None,
+                        }));
+                    }
+                }
+            }
+        }
+        calls
     }
 
     /// The expected outcome with this origin; what was expected before it is missing.
@@ -353,7 +390,7 @@ fn missing(
 /// How an item differs from what the rated call comes to; `None`: not at all.
 fn differs(item: &LedgerItem, expected: &Outcome, fold: &Fold) -> Option<String> {
     match (item, expected) {
-        (LedgerItem::Entry(entry), Outcome::Entry(expected)) if **entry == *expected => None,
+        (LedgerItem::Entry(entry), Outcome::Entry(expected)) if equal(entry, expected) => None,
         (LedgerItem::Entry(entry), Outcome::Entry(expected)) => Some(format!(
             "entry of {} is {}, its rated call comes to {} for {}",
             entry.account,
@@ -379,6 +416,17 @@ fn differs(item: &LedgerItem, expected: &Outcome, fold: &Fold) -> Option<String>
         }
         (_, _) => None,
     }
+}
+
+/// Entries of frames before `ledger-item.v3` do not say that an end was an estimate.
+fn equal(entry: &LedgerEntry, expected: &LedgerEntry) -> bool {
+    *entry == *expected
+        || (entry.reason.is_empty() && *entry == LedgerEntry { reason: SmolStr::default(), ..expected.clone() })
+}
+
+/// Ledgers of other sites are inputs too; no charge comes from them.
+fn is_ledger(stream: &str) -> bool {
+    stream.starts_with("ledger.")
 }
 
 fn money(entry: &LedgerEntry) -> String {

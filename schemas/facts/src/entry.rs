@@ -9,6 +9,10 @@ use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 pub use crate::hold::{Caps, Extend, Grant, Hold, HoldLine, Release, ReleaseWhy, hold_id};
+pub use crate::rights::{Elsewhere, Give, GiveWhy, Limit, Reserve};
+
+/// Reason of a charge whose end is an estimate: at another site, the true end of the call wins against it.
+pub const ESTIMATED: &str = "estimated";
 
 /// What an entry does.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -154,7 +158,7 @@ pub struct LedgerEntry {
     pub call_id: Option<CallId>,
     pub xdr_id: Option<XdrId>,
     pub source: Option<(SmolStr, Position)>,
-    /// Who did it and why; empty on charges.
+    /// Who did it and why; empty on charges, but for [`ESTIMATED`].
     pub by: SmolStr,
     pub reason: SmolStr,
     /// Entry that this one adjusts or reverses (its origin id).
@@ -182,4 +186,8 @@ pub enum LedgerItem {
     Hold(Box<Hold>),
     Extend(Box<Extend>),
     Release(Release),
+    Elsewhere(Box<Elsewhere>),
+    Give(Box<Give>),
+    Limit(Box<Limit>),
+    Reserve(Box<Reserve>),
 }

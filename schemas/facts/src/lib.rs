@@ -12,6 +12,7 @@ pub mod ids;
 pub mod money;
 pub mod notice;
 pub mod number;
+pub mod rights;
 pub mod run;
 pub mod stream;
 pub mod time;

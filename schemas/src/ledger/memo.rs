@@ -1,7 +1,7 @@
-//! Holds and limits of accounts between facts and Avro.
+//! Holds, limits and rights of accounts between facts and Avro.
 
 use crate::wire;
-use facts::entry::{Caps, Extend, Grant, Hold, HoldLine, Release};
+use facts::entry::{Caps, Elsewhere, Extend, Give, Grant, Hold, HoldLine, Limit, Release, Reserve};
 use facts::ids::{CallId, OriginId};
 use facts::{Amount, OccurredAt};
 
@@ -148,4 +148,62 @@ pub fn release_to_wire(x: Release) -> wire::Release {
 
 pub fn release_to_facts(x: &wire::Release) -> Release {
     Release { hold_id: OriginId(x.hold_id), at: OccurredAt(x.at), why: x.why }
+}
+
+pub fn elsewhere_to_wire(x: &Elsewhere) -> wire::Elsewhere {
+    let passed = x.passed.iter().map(|amount| amount.0).collect();
+    wire::Elsewhere { hold_id: x.hold_id.0, at: x.at.0, to: x.to, passed }
+}
+
+pub fn elsewhere_to_facts(x: &wire::Elsewhere) -> Elsewhere {
+    let passed = x.passed.iter().map(|amount| Amount(*amount)).collect();
+    Elsewhere { hold_id: OriginId(x.hold_id), at: OccurredAt(x.at), to: x.to, passed }
+}
+
+pub fn give_to_wire(x: &Give) -> wire::Give<'_> {
+    wire::Give {
+        origin_id: x.origin_id.0,
+        account: &x.account,
+        currency: x.currency,
+        at: x.at.0,
+        to: x.to,
+        amount: x.amount.0,
+        why: x.why,
+        call_id: x.call_id.map(|id| id.0),
+        by: &x.by,
+        reason: &x.reason,
+    }
+}
+
+pub fn give_to_facts(x: &wire::Give<'_>) -> Give {
+    Give {
+        origin_id: OriginId(x.origin_id),
+        account: x.account.into(),
+        currency: x.currency,
+        at: OccurredAt(x.at),
+        to: x.to,
+        amount: Amount(x.amount),
+        why: x.why,
+        call_id: x.call_id.map(CallId),
+        by: x.by.into(),
+        reason: x.reason.into(),
+    }
+}
+
+pub fn limit_to_wire(x: &Limit) -> wire::Limit<'_> {
+    wire::Limit { account: &x.account, currency: x.currency, at: x.at.0, amount: x.amount.0 }
+}
+
+pub fn limit_to_facts(x: &wire::Limit<'_>) -> Limit {
+    let (currency, at, amount) = (x.currency, OccurredAt(x.at), Amount(x.amount));
+    Limit { account: x.account.into(), currency, at, amount }
+}
+
+pub fn reserve_to_wire(x: &Reserve) -> wire::Reserve<'_> {
+    wire::Reserve { account: &x.account, currency: x.currency, at: x.at.0, amount: x.amount.0 }
+}
+
+pub fn reserve_to_facts(x: &wire::Reserve<'_>) -> Reserve {
+    let (currency, at, amount) = (x.currency, OccurredAt(x.at), Amount(x.amount));
+    Reserve { account: x.account.into(), currency, at, amount }
 }

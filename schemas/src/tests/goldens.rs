@@ -97,7 +97,7 @@ fn a_frame_of_xdrs_is_pinned() {
 #[test]
 fn a_frame_of_entries_is_pinned() {
     let header = header("ledger.main", ledger::ITEMS, stream_input("xdrs.main.3"));
-    let file = expect_file!["../../golden/frame-ledger.v2.hex"];
+    let file = expect_file!["../../golden/frame-ledger.v3.hex"];
     pinned(file, &header, &samples::ledger_items(), ledger::encode_item, ledger::decode_item);
 }
 
@@ -110,6 +110,17 @@ fn a_frame_of_the_first_ledger_schema_is_still_read() {
     ledger::expect_items(&view).unwrap();
     let read: Vec<_> = (0..view.len()).map(|index| ledger::item(&view, index).unwrap()).collect();
     assert_eq!(read, samples::ledger_items_v1());
+}
+
+/// Written before rights between sites: it stands in ledgers for ever.
+#[test]
+fn a_frame_of_the_second_ledger_schema_is_still_read() {
+    let text = include_str!("../../golden/frame-ledger.v2.hex");
+    let record = super::older::hex(text.split_once("record\n").unwrap().1);
+    let StreamRecord::Frame(view) = decode_record(&record, &SchemaIds::default()).unwrap() else { panic!("a frame") };
+    ledger::expect_items(&view).unwrap();
+    let read: Vec<_> = (0..view.len()).map(|index| ledger::item(&view, index).unwrap()).collect();
+    assert_eq!(read, samples::ledger_items_v2());
 }
 
 #[test]
@@ -300,6 +311,7 @@ fn schemas_are_pinned() {
         ledger-item.v2 0x54440012 3bbfbf714bcffcb0
         config-item.v3 0x54440013 784be2e19009edad
         deck-patch.v1 0x54440014 7dca0d5eb720d0e3
-        notice.v1 0x54440015 f17793d0f87b5328"#]]
+        notice.v1 0x54440015 f17793d0f87b5328
+        ledger-item.v3 0x54440016 88193fce017ea4a1"#]]
     .assert_eq(&lines.join("\n"));
 }

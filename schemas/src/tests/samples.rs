@@ -6,12 +6,14 @@ use facts::config::{
 };
 use facts::deck::{DeckTerms, JurisdictionFrom, Price, Settings, TimeBand};
 use facts::entry::{
-    Caps, EntryKind, Extend, Gl, Grant, Hold, HoldLine, LedgerEntry, LedgerItem, Posting, Release, ReleaseWhy,
+    Caps, Elsewhere, EntryKind, Extend, Give, GiveWhy, Gl, Grant, Hold, HoldLine, LedgerEntry, LedgerItem, Limit,
+    Posting, Release, ReleaseWhy, Reserve,
 };
 use facts::ids::{Cause, DedupeKey, EventId, ImportId, OriginId};
 use facts::xdr::{Position, ProvisionalSource, RateUsed, RatedCall, Revision, Xdr, XdrItem};
 use facts::{Amount, CallId, Currency, E164, ObservedAt, OccurredAt, Prefix, RevId, Rounding, Side, Unrated, XdrId};
 use smallvec::smallvec;
+use smol_str::SmolStr;
 
 /// 2023-05-09T10:00:00Z
 pub const NOON: i64 = 1_683_626_400_000_000;
@@ -184,7 +186,7 @@ pub fn ledger_items_v1() -> Vec<LedgerItem> {
 }
 
 /// What the first schema had, and one of each that the second added.
-pub fn ledger_items() -> Vec<LedgerItem> {
+pub fn ledger_items_v2() -> Vec<LedgerItem> {
     let call_id = rated_call().call.call_id;
     let hold_id = facts::entry::hold_id(call_id);
     let line = HoldLine {
@@ -248,6 +250,36 @@ pub fn ledger_items() -> Vec<LedgerItem> {
         LedgerItem::Hold(Box::new(hold)),
         LedgerItem::Extend(Box::new(extend)),
         LedgerItem::Release(release),
+    ]);
+    items
+}
+
+/// What the second schema had, and one of each that the third added.
+pub fn ledger_items() -> Vec<LedgerItem> {
+    let call_id = rated_call().call.call_id;
+    let (at, account) = (OccurredAt(NOON), SmolStr::new_static("acme-usd"));
+    let elsewhere =
+        Elsewhere { hold_id: facts::entry::hold_id(call_id), at, to: 2, passed: smallvec![amount("0.000943")] };
+    let give = Give {
+        origin_id: OriginId(call_id.0),
+        account: account.clone(),
+        currency: usd(),
+        at,
+        to: 2,
+        amount: amount("0.5"),
+        why: GiveWhy::Cover,
+        call_id: Some(call_id),
+        by: "anna".into(),
+        reason: "drain".into(),
+    };
+    let limit = Limit { account: account.clone(), currency: usd(), at, amount: amount("100") };
+    let reserve = Reserve { account, currency: usd(), at, amount: amount("5") };
+    let mut items = ledger_items_v2();
+    items.extend([
+        LedgerItem::Elsewhere(Box::new(elsewhere)),
+        LedgerItem::Give(Box::new(give)),
+        LedgerItem::Limit(Box::new(limit)),
+        LedgerItem::Reserve(Box::new(reserve)),
     ]);
     items
 }

@@ -57,6 +57,54 @@ pub struct AtSite {
 /// A call on a line, site by site, rising.
 pub type AtSites = SmallVec<[(SiteNo, AtSite); 2]>;
 
+/// What speaks for a charge where another site has charged the same call.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Claim {
+    /// The end is an estimate. Once it is not, it stays so.
+    pub estimated: bool,
+    /// It closed a hold of its site.
+    pub closed_hold: bool,
+}
+
+/// The charge that counts: a real end before an estimate, then one that closed a hold, then the lowest site (8.8). A
+/// claim only ever grows stronger, and a reversed one is out of it, so of two sites at most one gives way.
+pub fn winner<T>(charges: impl Iterator<Item = (SiteNo, T)>, claim: impl Fn(&T) -> Claim) -> Option<(SiteNo, T)> {
+    charges.min_by_key(|(site, charge)| {
+        let Claim { estimated, closed_hold } = claim(charge);
+        (estimated, !closed_hold, *site)
+    })
+}
+
+/// What a site owes the winner of a call on one line, where it is not the winner itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owed {
+    /// Its open hold ends and passes so much.
+    Release {
+        passed: i128,
+    },
+    /// Its own charge is reversed; cover received for it goes along.
+    Reverse {
+        passed: i128,
+    },
+    /// Cover that came here after that goes on.
+    Cover {
+        amount: i128,
+    },
+    Nothing,
+}
+
+/// Its hold, its charge, cover that has come to the wrong place (8.5, 8.8). `hold`: open here; `charged`: a charge of
+/// its own is in effect; `over`: of the winner's charge, what its own hold did not cover; `cover`: received for the
+/// call and not passed on.
+pub fn owed(hold: Option<i128>, charged: bool, over: i128, cover: i128) -> Owed {
+    match hold {
+        Some(held) => Owed::Release { passed: held.min(over).max(0) },
+        None if charged => Owed::Reverse { passed: cover },
+        None if cover > 0 => Owed::Cover { amount: cover },
+        None => Owed::Nothing,
+    }
+}
+
 /// Rows, calls and answered pulls.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Credit {
@@ -147,7 +195,25 @@ impl Credit {
     /// The charge in effect that counts: one that closed a hold before one that did not, then the lowest site (8.8).
     pub fn winner(&self, call: CallId, line: &LineId) -> Option<(SiteNo, Charged)> {
         let charges = self.sites(call, line).iter().filter_map(|(site, at)| Some((*site, at.charge?)));
-        charges.filter(|(_, charge)| !charge.reversed).min_by_key(|(site, charge)| (!charge.closed_hold, *site))
+        winner(charges.filter(|(_, charge)| !charge.reversed), |charge| Claim {
+            estimated: false,
+            closed_hold: charge.closed_hold,
+        })
+    }
+
+    /// Takes over the totals of a site on a line as the fold of its stream has them. For whoever keeps that fold: the
+    /// ledger's process, whose books hold more than rights.
+    pub fn set_row(&mut self, line: &LineId, site: SiteNo, row: Row) {
+        *slot(self.lines.entry(line.clone()).or_default(), site) = row;
+    }
+
+    pub(super) fn forget_pulls(&mut self) {
+        self.pulls.clear();
+    }
+
+    /// Notes that this pull was answered with a Give, where the fold is kept by somebody else.
+    pub fn set_answered(&mut self, pull: PullId) {
+        self.pulls.insert(pull);
     }
 
     /// True when this pull was answered with a Give.

@@ -63,6 +63,14 @@ impl Site {
     pub fn set_limit(&mut self, now: i64, line: &LineId, limit: Amount) {
         self.limits.insert(line.clone(), limit);
         self.adjust_limit(now, line);
+        if self.pending_lower(line) > 0 {
+            self.lowering.insert(line.clone());
+        }
+    }
+
+    /// Lines whose limit has been lowered further than it could be taken.
+    pub fn lowering(&self) -> impl Iterator<Item = &LineId> {
+        self.lowering.iter()
     }
 
     /// What a lowered limit still waits for.
@@ -72,9 +80,11 @@ impl Site {
     }
 
     pub(super) fn adjust_limits(&mut self, now: i64) {
-        let lines: Vec<LineId> = self.limits.keys().filter(|line| self.pending_lower(line) > 0).cloned().collect();
-        for line in lines {
+        for line in std::mem::take(&mut self.lowering) {
             self.adjust_limit(now, &line);
+            if self.pending_lower(&line) > 0 {
+                self.lowering.insert(line);
+            }
         }
     }
 

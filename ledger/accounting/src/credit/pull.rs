@@ -21,6 +21,8 @@ pub(super) struct Waiting {
 #[derive(Clone, Debug)]
 enum What {
     Ask(Ask),
+    /// Whoever asked with this number decides.
+    Question(u64),
     Lower(LineId),
 }
 
@@ -30,6 +32,12 @@ impl Site {
         let line = ask.line.clone();
         let want = full - self.spendable(&line) + self.own_debt(&line) + self.settings.surplus.0;
         self.pull(now, &line, want, What::Ask(ask));
+    }
+
+    /// Pulls what is short of `full` on a line for a question that somebody else decides; [`Action::Ready`] says when.
+    pub fn pull_for_question(&mut self, now: i64, line: &LineId, full: i128, question: u64) {
+        let want = full.saturating_sub(self.spendable(line)) + self.own_debt(line) + self.settings.surplus.0;
+        self.pull(now, line, want, What::Question(question));
     }
 
     pub(super) fn pull_to_lower(&mut self, now: i64, line: &LineId, missing: i128) {
@@ -171,6 +179,7 @@ impl Site {
             let failed = waiting.failed || !waiting.open.is_empty();
             match waiting.what {
                 What::Ask(ask) => self.decide(now, &ask, failed),
+                What::Question(question) => self.out.push(Action::Ready { question, failed }),
                 // The tick asks again; until then what has come is taken.
                 What::Lower(line) => {
                     self.take_pending(&line);

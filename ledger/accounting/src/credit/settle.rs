@@ -1,5 +1,6 @@
 //! Calls that more than one site knows, and what the tick does: expiry, debts, reserves, lowered limits.
 
+use super::fold::{Owed, owed};
 use super::site::{Settings, Site};
 use super::{GiveWhy, Let, LineId, Memo, SiteNo};
 use facts::{Amount, CallId};
@@ -11,17 +12,18 @@ impl Site {
         let me = self.settings.me;
         let Some((to, charge)) = self.credit.winner(call, line).filter(|(winner, _)| *winner != me) else { return };
         let at = self.credit.at(call, line, me);
-        let cover = at.cover_in - at.cover_out;
-        let memo = if let Some(hold) = at.hold {
-            let passed = hold.amount.min(charge.over);
-            let why = Let::ChargedElsewhere { to, passed: Amount(passed) };
-            Memo::Release { call, line: line.clone(), why }
-        } else if at.charge.is_some_and(|own| !own.reversed) {
-            Memo::Reverse { call, line: line.clone(), to, passed: Amount(cover) }
-        } else if cover > 0 {
-            Memo::Give { line: line.clone(), to, amount: Amount(cover), why: GiveWhy::Cover(call) }
-        } else {
-            return;
+        let charged = at.charge.is_some_and(|own| !own.reversed);
+        let hold = at.hold.map(|hold| hold.amount);
+        let memo = match owed(hold, charged, charge.over, at.cover_in - at.cover_out) {
+            Owed::Release { passed } => {
+                let why = Let::ChargedElsewhere { to, passed: Amount(passed) };
+                Memo::Release { call, line: line.clone(), why }
+            }
+            Owed::Reverse { passed } => Memo::Reverse { call, line: line.clone(), to, passed: Amount(passed) },
+            Owed::Cover { amount } => {
+                Memo::Give { line: line.clone(), to, amount: Amount(amount), why: GiveWhy::Cover(call) }
+            }
+            Owed::Nothing => return,
         };
         // Refused only beyond the integer range; the next tick tries again.
         if self.append(memo).is_err() {

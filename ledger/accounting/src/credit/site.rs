@@ -89,6 +89,11 @@ pub enum Action {
         to: SiteNo,
         message: Message,
     },
+    /// The pull for a question is over: decide. `failed`: a site did not answer, so the reserve may be used.
+    Ready {
+        question: u64,
+        failed: bool,
+    },
     /// A site announced other totals than its frames up to there come to.
     Mismatch {
         site: SiteNo,
@@ -129,6 +134,8 @@ pub struct Site {
     /// Lines that the next tick looks at.
     pub(super) watch: BTreeSet<LineId>,
     pub(super) limits: BTreeMap<LineId, Amount>,
+    /// Lines whose lowered limit waits for rights.
+    pub(super) lowering: BTreeSet<LineId>,
     pub(super) reserves: BTreeMap<LineId, Amount>,
     pub(super) boot: u64,
     pub(super) pulls_sent: u64,
@@ -150,6 +157,7 @@ impl Site {
             due: BTreeSet::new(),
             watch: BTreeSet::new(),
             limits: BTreeMap::new(),
+            lowering: BTreeSet::new(),
             reserves: BTreeMap::new(),
             boot,
             pulls_sent: 0,

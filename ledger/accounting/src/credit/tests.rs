@@ -77,6 +77,7 @@ impl Pair {
                         }
                         Action::Send { .. } => {}
                         Action::Mismatch { site, seq, line } => panic!("site {site} differs at {seq} on {line}"),
+                        Action::Ready { question, .. } => panic!("nobody asked {question}"),
                     }
                 }
             }

@@ -20,6 +20,10 @@ impl World {
                 let what = format!("site {me} folded frame {seq} of site {site} to other totals than were announced");
                 self.broken.get_or_insert(Violation::new("announced = folded", Some(&line), what));
             }
+            Action::Ready { question, .. } => {
+                let what = format!("site {me} is told of question {question}, which nobody put");
+                self.broken.get_or_insert(Violation::new("answers belong to questions", None, what));
+            }
         }
     }
 

@@ -1,0 +1,340 @@
+//! Questions that take of an account: decided at once where this site's rights suffice, else after the other sites were
+//! asked for theirs. And what the rules append, announce and show.
+
+use accounting::credit::messages::Announced;
+use accounting::credit::{Announcement, Memo, Message};
+use accounting::wants::{self, Wants};
+use accounting::{PayRefusal, Payment};
+use facts::config::Config;
+use facts::entry::EntryKind;
+use facts::ids::OriginId;
+use facts::{Amount, OccurredAt, Side};
+use smol_str::SmolStr;
+use std::sync::Arc;
+
+use super::sites::{Sites, item_of};
+use super::{Core, wall_micros};
+use crate::api::Order;
+use crate::error::LedgerError;
+use crate::fold::Fold;
+use crate::orders::{CreditAsk, CreditReply, OrderError, Reply};
+use crate::sites::{ACCOUNTS_MAX, AccountRights, PeerStatus, SiteRights, SitesStatus};
+
+/// Questions that wait for other sites' rights; beyond it they are decided with what is here.
+const QUESTIONS_MAX: usize = 10_000;
+
+/// Who asked.
+pub(super) enum Asking {
+    Credit(CreditAsk, CreditReply),
+    Order(Order, Reply),
+}
+
+/// What waits for pulls.
+pub(super) struct Question {
+    asking: Asking,
+    /// Pulls that are not over.
+    open: usize,
+    failed: bool,
+}
+
+impl Core<'_> {
+    /// Decides on a call, or asks the other sites for what is short first.
+    pub(super) fn credit(&mut self, ask: CreditAsk, reply: CreditReply) -> Result<(), LedgerError> {
+        let Some(mut sites) = self.sites.take() else { return self.decided(ask, reply) };
+        let wants = self.wants(&mut sites, &ask);
+        let done = self.ask(&mut sites, Asking::Credit(ask, reply), wants);
+        self.sites = Some(sites);
+        done
+    }
+
+    /// The same for an order of a person.
+    pub(super) fn order(&mut self, order: Order, reply: Reply) -> Result<(), LedgerError> {
+        let Some(mut sites) = self.sites.take() else { return self.ordered(order, reply) };
+        let wants = wants_of_order(&order);
+        if let Some((account, _)) = wants.first() {
+            let config = (self.options.config)();
+            sites.sync(&self.shared().fold(), &config, self.options.number, account);
+        }
+        let done = self.ask(&mut sites, Asking::Order(order, reply), wants);
+        self.sites = Some(sites);
+        done
+    }
+
+    fn wants(&mut self, sites: &mut Sites, ask: &CreditAsk) -> Wants {
+        let (config, me, now) = ((self.options.config)(), self.options.number, wall_micros());
+        let fold = self.shared().fold();
+        match ask {
+            CreditAsk::Authorise(wish) => {
+                wish.lines.iter().for_each(|line| sites.sync(&fold, &config, me, &line.account));
+                wants::of_wish(&fold.book, &config, wish, |account| sites.rules.available(now, account))
+            }
+            CreditAsk::Extend { hold_id, held } => {
+                for line in fold.book.holds().get(*hold_id).into_iter().flat_map(|hold| &hold.lines) {
+                    sites.sync(&fold, &config, me, &line.account);
+                }
+                wants::of_extension(&fold.book, &config, *hold_id, *held)
+            }
+            CreditAsk::Release { .. } => Wants::new(),
+        }
+    }
+
+    fn ask(&mut self, sites: &mut Sites, asking: Asking, wants: Wants) -> Result<(), LedgerError> {
+        let short: Wants = wants.into_iter().filter(|(account, full)| sites.rules.spendable(account) < *full).collect();
+        if short.is_empty() || sites.questions.len() >= QUESTIONS_MAX {
+            return self.decide_with(sites, asking, false);
+        }
+        sites.next_question += 1;
+        let number = sites.next_question;
+        sites.questions.insert(number, Question { asking, open: short.len(), failed: false });
+        let now = wall_micros();
+        for (account, full) in short {
+            sites.rules.pull_for_question(now, &account, full, number);
+        }
+        // Where nobody can be asked, the answer is there already.
+        self.follow(sites)
+    }
+
+    /// A pull for a question is over; the last one decides.
+    pub(super) fn ready(&mut self, sites: &mut Sites, number: u64, failed: bool) -> Result<(), LedgerError> {
+        let Some(question) = sites.questions.get_mut(&number) else { return Ok(()) };
+        question.open -= 1;
+        question.failed |= failed;
+        if question.open > 0 {
+            return Ok(());
+        }
+        let Some(Question { asking, failed, .. }) = sites.questions.remove(&number) else { return Ok(()) };
+        if !self.poster.has_room_for_order() {
+            self.cut()?;
+        }
+        self.decide_with(sites, asking, failed)
+    }
+
+    /// Decides with what this site may spend now; `failed`: the reserve too, for a site did not answer.
+    fn decide_with(&mut self, sites: &mut Sites, asking: Asking, failed: bool) -> Result<(), LedgerError> {
+        match asking {
+            Asking::Credit(ask, reply) => {
+                let means = self.means(sites, &ask, failed);
+                self.shared().fold().book.set_means(Some(means));
+                let done = self.decided(ask, reply);
+                self.shared().fold().book.set_means(None);
+                done
+            }
+            Asking::Order(order, reply) => match self.may_order(sites, &order) {
+                Ok(()) => self.ordered(order, reply),
+                // Whoever asked may have gone; a refusal changes nothing.
+                Err(refusal) => {
+                    drop(reply.try_send(Err(OrderError::Refused(refusal))));
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    fn means(&self, sites: &mut Sites, ask: &CreditAsk, failed: bool) -> Vec<(SmolStr, Amount)> {
+        let (config, me, now) = ((self.options.config)(), self.options.number, wall_micros());
+        let fold = self.shared().fold();
+        let accounts: Vec<SmolStr> = match ask {
+            CreditAsk::Authorise(wish) => wish.lines.iter().map(|line| line.account.clone()).collect(),
+            CreditAsk::Extend { hold_id, .. } => {
+                let lines = fold.book.holds().get(*hold_id).into_iter().flat_map(|hold| &hold.lines);
+                lines.map(|line| line.account.clone()).collect()
+            }
+            CreditAsk::Release { .. } => Vec::new(),
+        };
+        let mut means = Vec::with_capacity(accounts.len());
+        for account in accounts {
+            sites.sync(&fold, &config, me, &account);
+            let rules = &sites.rules;
+            let with_reserve = rules.spendable(&account) + if failed { rules.reserve_left(&account) } else { 0 };
+            means.push((account.clone(), Amount(with_reserve.max(rules.available(now, &account)))));
+        }
+        means
+    }
+
+    /// What only one site may order, and what goes beyond this site's rights.
+    fn may_order(&self, sites: &mut Sites, order: &Order) -> Result<(), PayRefusal> {
+        let (config, me, config_site) = ((self.options.config)(), self.options.number, self.options.config_site);
+        match order {
+            Order::Grant(_) | Order::Caps(_) if me != config_site => return Err(PayRefusal::OtherSite { config_site }),
+            Order::Give(give) if !sites.peers.iter().any(|peer| peer.number == give.to) => {
+                return Err(PayRefusal::UnknownSite(give.to));
+            }
+            _ => {}
+        }
+        let known = order_is_known(&self.shared().fold(), order);
+        for (account, amount) in wants_of_order(order) {
+            sites.sync(&self.shared().fold(), &config, me, &account);
+            // To give is to move rights: what others owe does not stand against it.
+            let rights = match order {
+                Order::Give(_) => sites.rules.rights(&account).max(0),
+                _ => sites.rules.spendable(&account),
+            };
+            if amount > rights && !known {
+                return Err(PayRefusal::BeyondRights { account, rights: Amount(rights) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes an entry of the rules into the frame under construction.
+    pub(super) fn append(&mut self, memo: &Memo) -> Result<(), LedgerError> {
+        let config = (self.options.config)();
+        if !self.poster.has_room_for_order() {
+            self.cut()?;
+        }
+        let mut fold = self.shared().fold();
+        let Some(item) = item_of(memo, &fold.book, &config, OccurredAt(wall_micros())) else {
+            tracing::error!(?memo, "an account of the rules is not in the configuration any more");
+            return Ok(());
+        };
+        if self.poster.is_empty() {
+            self.certify(&mut fold)?;
+        }
+        let seq = self.seq();
+        self.poster.memo(&mut fold, seq, &item)?;
+        self.shown();
+        Ok(())
+    }
+
+    /// Tells the others this ledger's totals up to its last frame, once that is durable: a window of the accounts, which
+    /// moves on with each tick where there are more than fit.
+    pub(super) fn announce(&mut self, sites: &mut Sites, config: &Arc<Config>) {
+        if self.options.mail.is_none() {
+            return;
+        }
+        let (me, seq) = (self.options.number, self.seq() - 1);
+        let from = sites.window.clone();
+        let window = config.accounts.range(from..).take(ACCOUNTS_MAX);
+        let mut lines = Vec::new();
+        let mut last = None;
+        {
+            let fold = self.shared().fold();
+            for (account, terms) in window {
+                last = Some(account.clone());
+                let row = fold.book.row(account, terms.currency);
+                let seen = |(number, other): (&u16, &Fold)| {
+                    let share = other.book.rights().of(account)?;
+                    let given = share.given.iter().find(|(to, _)| *to == me)?.1;
+                    Some((*number, given))
+                };
+                let seen: Vec<(u16, i128)> = fold.others.iter().filter_map(seen).collect();
+                if row != Default::default() || !seen.is_empty() {
+                    lines.push(Announced { line: account.clone(), row, seen });
+                }
+            }
+        }
+        let more = |last: SmolStr| config.accounts.range(last..).nth(1).map(|(account, _)| account.clone());
+        sites.window = last.and_then(more).unwrap_or_default();
+        let message = Message::Announce(Announcement { site: me, seq, lines });
+        for to in sites.peers.iter().map(|peer| peer.number).collect::<Vec<_>>() {
+            self.post(to, &message, seq);
+        }
+    }
+
+    /// Puts the facts of `crate::sites` where others read them.
+    pub(super) fn show_sites(&mut self, sites: &mut Sites, config: &Arc<Config>) {
+        let (me, now) = (self.options.number, wall_micros());
+        let mut fold = self.shared().fold();
+        let said: Vec<SmolStr> = {
+            let of = |number: &u16| sites.rules.announced(*number).into_iter().flat_map(|said| &said.lines);
+            let numbers: Vec<u16> = sites.peers.iter().map(|peer| peer.number).collect();
+            numbers.iter().flat_map(of).map(|announced| announced.line.clone()).collect()
+        };
+        let mut accounts = Vec::new();
+        for account in config.accounts.keys() {
+            let any = fold.book.rights().of(account).is_some()
+                || fold.others.values().any(|other| other.book.rights().of(account).is_some())
+                || said.contains(account);
+            if any && accounts.len() < ACCOUNTS_MAX {
+                sites.sync(&fold, config, me, account);
+                accounts.extend(account_rights(sites, &fold, config, (me, now), account));
+            }
+        }
+        let peers = sites.peers.iter().map(|peer| {
+            let other = fold.others.get_mut(&peer.number);
+            let (folded, root) = other.map_or((0, [0; 32]), |other| (other.offsets.len() as u64, other.book.root()));
+            PeerStatus {
+                number: peer.number,
+                name: peer.name.clone(),
+                folded,
+                root: accounting::book::hex(&root),
+                announced: sites.rules.announced(peer.number).map(|said| said.seq),
+                heard_at: sites.rules.last_heard(peer.number).map_or_else(String::new, facts::time::rfc3339),
+                silent: sites.rules.is_silent(now, peer.number),
+                trouble: peer.trouble.clone(),
+            }
+        });
+        let status = SitesStatus {
+            number: me,
+            name: self.options.site.clone(),
+            config_site: self.options.config_site,
+            peers: peers.collect(),
+            seq: self.seq() - 1,
+            root: accounting::book::hex(&fold.book.root()),
+            accounts,
+            doubles: sites.doubles.values().cloned().collect(),
+            alarms: sites.alarms.iter().cloned().collect(),
+        };
+        drop(fold);
+        self.shared().show_sites(status);
+    }
+}
+
+fn account_rights(
+    sites: &Sites,
+    fold: &Fold,
+    config: &Config,
+    (me, now): (u16, i64),
+    account: &SmolStr,
+) -> Option<AccountRights> {
+    let currency = config.accounts.get(account)?.currency;
+    let rules = &sites.rules;
+    let others = fold.others.iter().map(|(number, other)| (*number, &other.book));
+    let mut books: Vec<_> = std::iter::once((me, &fold.book)).chain(others).collect();
+    books.sort_unstable_by_key(|(number, _)| *number);
+    let site = |(site, book): &(u16, &accounting::Book)| {
+        let row = book.row(account, currency);
+        let rights = rules.credit().rights(account, *site);
+        let said = rules.announced(*site).filter(|said| said.seq > rules.folded(*site));
+        let lock = said.and_then(|said| said.line(account)).map_or(0, |announced| row.own() - announced.row.own());
+        SiteRights {
+            site: *site,
+            limit: Amount(row.limit),
+            owed: Amount(-row.funds),
+            held: Amount(row.open_holds),
+            given: Amount(row.given.iter().map(|(_, sum)| sum).sum()),
+            received: Amount(rights - row.own()),
+            rights: Amount(rights),
+            reserve: Amount(row.reserve),
+            debt: Amount(rules.debt(account, *site)),
+            lock: Amount(lock),
+        }
+    };
+    Some(AccountRights {
+        account: account.clone(),
+        currency,
+        spendable: Amount(rules.spendable(account)),
+        available: Amount(rules.available(now, account)),
+        pending_lower: Amount(rules.pending_lower(account)),
+        sites: books.iter().map(site).collect(),
+    })
+}
+
+/// What an order of a person takes of an account's rights here.
+fn wants_of_order(order: &Order) -> Wants {
+    let mut wants = Wants::new();
+    match order {
+        Order::Pay(Payment { kind: EntryKind::Refund, side: Side::Sell, account, amount, .. }) => {
+            wants.push((account.clone(), amount.0));
+        }
+        Order::Give(give) => wants.push((give.account.clone(), give.amount.0)),
+        _ => {}
+    }
+    wants
+}
+
+/// The same order stands in the book: it takes nothing again.
+fn order_is_known(fold: &Fold, order: &Order) -> bool {
+    let origin: OriginId = accounting::pay::origin_of(order.id());
+    !order.id().is_empty() && fold.book.order(origin).is_some()
+}
