@@ -1,8 +1,8 @@
 //! Orders of people and questions about calls on their way to the ledger's thread, and the answers back: given only when
 //! durable.
 
-use accounting::PayRefusal;
 use accounting::authorise::{Refusal, Wish};
+use accounting::{PayRefusal, TrialRow};
 use facts::entry::Hold;
 use facts::ids::OriginId;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -36,8 +36,29 @@ pub type CreditReply = oneshot::Sender<Result<CreditAnswer, CreditError>>;
 
 /// What waits for the ledger's thread, and where its answer goes.
 pub enum Waiting {
-    Order { order: Order, reply: Reply },
-    Credit { ask: CreditAsk, reply: CreditReply },
+    Order {
+        order: Order,
+        reply: Reply,
+    },
+    Credit {
+        ask: CreditAsk,
+        reply: CreditReply,
+    },
+    /// A state root now, and what the books come to there.
+    Certify {
+        reply: SyncSender<BooksNow>,
+    },
+}
+
+/// The books as of the last frame before a certificate in the stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BooksNow {
+    /// Last frame that they have; 0 = none.
+    pub seq: u64,
+    pub root: [u8; 32],
+    pub entries: u64,
+    /// By account of the chart and currency.
+    pub totals: Vec<TrialRow>,
 }
 
 /// A question about a call.
@@ -107,6 +128,20 @@ impl Orders {
             Ok(Err(_)) => Err(CreditError::Unknown("its thread has ended".into())),
             Err(_) => Err(CreditError::Unknown(format!("nothing within {} s", ANSWER_WITHIN.as_secs()))),
         }
+    }
+
+    /// Has a certificate written into the stream and waits until it is durable.
+    pub fn certify(&self) -> Result<BooksNow, OrderError> {
+        let (reply, answer) = sync_channel(1);
+        self.0.try_send(Waiting::Certify { reply }).map_err(|error| match error {
+            TrySendError::Full(_) => OrderError::Busy,
+            TrySendError::Disconnected(_) => OrderError::Unknown("its thread has ended".into()),
+        })?;
+        let why = |error| match error {
+            RecvTimeoutError::Timeout => format!("nothing within {} s", ANSWER_WITHIN.as_secs()),
+            RecvTimeoutError::Disconnected => "its thread has ended".into(),
+        };
+        answer.recv_timeout(ANSWER_WITHIN).map_err(|error| OrderError::Unknown(why(error)))
     }
 
     /// Places an order and waits until it is durable or refused.

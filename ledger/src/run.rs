@@ -1,6 +1,7 @@
 //! The ledger's thread: claims `ledger.SITE`, books what the raters write and what people order, frame by frame. All
 //! its state is the fold of its own log; whatever fails, it goes on from there.
 
+mod certify;
 mod core;
 mod credit;
 mod doubles;
@@ -26,7 +27,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -34,7 +35,7 @@ use crate::api::Receipt;
 use crate::error::LedgerError;
 use crate::frames::CallEntries;
 use crate::mail::Mail;
-use crate::orders::{CreditAnswer, CreditReply, Orders, Reply, Waiting};
+use crate::orders::{BooksNow, CreditAnswer, CreditReply, Orders, Reply, Waiting};
 use crate::poster::Poster;
 use crate::shared::Shared;
 use crate::snapshot::Store;
@@ -240,6 +241,7 @@ enum Answer {
     Credit(CreditReply, CreditAnswer),
     /// A message for another site that says what the frame holds.
     Mail(u16, Vec<u8>),
+    Books(SyncSender<BooksNow>, BooksNow),
 }
 
 impl Answer {
@@ -249,6 +251,7 @@ impl Answer {
             Self::Receipt(reply, receipt) => drop(reply.try_send(Ok(receipt))),
             Self::Credit(reply, answer) => drop(reply.send(Ok(answer))),
             Self::Mail(to, message) => mail.into_iter().for_each(|mail| mail.send(to, message.clone())),
+            Self::Books(reply, books) => drop(reply.try_send(books)),
         }
     }
 }

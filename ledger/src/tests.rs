@@ -4,6 +4,7 @@ mod credit;
 mod kill;
 mod orders;
 mod proof;
+mod prove;
 mod runs;
 mod view;
 mod world;

@@ -21,6 +21,7 @@ use crate::api::{EntryFilter, EntryPage, EntryRow, HoldRow, LimitRow, Page, Stat
 use crate::error::LedgerError;
 use crate::fold::Fold;
 use crate::frames::{entries_of_call, ledger_item};
+use crate::orders::BooksNow;
 use crate::run::wall_micros;
 use crate::shared::{Progress, Shared};
 use bus::stream::FrameReader;
@@ -100,11 +101,25 @@ impl View {
         Ok(answer)
     }
 
-    fn offset(&self, seq: u64) -> Option<u64> {
+    /// The books after the last whole frame, for whoever only follows the stream: the process that writes it has them
+    /// certified instead ([`crate::Orders::certify`]).
+    pub(crate) fn books_now(&self) -> Result<BooksNow, LedgerError> {
+        self.settled(|fold| BooksNow::of(fold, self.shared.progress_now().state.seq()))?
+    }
+
+    pub(crate) fn stream(&self) -> &SmolStr {
+        &self.stream
+    }
+
+    pub(crate) fn offset(&self, seq: u64) -> Option<u64> {
         self.shared.fold().offset_of(seq)
     }
 
-    fn read<T>(&self, seq: u64, read: impl FnOnce(&FrameView<'_>) -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+    pub(crate) fn read<T>(
+        &self,
+        seq: u64,
+        read: impl FnOnce(&FrameView<'_>) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
         let missing = || LedgerError::Missing { stream: self.stream.clone(), seq };
         let offset = self.offset(seq).ok_or_else(missing)?;
         let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);

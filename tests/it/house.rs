@@ -19,7 +19,7 @@ const PURE: &[&str] = &["accounting", "decks", "facts", "radius", "rating", "sch
 const FLOORS: &[&[&str]] = &[
     &["facts"],
     &["accounting", "decks", "radius", "rating", "schemas", "switch-formats", "traffic"],
-    &["bus", "console", "reporting"],
+    &["bus", "console", "proof", "reporting"],
     &["ingest", "ledger", "rater"],
     &["tandem"],
     &["simulation", "tests"],

@@ -21,6 +21,7 @@ mod kafka_trouble;
 mod kill;
 mod lost_topic;
 mod pipeline;
+mod proof;
 mod quote;
 mod radius;
 mod rate;

@@ -3,6 +3,7 @@
 use crate::money::{MoneyOp, PaymentText};
 use crate::ops::Op;
 use crate::output::Failure;
+use crate::prove::ProofOp;
 use clap::{Args, Subcommand};
 use facts::Side;
 use ledger::api::CapsOrder;
@@ -107,6 +108,21 @@ pub enum LedgerCommand {
     Holds { account: Option<String> },
     /// Prove chain, sums, roots and the tie to the rated calls; say where it breaks
     Verify,
+    /// Sign the ledger as it is now, for auditors: chain, roots, sums; JSON (docs/reference/proof.md)
+    Certificate,
+    /// Proof that one priced side is in the ledger, for its customer to check with tandem-verify; shows nobody else's
+    Prove {
+        /// As `ledger entries --json` and the call's page show it
+        xdr: String,
+        /// Its call: spares reading the log
+        #[arg(long, value_name = "CALL_ID")]
+        call: Option<String>,
+        /// Also where the call was booked to another account before, which the proof then shows
+        #[arg(long)]
+        with_others: bool,
+    },
+    /// The public key that certificates are checked with; hand it to customers
+    Key,
 }
 
 #[derive(Debug, Args)]
@@ -181,6 +197,11 @@ pub fn op(command: &LedgerCommand) -> Result<Op, Failure> {
         }
         LedgerCommand::TrialBalance => return Ok(Op::TrialBalance),
         LedgerCommand::Verify => return Ok(Op::Verify),
+        LedgerCommand::Certificate => return Ok(Op::Proof(ProofOp::Certificate)),
+        LedgerCommand::Prove { xdr, call, with_others } => {
+            return Ok(Op::Proof(ProofOp::Prove { xdr: xdr.clone(), call: call.clone(), with_others: *with_others }));
+        }
+        LedgerCommand::Key => return Ok(Op::Proof(ProofOp::Key)),
         LedgerCommand::Statement { account, limit } => MoneyOp::Statement { account: account.clone(), limit: *limit },
         LedgerCommand::Pay(money) => MoneyOp::Book(payment("payment", money)),
         LedgerCommand::Refund(money) => MoneyOp::Book(payment("refund", money)),

@@ -22,6 +22,7 @@ mod ops;
 mod output;
 mod pages;
 mod price_page;
+mod prove;
 mod quote;
 mod radius;
 mod rate;

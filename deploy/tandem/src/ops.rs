@@ -7,6 +7,7 @@ use crate::check;
 use crate::money::{self, MoneyOp};
 use crate::node::Node;
 use crate::output::Failure;
+use crate::prove::ProofOp;
 use crate::runs::{self, RunOp};
 use crate::tables::{self, table_of};
 use bus::config_log::{ConfigFollower, Version};
@@ -37,6 +38,7 @@ pub enum Op {
     },
     TrialBalance,
     Money(MoneyOp),
+    Proof(ProofOp),
     Verify,
     Report {
         name: String,
@@ -134,6 +136,7 @@ pub fn execute(node: &Node, op: &Op) -> Result<Answer, Failure> {
         Op::Entries { account, limit } => entries(node, account, *limit),
         Op::TrialBalance => Ok(Answer::of(tables::trial_balance(&node.view.trial_balance().map_err(Failure::broken)?))),
         Op::Money(op) => money::execute(node, op),
+        Op::Proof(op) => crate::prove::execute(node, op),
         Op::Verify => verify(node),
         Op::Report { name, filter } => report(node, name, filter),
         Op::Export { name, filter, format } => export(node, name, filter, format),

@@ -5,6 +5,7 @@ use crate::http::run_folder;
 use crate::node::{Roles, Running};
 use crate::ops::{self, Answer, Op};
 use crate::output::{self, Ending, Failure, Outcome, note};
+use crate::prove::ProofOp;
 use crate::settings::{BusKind, EngineKind, Settings};
 use crate::tables;
 use std::fs;
@@ -76,6 +77,7 @@ fn here(settings: &Settings, op: &Op) -> Result<Answer, Failure> {
         | Op::Void { .. }
         | Op::Import { .. }
         | Op::Radius(_)
+        | Op::Proof(ProofOp::Key)
         | Op::Verify => Ok(()),
         Op::Deck(op) if !op.weighs() => Ok(()),
         _ => running.node.drain(DRAIN_LIMIT, &mut |_| ()),
@@ -122,7 +124,7 @@ fn roles(settings: &Settings, op: &Op) -> Roles {
         | Op::Radius(_) => Roles::default(),
         Op::Deck(op) if !op.weighs() => Roles::default(),
         Op::Deck(_) => Roles { ingest: false, engine, loader: engine, ..Roles::pipeline(settings) },
-        Op::Verify => Roles { ledger: true, ..Roles::default() },
+        Op::Verify | Op::Proof(ProofOp::Key) => Roles { ledger: true, ..Roles::default() },
         Op::Import { .. } => Roles::pipeline(settings),
         op if op.needs_engine() => Roles { ingest: false, engine, loader: engine, ..Roles::pipeline(settings) },
         Op::Conflicts => Roles { ingest: false, engine: false, loader: false, ..Roles::pipeline(settings) },

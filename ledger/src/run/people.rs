@@ -33,6 +33,7 @@ impl Core<'_> {
             match waiting {
                 Waiting::Order { order, reply } => self.order(order, reply)?,
                 Waiting::Credit { ask, reply } => self.credit(ask, reply)?,
+                Waiting::Certify { reply } => self.certify_now(reply)?,
             }
         }
         if !self.poster.is_empty() {

@@ -61,6 +61,11 @@ impl<'a> FrameView<'a> {
         *blake3::hash(self.body).as_bytes()
     }
 
+    /// The Avro body, whose hash is the frame's.
+    pub fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
     /// Header and hash as the acceptance rule wants them.
     pub fn meta(&self) -> FrameMeta {
         self.header.meta(self.hash())

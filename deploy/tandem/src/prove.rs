@@ -1,0 +1,75 @@
+//! `tandem ledger certificate|prove|key`: what customers and auditors get to check for themselves. The construction is
+//! `ledger::prove`'s; this only asks for it.
+
+use crate::node::Node;
+use crate::ops::Answer;
+use crate::output::Failure;
+use facts::ids::{CallId, XdrId};
+use ledger::{ProveError, Prover, Wish};
+use serde::{Deserialize, Serialize};
+
+/// One of them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "proof", rename_all = "snake_case")]
+pub enum ProofOp {
+    Key,
+    Certificate,
+    Prove {
+        xdr: String,
+        /// Without it the log is read.
+        call: Option<String>,
+        /// Its entries may name accounts beside each other.
+        with_others: bool,
+    },
+}
+
+/// The prover of a node's ledger.
+pub fn prover(node: &Node) -> Prover {
+    Prover::new(node.bus.clone(), node.ids.clone(), node.view.clone(), node.settings.data.clone())
+}
+
+/// Carries it out: JSON on stdout in both modes, since it is a file for somebody else.
+pub fn execute(node: &Node, op: &ProofOp) -> Result<Answer, Failure> {
+    let (prover, orders) = (prover(node), node.orders.as_ref());
+    match op {
+        ProofOp::Key => {
+            let key = prover.public_key().map_err(failure)?;
+            let json = serde_json::json!({ "key": key, "algorithm": "ed25519" });
+            let bytes = Some(format!("ed25519:{key}\n").into_bytes());
+            Ok(Answer { json: Some(json), bytes, ..Answer::default() })
+        }
+        ProofOp::Certificate => {
+            let signed = prover.certify(orders).map_err(failure)?;
+            let note = format!("{} is signed up to frame {}", signed.stream, signed.seq);
+            file(&signed, vec![note])
+        }
+        ProofOp::Prove { xdr, call, with_others } => {
+            let id =
+                |what: &str, text: &str| Failure::Usage(format!("{text:?} is no {what} id: 32 hexadecimal digits"));
+            let xdr = XdrId::parse(xdr).ok_or_else(|| id("xdr", xdr))?;
+            let call = call.as_ref().map(|call| CallId::parse(call).ok_or_else(|| id("call", call))).transpose()?;
+            let proof = prover.prove(&Wish { xdr, call, with_others: *with_others }, orders).map_err(failure)?;
+            let note = format!(
+                "{} entries up to frame {} of {}; check it with: tandem-verify FILE --key KEY",
+                proof.entries.len(),
+                proof.certificate.seq,
+                proof.certificate.stream
+            );
+            file(&proof, vec![note])
+        }
+    }
+}
+
+fn file(content: &impl Serialize, notes: Vec<String>) -> Result<Answer, Failure> {
+    let json = serde_json::to_value(content).map_err(Failure::broken)?;
+    let mut text = serde_json::to_vec_pretty(content).map_err(Failure::broken)?;
+    text.push(b'\n');
+    Ok(Answer { json: Some(json), bytes: Some(text), notes, ..Answer::default() })
+}
+
+fn failure(error: ProveError) -> Failure {
+    match error {
+        ProveError::Unknown(_) | ProveError::Empty(_) | ProveError::Others { .. } => Failure::Usage(error.to_string()),
+        other => Failure::broken(other),
+    }
+}

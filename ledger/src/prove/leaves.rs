@@ -1,0 +1,152 @@
+//! Hashes of a stream's frames, derived from the log and kept in a file, so that a certificate reads only what came since
+//! the last one. A cache: whatever is wrong with it, the log is read again.
+
+use super::{ProveError, Prover, items_root, write_durably};
+use crate::error::LedgerError;
+use bus::Batch;
+use proof::{Hash, frame_leaf, root};
+use schemas::FrameView;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Frame hash, items' root, check.
+const RECORD: usize = 32 + 32 + 8;
+const POLL_BYTES: usize = 4 << 20;
+/// How long a durable record may take to arrive.
+const WAIT: Duration = Duration::from_secs(10);
+/// One thread at a time reads and writes the file.
+static FILE: Mutex<()> = Mutex::new(());
+
+/// What stands for each frame from the first.
+pub struct Leaves(Vec<(Hash, Hash)>);
+
+fn check_of(seq: u64, hash: &Hash, items: &Hash) -> [u8; 8] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seq.to_le_bytes()).update(&hash.0).update(&items.0);
+    let mut check = [0; 8];
+    check.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    check
+}
+
+impl Leaves {
+    /// Frames 1 to `last`, from the file as far as it is whole and of this log, else from the log.
+    pub fn up_to(prover: &Prover, last: u64) -> Result<Self, ProveError> {
+        let _one = FILE.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = file(prover);
+        let mut leaves = Self::kept(prover, &path);
+        let known = leaves.0.len() as u64;
+        if known >= last {
+            return Ok(leaves);
+        }
+        walk(prover, known + 1, last, &mut |frame, hash| {
+            let seq = frame.header.seq;
+            let failed = |error| LedgerError::Frame { stream: frame.header.stream.clone(), seq, error };
+            let before = leaves.0.last().map_or([0; 32], |(hash, _)| hash.0);
+            if frame.header.prev_hash != before {
+                return Err(LedgerError::Missing { stream: frame.header.stream.clone(), seq: seq - 1 });
+            }
+            leaves.0.push((hash, items_root(frame).map_err(failed)?));
+            Ok(())
+        })?;
+        write_durably(&path, &leaves.bytes())?;
+        Ok(leaves)
+    }
+
+    fn kept(prover: &Prover, path: &PathBuf) -> Self {
+        let bytes = fs::read(path).unwrap_or_default();
+        let mut leaves = Vec::with_capacity(bytes.len() / RECORD);
+        for record in bytes.chunks_exact(RECORD) {
+            let (mut hash, mut items) = (Hash::default(), Hash::default());
+            hash.0.copy_from_slice(&record[..32]);
+            items.0.copy_from_slice(&record[32..64]);
+            if check_of(leaves.len() as u64 + 1, &hash, &items) != record[64..] {
+                tracing::warn!(file = %path.display(), frame = leaves.len() + 1, "derived hashes are damaged, read again");
+                break;
+            }
+            leaves.push((hash, items));
+        }
+        // The chain ties all before it to the last one.
+        let own = leaves.last().is_none_or(|(hash, _)| {
+            prover.view.read(leaves.len() as u64, |frame| Ok(frame.hash() == hash.0)).unwrap_or(false)
+        });
+        if !own {
+            tracing::warn!(file = %path.display(), "derived hashes are of another log, all are read again");
+            leaves.clear();
+        }
+        Self(leaves)
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.0.len() * RECORD);
+        for (seq, (hash, items)) in (1u64..).zip(&self.0) {
+            bytes.extend_from_slice(&hash.0);
+            bytes.extend_from_slice(&items.0);
+            bytes.extend_from_slice(&check_of(seq, hash, items));
+        }
+        bytes
+    }
+
+    /// Leaves of the tree over the first `frames`.
+    pub fn leaves(&self, frames: u64) -> Vec<Hash> {
+        let some = self.0.iter().take(usize::try_from(frames).unwrap_or(usize::MAX));
+        (1u64..).zip(some).map(|(seq, (hash, items))| frame_leaf(seq, hash, items)).collect()
+    }
+
+    /// Root of the tree over the first `frames`; `None` where there are not as many.
+    pub fn root(&self, frames: u64) -> Option<Hash> {
+        let leaves = self.leaves(frames);
+        (leaves.len() as u64 == frames).then(|| root(&leaves))
+    }
+
+    /// Hash of a frame.
+    pub fn hash_of(&self, seq: u64) -> Option<Hash> {
+        let place = usize::try_from(seq.checked_sub(1)?).ok()?;
+        self.0.get(place).map(|(hash, _)| *hash)
+    }
+}
+
+fn file(prover: &Prover) -> PathBuf {
+    prover.data_dir.join("proofs").join(format!("{}.leaves", prover.view.stream()))
+}
+
+/// Reads the accepted frames `first` to `last` in their order, each with its hash.
+pub fn walk(
+    prover: &Prover,
+    first: u64,
+    last: u64,
+    each: &mut dyn FnMut(&FrameView<'_>, Hash) -> Result<(), LedgerError>,
+) -> Result<(), LedgerError> {
+    let stream = prover.view.stream();
+    let missing = |seq| LedgerError::Missing { stream: stream.clone(), seq };
+    let place = |seq| prover.view.offset(seq).ok_or_else(|| missing(seq));
+    if first > last {
+        return Ok(());
+    }
+    let (mut seq, mut offset) = (first, place(first)?);
+    let mut reader = prover.bus.reader(stream, 0, offset)?;
+    let mut batch = Batch::new();
+    loop {
+        if reader.poll(&mut batch, POLL_BYTES, WAIT)? == 0 {
+            return Err(missing(seq));
+        }
+        for record in (0..batch.len()).filter_map(|at| batch.get(at)) {
+            // Fences and void records lie between.
+            if record.offset < offset {
+                continue;
+            }
+            let damaged = |error| LedgerError::Frame { stream: stream.clone(), seq, error };
+            let frame = FrameView::parse(record.value, &prover.ids).map_err(damaged)?;
+            if record.offset > offset || frame.header.seq != seq {
+                return Err(missing(seq));
+            }
+            each(&frame, Hash(frame.hash()))?;
+            if seq == last {
+                return Ok(());
+            }
+            seq += 1;
+            offset = place(seq)?;
+        }
+    }
+}
