@@ -10,7 +10,9 @@ use crate::wire;
 use facts::config::ConfigItem;
 
 /// Fingerprint that stands in the header of a frame of these items.
-pub const ITEMS: [u8; 8] = wire::CONFIG_ITEM_V3;
+pub const ITEMS: [u8; 8] = wire::CONFIG_ITEM_V4;
+/// The same for items that were written before areas of numbers.
+const ITEMS_V3: [u8; 8] = wire::CONFIG_ITEM_V3;
 /// The same for items that were written before rules and imports of decks.
 const ITEMS_V2: [u8; 8] = wire::CONFIG_ITEM_V2;
 /// The same for items that were written before taxes by name, `jurisdiction_from` and void orders.
@@ -33,6 +35,7 @@ pub fn items<'a>(
     let decode = match frame.header.item_schema {
         ITEMS_V1 => wire::old::decode_config_item_v1,
         ITEMS_V2 => wire::old::decode_config_item_v2,
+        ITEMS_V3 => wire::old::decode_config_item_v3,
         _ => {
             frame.expect_items(ITEMS)?;
             decode_current

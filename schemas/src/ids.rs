@@ -47,10 +47,11 @@ schemas! {
     ConfigItemV2 = "config-item.v2", 16;
     RunOrder = "run-order.v1", 17;
     LedgerItemV2 = "ledger-item.v2", 18;
-    ConfigItem = "config-item.v3", 19;
+    ConfigItemV3 = "config-item.v3", 19;
     DeckPatch = "deck-patch.v1", 20;
     Notice = "notice.v1", 21;
     LedgerItem = "ledger-item.v3", 22;
+    ConfigItem = "config-item.v4", 23;
 }
 
 impl Schema {

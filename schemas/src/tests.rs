@@ -39,9 +39,10 @@ fn recode_resolved(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError>
         Schema::LedgerItem => same::decode_ledger_item_v3(bytes)?.encode(&mut out),
         Schema::LedgerItemV1 => wire::old::decode_ledger_item_v1(bytes)?.encode(&mut out),
         Schema::LedgerItemV2 => wire::old::decode_ledger_item_v2(bytes)?.encode(&mut out),
-        Schema::ConfigItem => same::decode_config_item_v3(bytes)?.encode(&mut out),
+        Schema::ConfigItem => same::decode_config_item_v4(bytes)?.encode(&mut out),
         Schema::ConfigItemV1 => wire::old::decode_config_item_v1(bytes)?.encode(&mut out),
         Schema::ConfigItemV2 => wire::old::decode_config_item_v2(bytes)?.encode(&mut out),
+        Schema::ConfigItemV3 => wire::old::decode_config_item_v3(bytes)?.encode(&mut out),
         Schema::DeckRows => same::decode_deck_rows_v1(bytes)?.encode(&mut out),
         Schema::DeckPatch => same::decode_deck_patch_v1(bytes)?.encode(&mut out),
         Schema::XdrOut => same::decode_xdr_out_v1(bytes)?.encode(&mut out),
@@ -77,6 +78,7 @@ fn recode(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
         Schema::ConfigItem => one!(ConfigItem),
         Schema::ConfigItemV1 => wire::old::decode_config_item_v1(bytes)?.encode(&mut out),
         Schema::ConfigItemV2 => wire::old::decode_config_item_v2(bytes)?.encode(&mut out),
+        Schema::ConfigItemV3 => wire::old::decode_config_item_v3(bytes)?.encode(&mut out),
         Schema::DeckRows => one!(DeckRows),
         Schema::DeckPatch => one!(DeckPatch),
         Schema::XdrOut => one!(XdrOut),
@@ -87,8 +89,14 @@ fn recode(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
 }
 
 /// Schemas that are only read.
-const OLD: [Schema; 5] =
-    [Schema::CallEventV0, Schema::ConfigItemV1, Schema::LedgerItemV1, Schema::ConfigItemV2, Schema::LedgerItemV2];
+const OLD: [Schema; 6] = [
+    Schema::CallEventV0,
+    Schema::ConfigItemV1,
+    Schema::LedgerItemV1,
+    Schema::ConfigItemV2,
+    Schema::ConfigItemV3,
+    Schema::LedgerItemV2,
+];
 
 /// Schemas that are written today.
 fn current() -> impl Iterator<Item = Schema> {

@@ -3,14 +3,14 @@
 //!
 //! Never prices anything and never decides what a blocked code costs; see `price` and `tariffs`.
 
+mod dearest;
 mod ties;
-
 mod warm;
 
 use facts::config::DeckRoot;
 use facts::deck::{
-    BandCrossing, DeckTerms, Indeterminate, IntervalRule, OriginMode, Price, Rate, RateDeck, RatedNumber, RowStatus,
-    Settings, Step,
+    BandCrossing, DeckTerms, Indeterminate, IntervalRule, JurisdictionFrom, OriginMode, Price, Rate, RateDeck,
+    RatedNumber, RowStatus, Settings, Step,
 };
 use facts::money::Currency;
 use facts::number::{E164, Prefix};
@@ -130,6 +130,8 @@ pub struct CompiledDeck {
     pub(crate) interval_rule: IntervalRule,
     pub rated_number: RatedNumber,
     pub(crate) indeterminate: Indeterminate,
+    /// Which number tells a call's jurisdiction; `None`: no row asks for it.
+    pub(crate) jurisdiction_from: Option<JurisdictionFrom>,
     pub(crate) settings: Settings,
     pub(crate) bands: Bands,
     band_names: Vec<SmolStr>,
@@ -287,7 +289,7 @@ impl DeckBuilder {
             rows[index].alone = begins && rows.get(index + 1).is_none_or(|next| next.prefix != prefix);
         }
         let intervals = Intervals::new(groups.iter().map(|group| (rows[group.first as usize].prefix, group.first)));
-        let (dearest, dearest_of_all) = dearest(&rows, &self.extras);
+        let (dearest, dearest_of_all) = dearest::dearest(&rows, &self.extras);
         CompiledDeck {
             id: self.id,
             version: self.version,
@@ -296,6 +298,7 @@ impl DeckBuilder {
             interval_rule: self.terms.interval_rule,
             rated_number: self.terms.rated_number,
             indeterminate: self.terms.indeterminate,
+            jurisdiction_from: self.extras.iter().any(Extra::is_jurisdictional).then_some(self.terms.jurisdiction_from),
             settings: self.terms.settings,
             bands: self.bands,
             band_names: self.terms.time_bands.iter().map(|band| band.name.clone()).collect(),
@@ -315,40 +318,6 @@ impl DeckBuilder {
 
 fn covers(shorter: Prefix, longer: Prefix) -> bool {
     longer.key() & shorter.mask() == shorter.key()
-}
-
-/// Rows that may set a provisional price, dearest first: greatest next rate, then first rate, then connect fee, then
-/// the lowest prefix. Rows of which another is never cheaper and always valid are left out.
-fn dearest(rows: &[Row], extras: &[Extra]) -> (ByCountry, Box<[u32]>) {
-    let mut order: Vec<u32> = (0..rows.len() as u32)
-        .filter(|index| {
-            let row = &rows[*index as usize];
-            row.status == RowStatus::Open && extras.get(row.extra as usize).is_none_or(|extra| !extra.add)
-        })
-        .collect();
-    order.sort_by_key(|index| {
-        let row = &rows[*index as usize];
-        let fee = extras.get(row.extra as usize).map_or(Price(0), |extra| extra.connect_fee);
-        (std::cmp::Reverse((row.next_rate, row.first_rate, fee)), *index)
-    });
-    let mut by_country: HashMap<Country, (Vec<u32>, bool)> = HashMap::new();
-    let (mut all, mut all_done) = (Vec::new(), false);
-    for index in order {
-        let row = &rows[index as usize];
-        // Behind a row that is always valid no other is ever looked at.
-        let always = row.valid_from == i64::MIN && row.valid_until == i64::MAX;
-        let (list, done) = by_country.entry(Country::of_prefix(row.prefix)).or_default();
-        if !*done {
-            list.push(index);
-            *done = always;
-        }
-        if !all_done {
-            all.push(index);
-            all_done = always;
-        }
-    }
-    let by_country = by_country.into_iter().map(|(country, (list, _))| (country, list.into_boxed_slice())).collect();
-    (by_country, all.into_boxed_slice())
 }
 
 impl CompiledDeck {

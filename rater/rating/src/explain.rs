@@ -9,10 +9,18 @@ use facts::xdr::{ProvisionalSource, RateUsed, Side, Xdr};
 use smol_str::SmolStr;
 use std::fmt;
 
+use crate::price::Jurisdiction;
+
 /// One step of a price.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
     Unanswered,
+    /// Areas of both ends; empty where a number is in none.
+    Jurisdiction {
+        jurisdiction: Jurisdiction,
+        caller: SmolStr,
+        called: SmolStr,
+    },
     Grace {
         duration: i64,
         grace: i64,
@@ -84,6 +92,10 @@ impl Trace for Vec<Note> {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Jurisdiction { jurisdiction, caller, called } => {
+                let area = |name: &'_ SmolStr| if name.is_empty() { "no known area".into() } else { name.clone() };
+                write!(f, "{}: from {} to {}", jurisdiction.word(), area(caller), area(called))
+            }
             Self::Unanswered => write!(f, "not answered: no time is charged"),
             Self::Grace { duration, grace } => {
                 write!(f, "{} s is shorter than the grace time of {} s: free", seconds(*duration), seconds(*grace))

@@ -2,6 +2,7 @@
 //!
 //! Never reads a clock, a file or a socket; never keeps money in a float; never decides what is booked.
 
+mod areas;
 pub mod assemble;
 pub mod bands;
 pub mod country;

@@ -11,6 +11,7 @@ use facts::time::OccurredAt;
 use facts::xdr::{RateUsed, Unrated};
 use smol_str::SmolStr;
 
+use crate::areas::Numbers;
 use crate::exact::Exact;
 use crate::identify::number_of;
 use crate::price::most;
@@ -86,7 +87,10 @@ impl Tariffs {
         };
         let chosen = deck.find(&rated, deck.origin_of(wish.caller_number.as_ref()), at)?;
         let (exchange_rate, _) = agreement.exchange.at(at).ok_or(Unrated::NoExchangeRate)?;
-        let most = most(deck, chosen, &agreement.terms, at, exchange_rate)?;
+        let numbers =
+            Numbers { caller: wish.caller_number.as_ref(), dialled: Some(&number), rn: wish.rn.as_ref() };
+        let jurisdiction = self.areas.jurisdiction(deck, chosen, &numbers, &mut ());
+        let most = most(deck, chosen, &agreement.terms, at, exchange_rate, jurisdiction)?;
         let charged = |net: Exact| agreement.charged_at_most(net).ok_or(Unrated::AmountRange);
         let decimals = match agreement.terms.amount_rounding {
             Rounding::None => SCALE as u8,
@@ -106,7 +110,7 @@ impl Tariffs {
             next_seconds: most.next_seconds.max(1),
             decimals,
             minute: charged(most.minute)?,
-            rate: deck.rate_used(chosen),
+            rate: deck.rate_paid(chosen, jurisdiction),
         })
     }
 

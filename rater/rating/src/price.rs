@@ -11,7 +11,7 @@ pub(crate) use most::most;
 use facts::config::Agreement;
 use facts::deck::{Indeterminate, IntervalRule, Price, Settings, Step};
 use facts::money::{Amount, Rounding};
-use facts::xdr::Unrated;
+use facts::xdr::{RateUsed, Unrated};
 use serde::Deserialize;
 
 use crate::deck::{Chosen, CompiledDeck, Extra, Row};
@@ -67,6 +67,17 @@ pub enum Jurisdiction {
     Intra,
     #[default]
     Indeterminate,
+}
+
+impl Jurisdiction {
+    /// As people say it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Inter => "interstate",
+            Self::Intra => "intrastate",
+            Self::Indeterminate => "indeterminate",
+        }
+    }
 }
 
 /// The facts of one side that its price depends on.
@@ -452,13 +463,32 @@ fn ceil(span: i64, step: i64) -> i64 {
     if span <= 0 { 0 } else { (span - 1) / step.max(1) + 1 }
 }
 
+impl Extra {
+    /// True where the rate depends on the call's jurisdiction.
+    pub(crate) fn is_jurisdictional(&self) -> bool {
+        self.inter_rate.is_some() || self.intra_rate.is_some()
+    }
+}
+
+impl CompiledDeck {
+    /// The rate in full, as it stands on the xDR: with the interval rates that a call of this jurisdiction pays.
+    pub fn rate_paid(&self, chosen: Chosen, jurisdiction: Jurisdiction) -> RateUsed {
+        let mut used = self.rate_used(chosen);
+        let extra = self.row_extra(chosen.row);
+        if let Some(rate) = extra.and_then(|extra| jurisdictional(extra, jurisdiction, self.indeterminate)) {
+            (used.first_rate, used.next_rate) = (rate, rate);
+        }
+        used
+    }
+}
+
 /// The rate that replaces both interval rates; `None` where the row has none for this jurisdiction: then its interval
 /// rates count.
 fn jurisdictional(extra: &Extra, jurisdiction: Jurisdiction, rule: Indeterminate) -> Option<Price> {
-    let (inter, intra) = (extra.inter_rate, extra.intra_rate);
-    if inter.is_none() && intra.is_none() {
+    if !extra.is_jurisdictional() {
         return None;
     }
+    let (inter, intra) = (extra.inter_rate, extra.intra_rate);
     match jurisdiction {
         Jurisdiction::Inter => inter,
         Jurisdiction::Intra => intra,

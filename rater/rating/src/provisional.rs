@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 
 use crate::country::Country;
 use crate::deck::{Chosen, CompiledDeck};
-use crate::price::{Priced, SAME_CURRENCY, Terms, price};
+use crate::price::{Jurisdiction, Priced, SAME_CURRENCY, Terms, price};
 use crate::rate::{Party, SideOf};
 use crate::tariffs::{AgreementTerms, Tariffs};
 
@@ -82,7 +82,7 @@ impl Tariffs {
         for (chosen, source) in rungs {
             let Some(chosen) = chosen else { continue };
             let Some(priced) = provisional_price(side, basis, chosen, at) else { continue };
-            xdr.rate = Some(basis.deck.rate_used(chosen));
+            xdr.rate = Some(basis.deck.rate_paid(chosen, Jurisdiction::Indeterminate));
             (xdr.exchange_rate, xdr.exchange_source) = basis.exchange.clone();
             return (Some(priced), source);
         }
@@ -121,7 +121,7 @@ impl Tariffs {
         }
         match best {
             Some((priced, basis, chosen)) => {
-                xdr.rate = Some(basis.deck.rate_used(chosen));
+                xdr.rate = Some(basis.deck.rate_paid(chosen, Jurisdiction::Indeterminate));
                 (Some(priced), ProvisionalSource::DearestOfAll)
             }
             None => (None, ProvisionalSource::NoDeck),
@@ -131,7 +131,7 @@ impl Tariffs {
 
 /// A price by one row, for the side's own duration (none where the times contradict each other).
 fn provisional_price(side: &SideOf<'_>, basis: &Basis<'_>, chosen: Chosen, at: i64) -> Option<Priced> {
-    let mut ask = side.ask(facts::OccurredAt(at), basis.exchange.0);
+    let mut ask = side.ask(facts::OccurredAt(at), basis.exchange.0, Jurisdiction::Indeterminate);
     ask.duration = ask.duration.max(0);
     let priced = price(basis.deck, chosen, &basis.terms, &ask, &mut ()).ok()?;
     (priced.net >= Amount::ZERO).then_some(priced)

@@ -12,6 +12,7 @@ use facts::xdr::{Side, Unrated, Xdr};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
+use crate::areas::Numbers;
 use crate::deck::{Chosen, CompiledDeck};
 use crate::explain::{Note, Trace};
 use crate::identify::number_of;
@@ -44,6 +45,7 @@ pub(crate) struct Party<'a> {
 struct Rated<'a> {
     deck: &'a CompiledDeck,
     chosen: Chosen,
+    jurisdiction: Jurisdiction,
     priced: Priced,
     exchange: (i64, SmolStr),
 }
@@ -56,14 +58,13 @@ impl SideOf<'_> {
         }
     }
 
-    pub fn ask(&self, rated_at: OccurredAt, exchange_rate: i64) -> Ask {
+    pub fn ask(&self, rated_at: OccurredAt, exchange_rate: i64, jurisdiction: Jurisdiction) -> Ask {
         Ask {
             rated_at: rated_at.micros(),
             duration: self.duration,
             answered: self.answered_at.is_some(),
             attempted: self.attempted,
-            // The number that reference data would need is not loaded in this version of the rater.
-            jurisdiction: Jurisdiction::Indeterminate,
+            jurisdiction,
             exchange_rate,
         }
     }
@@ -189,7 +190,7 @@ impl Tariffs {
                 xdr.amount = rated.priced.net;
                 xdr.gross = rated.priced.gross;
                 xdr.billed = rated.priced.billed;
-                xdr.rate = Some(rated.deck.rate_used(rated.chosen));
+                xdr.rate = Some(rated.deck.rate_paid(rated.chosen, rated.jurisdiction));
                 (xdr.exchange_rate, xdr.exchange_source) = rated.exchange;
             }
             Err(reason) => {
@@ -235,10 +236,18 @@ impl Tariffs {
         let origin = deck.origin_of(side.call.caller_number.as_ref());
         let chosen = deck.find(&number, origin, rated_at.micros())?;
         let exchange = agreement.exchange.at(rated_at.micros()).ok_or(Unrated::NoExchangeRate)?;
-        let priced = price(deck, chosen, &agreement.terms, &side.ask(rated_at, exchange.0), trace)?;
+        let numbers = Numbers {
+            caller: side.call.caller_number.as_ref(),
+            dialled: side.number.as_ref(),
+            rn: side.call.rn.as_ref(),
+        };
+        let jurisdiction = self.areas.jurisdiction(deck, chosen, &numbers, trace);
+        let ask = side.ask(rated_at, exchange.0, jurisdiction);
+        let priced = price(deck, chosen, &agreement.terms, &ask, trace)?;
         let priced = agreement.charged(priced, trace).ok_or(Unrated::AmountRange)?;
-        Ok(Rated { deck, chosen, priced, exchange })
+        Ok(Rated { deck, chosen, jurisdiction, priced, exchange })
     }
+
 }
 
 fn sell_side(call: &Call, number: Option<E164>) -> SideOf<'_> {

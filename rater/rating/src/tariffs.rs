@@ -14,6 +14,7 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 use smol_str::{SmolStr, format_smolstr};
 
+use crate::areas::Areas;
 use crate::deck::CompiledDeck;
 use crate::explain::Trace;
 use crate::identify::Identifier;
@@ -114,6 +115,7 @@ pub struct Tariffs {
     /// Account and currency of what nobody could be found for.
     pub(crate) unidentified: (SmolStr, Currency),
     pub(crate) decks: Vec<Arc<CompiledDeck>>,
+    pub(crate) areas: Areas,
     problems: Vec<String>,
 }
 
@@ -171,6 +173,7 @@ impl Tariffs {
             by_account: builder.by_account,
             unidentified,
             decks,
+            areas: Areas::compile(&config.areas),
             problems: builder.problems,
         }
     }

@@ -3,6 +3,7 @@
 
 use crate::deck::{DeckTerms, Price, Settings};
 use crate::money::{Currency, Rounding};
+use crate::number::Prefix;
 use crate::time::OccurredAt;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -344,6 +345,17 @@ pub struct DeckImport {
     pub claims: Vec<[u8; 32]>,
 }
 
+/// An area of numbers, such as a US state: a call whose two ends are in one area is intrastate, one between two areas
+/// interstate, any other indeterminate (design 4.10, 13.4). Of several areas the one with the longest matching prefix
+/// has the number.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Area {
+    pub name: SmolStr,
+    /// Rising, each once.
+    pub prefixes: Vec<Prefix>,
+}
+
 /// Site-wide settings.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -406,6 +418,7 @@ pub enum ConfigItem {
     VoidOrder(VoidOrder),
     DeckRules(DeckRules),
     DeckImport(Box<DeckImport>),
+    Area(Area),
 }
 
 /// The configuration in force at one `config_seq`.
@@ -429,6 +442,8 @@ pub struct Config {
     pub deck_rules: BTreeMap<SmolStr, DeckRules>,
     /// Imports of decks by id, held ones too.
     pub imports: BTreeMap<SmolStr, DeckImport>,
+    /// Areas of numbers by name.
+    pub areas: BTreeMap<SmolStr, Area>,
 }
 
 impl Config {
@@ -459,6 +474,7 @@ impl Config {
             ConfigItem::VoidOrder(x) => drop(self.voids.insert((x.partition, x.offset), x.reason)),
             ConfigItem::DeckRules(x) => drop(self.deck_rules.insert(x.deck.clone(), x)),
             ConfigItem::DeckImport(x) => drop(self.imports.insert(x.id.clone(), *x)),
+            ConfigItem::Area(x) => drop(self.areas.insert(x.name.clone(), x)),
         }
     }
 
@@ -482,6 +498,7 @@ impl Config {
             "trunk" => drop(self.trunks.remove(id)),
             "switch" => drop(self.switches.remove(id)),
             "deck_rules" => drop(self.deck_rules.remove(id)),
+            "area" => drop(self.areas.remove(id)),
             "exchange_rate" => self.exchange_rates.retain(|rate| rate.id() != id),
             _ => {}
         }

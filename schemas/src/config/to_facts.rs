@@ -4,7 +4,7 @@ use crate::deck_rows::settings_to_facts;
 use crate::wire::{self, ConfigItemItem as Item};
 use facts::OccurredAt;
 use facts::config::{
-    Account, Agreement, Carrier, ConfigItem, DeckImport, DeckRoot, DeckRules, ExchangeRate, IdentificationRule,
+    Account, Agreement, Area, Carrier, ConfigItem, DeckImport, DeckRoot, DeckRules, ExchangeRate, IdentificationRule,
     Product, SiteSettings, Switch, Tax, Trunk, VoidOrder,
 };
 use facts::deck::{DeckTerms, OriginGroup, Price, TimeBand};
@@ -67,6 +67,7 @@ pub(super) fn item(item: Item<'_>) -> ConfigItem {
             fall_percent: x.fall_percent,
         }),
         Item::DeckImport(x) => ConfigItem::DeckImport(Box::new(import(x))),
+        Item::Area(x) => ConfigItem::Area(Area { name: x.name.into(), prefixes: x.prefixes }),
     }
 }
 

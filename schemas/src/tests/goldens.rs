@@ -127,8 +127,18 @@ fn a_frame_of_the_second_ledger_schema_is_still_read() {
 fn a_frame_of_configuration_is_pinned() {
     let mut header = header("config", config::ITEMS, stream_input("none"));
     header.inputs.clear();
-    let file = expect_file!["../../golden/frame-config.v3.hex"];
+    let file = expect_file!["../../golden/frame-config.v4.hex"];
     pinned(file, &header, &samples::config_items(), config::encode_item, config::decode_item);
+}
+
+/// Written before areas of numbers.
+#[test]
+fn a_frame_of_the_third_configuration_schema_is_still_read() {
+    let text = include_str!("../../golden/frame-config.v3.hex");
+    let record = super::older::hex(text.split_once("record\n").unwrap().1);
+    let StreamRecord::Frame(view) = decode_record(&record, &SchemaIds::default()).unwrap() else { panic!("a frame") };
+    let read: Vec<_> = config::items(&view).unwrap().collect::<Result<_, _>>().unwrap();
+    assert_eq!(read, samples::config_items_v3());
 }
 
 /// Written before rules and imports of decks.
@@ -312,6 +322,7 @@ fn schemas_are_pinned() {
         config-item.v3 0x54440013 784be2e19009edad
         deck-patch.v1 0x54440014 7dca0d5eb720d0e3
         notice.v1 0x54440015 f17793d0f87b5328
-        ledger-item.v3 0x54440016 88193fce017ea4a1"#]]
+        ledger-item.v3 0x54440016 88193fce017ea4a1
+        config-item.v4 0x54440017 1c454aa533107ddc"#]]
     .assert_eq(&lines.join("\n"));
 }

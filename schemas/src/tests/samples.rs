@@ -2,7 +2,7 @@
 
 use facts::call::{Attempt, Call, CallEvent, Endpoint, EventKind, Leg, RawRef};
 use facts::config::{
-    Account, Agreement, ConfigItem, DeckImport, DeckRoot, DeckRules, ImportState, RatedAt, Tax, VoidOrder,
+    Account, Agreement, Area, ConfigItem, DeckImport, DeckRoot, DeckRules, ImportState, RatedAt, Tax, VoidOrder,
 };
 use facts::deck::{DeckTerms, JurisdictionFrom, Price, Settings, TimeBand};
 use facts::entry::{
@@ -299,8 +299,16 @@ pub fn config_items_v1() -> Vec<ConfigItem> {
     vec![ConfigItem::Account(account), applied]
 }
 
-/// One of what the third schema added, and what the others had.
+/// One of what the fourth schema added, and what the others had.
 pub fn config_items() -> Vec<ConfigItem> {
+    let prefixes = ["1201", "1551"].map(|digits| Prefix::new(digits).unwrap()).to_vec();
+    let mut items = config_items_v3();
+    items.splice(6..6, [ConfigItem::Area(Area { name: "US-NJ".into(), prefixes })]);
+    items
+}
+
+/// One of what the third schema added, and what the first two had.
+pub fn config_items_v3() -> Vec<ConfigItem> {
     let rules = DeckRules { deck: "az".into(), notice_days: 7, closed_codes_percent: 8, ..DeckRules::default() };
     let import = DeckImport {
         id: "az/3".into(),

@@ -35,7 +35,8 @@ pub struct DeckText {
     interval_rule: IntervalRule,
     #[serde(default)]
     rated_number: RatedNumber,
-    jurisdiction_from: Option<JurisdictionFrom>,
+    #[serde(default)]
+    jurisdiction_from: JurisdictionFrom,
     #[serde(default)]
     jurisdiction_indeterminate: Indeterminate,
     #[serde(default)]
@@ -104,12 +105,6 @@ impl DeckText {
     /// Reads the terms; the first fault is returned with its place.
     pub fn into_declared(self) -> Result<Declared, FieldError> {
         let place = Place { table: "deck", id: &self.id };
-        if self.jurisdiction_from.is_some() {
-            // Accepting it would promise a look-up that nobody makes: there is no reference data to look in.
-            let reason = "no reference data of number ranges can be loaded, so it would change nothing: every call is \
-                          indeterminate; leave it out and say jurisdiction_indeterminate";
-            return Err(place.fault("jurisdiction_from", reason.to_owned()));
-        }
         let bands = self.time_band.into_iter().map(|band| band.into_fact(&place)).collect::<Result<Vec<_>, _>>()?;
         let groups = self.origin_group.into_iter().map(|group| group.into_fact(&place)).collect::<Result<_, _>>()?;
         unique(&place, "time_band", bands.iter().map(|band| &band.name))?;
@@ -125,6 +120,7 @@ impl DeckText {
             interval_rule: self.interval_rule,
             rated_number: self.rated_number,
             indeterminate: self.jurisdiction_indeterminate,
+            jurisdiction_from: self.jurisdiction_from,
             time_bands: bands,
             origin_groups: groups,
             settings: self.settings.read(&place)?,

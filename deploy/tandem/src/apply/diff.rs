@@ -49,6 +49,7 @@ pub fn kind(item: &ConfigItem) -> &'static str {
         ConfigItem::VoidOrder(_) => "void_order",
         ConfigItem::DeckRules(_) => "deck_rules",
         ConfigItem::DeckImport(_) => "deck_import",
+        ConfigItem::Area(_) => "area",
     }
 }
 
@@ -122,6 +123,7 @@ fn compare(now: &Config, item: &ConfigItem) -> Compared {
         }
         ConfigItem::DeckRules(new) => pair(now.deck_rules.get(&new.deck), new),
         ConfigItem::DeckImport(new) => pair(now.imports.get(&new.id), new),
+        ConfigItem::Area(new) => pair(now.areas.get(&new.name), new),
         ConfigItem::VoidOrder(new) => match now.voids.get(&(new.partition, new.offset)) {
             None => Compared::New,
             Some(old) if *old == new.reason => Compared::Same,
@@ -165,6 +167,7 @@ fn id(item: &ConfigItem) -> String {
         ConfigItem::Applied { by, .. } => by.clone(),
         ConfigItem::DeckRules(x) => x.deck.to_string(),
         ConfigItem::DeckImport(x) => x.id.to_string(),
+        ConfigItem::Area(x) => x.name.to_string(),
         ConfigItem::VoidOrder(x) => format!("call-events/{} offset {}", x.partition, x.offset),
     }
 }
@@ -176,6 +179,7 @@ fn removable(now: &Config) -> Vec<(&'static str, String)> {
     all.extend(now.agreements.keys().map(|id| ("agreement", id.to_string())));
     all.extend(now.products.keys().map(|id| ("product", id.to_string())));
     all.extend(now.switches.keys().map(|id| ("switch", id.to_string())));
+    all.extend(now.areas.keys().map(|name| ("area", name.to_string())));
     all.extend(now.deck_rules.keys().map(|id| ("deck_rules", id.to_string())));
     all
 }

@@ -6,7 +6,7 @@ mod shown;
 use super::deck_text::{DeckText, Declared};
 use facts::Side;
 use facts::config::{
-    Account, Agreement, Carrier, ConfigItem, DeckRules, ExchangeRate, IdentificationRule, Product, RatedAt,
+    Account, Agreement, Area, Carrier, ConfigItem, DeckRules, ExchangeRate, IdentificationRule, Product, RatedAt,
     SiteSettings, Switch, Tax, Trunk,
 };
 use facts::deck::{Price, Settings};
@@ -14,6 +14,7 @@ use facts::money::{Currency, Rounding, parse_scaled};
 use facts::time::{OccurredAt, parse_rfc3339, parse_seconds};
 use serde::{Deserialize, Serialize};
 pub use shown::Shown;
+use std::path::PathBuf;
 
 /// Tables of one file.
 #[derive(Debug, Default, Deserialize)]
@@ -29,6 +30,9 @@ pub struct Document {
     exchange_rate: Vec<ExchangeRateText>,
     deck: Vec<DeckText>,
     deck_rules: Vec<DeckRules>,
+    area: Vec<Area>,
+    /// CSV of `prefix` and `area`, beside this file.
+    area_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -134,6 +138,8 @@ pub struct FieldError {
 pub struct Desired {
     pub items: Vec<ConfigItem>,
     pub decks: Vec<Declared>,
+    pub areas: Vec<Area>,
+    pub area_file: Option<PathBuf>,
 }
 
 impl Document {
@@ -160,7 +166,8 @@ impl Document {
                 Err(fault) => faults.push(fault),
             }
         }
-        if faults.is_empty() { Ok(Desired { items, decks }) } else { Err(faults) }
+        let (areas, area_file) = (self.area, self.area_file);
+        if faults.is_empty() { Ok(Desired { items, decks, areas, area_file }) } else { Err(faults) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `tandem apply`: files into a plan of configuration items. Reads files; writing the plan to the `config` log is
 //! `node`'s part, so that the demo and the tests apply the same way.
 
+mod areas;
 mod deck_text;
 pub mod diff;
 pub mod document;
@@ -31,14 +32,18 @@ pub struct Plan {
 pub fn plan(path: &Path, now: &Config, prune: bool) -> Result<Plan, Failure> {
     let mut items = Vec::new();
     let mut problems = Vec::new();
+    let (mut area_files, mut written) = (Vec::new(), Vec::new());
     for file in documents(path)? {
-        let Desired { items: read, decks } = read_document(&file)?;
+        let Desired { items: read, decks, areas, area_file } = read_document(&file)?;
         items.extend(read);
         let folder = file.parent().unwrap_or(Path::new("."));
+        area_files.extend(area_file.map(|name| folder.join(name)));
+        written.extend(areas);
         for deck in decks {
             items.extend(read_deck(&deck, folder, now, &mut problems)?);
         }
     }
+    items.extend(areas::items(&area_files, written)?);
     plan_items(items, now, prune, problems)
 }
 
@@ -49,6 +54,7 @@ pub fn plan_items(items: Vec<ConfigItem>, now: &Config, prune: bool, problems: V
     let mut after = now.clone();
     items.iter().cloned().for_each(|item| after.apply(item));
     let mut faults = broken_references(&after);
+    faults.extend(areas::faults(&after));
     faults.extend(rating::check_overlaps(&after).iter().map(ToString::to_string));
     if !faults.is_empty() {
         return Err(Failure::Usage(format!("nothing was applied:\n  {}", faults.join("\n  "))));

@@ -16,6 +16,7 @@ pub fn items(now: &Config, then: &Config) -> Vec<ConfigItem> {
     items.extend(then.agreements.values().cloned().map(ConfigItem::Agreement));
     items.extend(then.trunks.values().cloned().map(ConfigItem::Trunk));
     items.extend(then.switches.values().cloned().map(ConfigItem::Switch));
+    items.extend(then.areas.values().cloned().map(ConfigItem::Area));
     items.extend(then.deck_rules.values().cloned().map(ConfigItem::DeckRules));
     items.extend(then.exchange_rates.iter().cloned().map(ConfigItem::ExchangeRate));
     items

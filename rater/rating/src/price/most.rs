@@ -29,6 +29,7 @@ pub(crate) fn most(
     terms: &Terms,
     rated_at: i64,
     exchange_rate: i64,
+    jurisdiction: Jurisdiction,
 ) -> Result<Most, Unrated> {
     let row = deck.row(chosen.row);
     let extra = deck.row_extra(chosen.row);
@@ -43,7 +44,7 @@ pub(crate) fn most(
         duration: (i64::from(first_seconds) * SECOND).max(grace),
         answered: true,
         attempted: true,
-        jurisdiction: Jurisdiction::Indeterminate,
+        jurisdiction,
         exchange_rate,
     };
     let first = price(deck, chosen, terms, &ask, &mut ())?.exact_net;

@@ -35,7 +35,8 @@ pub(super) struct CallPart {
     pub rn: Option<SmolStr>,
     pub attempted: bool,
     pub last_attempt: bool,
-    pub jurisdiction: Jurisdiction,
+    /// `None`: follows from the areas of the configuration, where there is one.
+    pub jurisdiction: Option<Jurisdiction>,
 }
 
 impl CallPart {
@@ -50,7 +51,7 @@ impl CallPart {
             rn: None,
             attempted: true,
             last_attempt: true,
-            jurisdiction: Jurisdiction::Indeterminate,
+            jurisdiction: None,
         };
         for (key, node) in place.object(node)? {
             if *node == Node::Null && CALL_FIELDS.contains(&&**key) {
@@ -67,7 +68,7 @@ impl CallPart {
                 "rn" => call.rn = optional(node, text)?,
                 "attempted" => call.attempted = at.boolean(node)?,
                 "last_attempt" => call.last_attempt = at.boolean(node)?,
-                "jurisdiction" => call.jurisdiction = optional(node, |node| at.word(node))?.unwrap_or_default(),
+                "jurisdiction" => call.jurisdiction = optional(node, |node| at.word(node))?,
                 other => place.unknown(other)?,
             }
         }

@@ -27,6 +27,7 @@ use self::call::{AgreementPart, CallPart};
 use self::deck::DeckPart;
 pub use self::node::Fault;
 use self::node::{Key, Node, Place};
+use crate::areas::{Areas, Numbers};
 use crate::deck::{Chosen, Tie};
 use crate::explain::Note;
 use crate::price::{Ask, Priced, SAME_CURRENCY, price};
@@ -140,7 +141,7 @@ impl Quoter {
         let id = id.as_deref();
         match request {
             Err(fault) => Quoted::without_price(Came::Refused, answer::refused(id, number, &fault)),
-            Ok(request) => match request.and_then(|request| quote(&request).map(|found| (request, found))) {
+            Ok(request) => match request.and_then(|request| quote(&request, self.areas()).map(|found| (request, found))) {
                 Ok((request, found)) => match answer::priced(id, &request, &found) {
                     Some(line) => Quoted { came: Came::Priced, line, named: request.named },
                     None => {
@@ -213,6 +214,11 @@ impl Quoter {
         }))
     }
 
+    /// Areas of numbers for calls whose jurisdiction no line gives.
+    fn areas(&self) -> Option<&Areas> {
+        self.tariffs.as_ref().map(|tariffs| &tariffs.areas)
+    }
+
     fn deck(&mut self, text: &str) -> Result<Arc<DeckPart>, Fault> {
         if let Some(place) = self.decks.iter().position(|(known, _)| **known == *text)
             && let Some(found) = self.decks.remove(place)
@@ -239,7 +245,7 @@ enum NoPrice {
 }
 
 /// Prices the call of a line, or says why not.
-fn quote(request: &Request) -> Result<Found, NoPrice> {
+fn quote(request: &Request, areas: Option<&Areas>) -> Result<Found, NoPrice> {
     let unrated = |reason, message| Err(NoPrice::Unrated(reason, message));
     let Request { call, agreement, deck, .. } = request;
     let deck = &*deck.compiled;
@@ -274,15 +280,22 @@ fn quote(request: &Request) -> Result<Found, NoPrice> {
     let Some(exchange_rate) = agreement.exchange_rate else {
         return unrated(Unrated::NoExchangeRate, "the agreement has no exchange rate".to_owned());
     };
+    let mut notes = Vec::new();
+    let derived = |areas: &Areas| {
+        let read = |text: &str| E164::normalise(text).ok();
+        let (dialled, rn) = (read(&call.called), call.rn.as_deref().and_then(read));
+        let numbers = Numbers { caller: caller.as_ref(), dialled: dialled.as_ref(), rn: rn.as_ref() };
+        areas.jurisdiction(deck, chosen, &numbers, &mut notes)
+    };
+    let jurisdiction = call.jurisdiction.or_else(|| areas.map(derived)).unwrap_or_default();
     let ask = Ask {
         rated_at,
         duration: call.duration,
         answered: call.answered_at.is_some(),
         attempted: call.attempted && (agreement.side == Side::Buy || call.last_attempt),
-        jurisdiction: call.jurisdiction,
+        jurisdiction,
         exchange_rate,
     };
-    let mut notes = Vec::new();
     let priced = price(deck, chosen, &agreement.terms, &ask, &mut notes);
     // A call without a price may have met the tie on its way: as far as its duration reaches.
     let seconds = priced.as_ref().map_or(call.duration, |priced| priced.billed);

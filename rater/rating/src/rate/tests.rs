@@ -4,7 +4,7 @@ use super::*;
 use expect_test::{Expect, expect};
 use facts::call::Endpoint;
 use facts::config::{
-    Account, Agreement, Config, ConfigItem, ExchangeRate, IdentificationRule, Product, SiteSettings, Tax, Trunk,
+    Account, Agreement, Area, Config, ConfigItem, ExchangeRate, IdentificationRule, Product, SiteSettings, Tax, Trunk,
 };
 use facts::deck::{DeckTerms, Rate, RateDeck, RowStatus};
 use facts::ids::CallId;
@@ -362,4 +362,29 @@ fn a_prepaid_call_is_charged_with_each_tax_rounded_by_itself_as_quote_says() {
     config.apply(ConfigItem::Account(account("cash", "USD", "")));
     let xdr = Tariffs::with_decks(&config, &[&deck]).rate(&call).swap_remove(0);
     assert_eq!(xdr.gross, xdr.amount);
+}
+
+#[test]
+fn a_call_within_a_state_pays_the_intrastate_rate_and_the_xdr_shows_it() {
+    let mut config = Config::default();
+    config.apply(ConfigItem::Account(account("acme", "USD", "")));
+    config.apply(ConfigItem::Agreement(agreement("acme", Side::Sell, "us")));
+    config.apply(ConfigItem::Trunk(trunk("t-acme", "acme", Side::Sell)));
+    for (name, digits) in [("US-NJ", ["1201", "1551"]), ("US-NY", ["1212", "1646"])] {
+        let prefixes = digits.map(|digits| Prefix::new(digits).unwrap()).to_vec();
+        config.apply(ConfigItem::Area(Area { name: name.into(), prefixes }));
+    }
+    let mut row = rate("1", "0");
+    (row.inter_rate, row.intra_rate) = (Some("0.006".parse().unwrap()), Some("0.03".parse().unwrap()));
+    row.indeterminate_rate = Some("0.01".parse().unwrap());
+    let tariffs = Tariffs::with_decks(&config, &[&deck("us", "USD", vec![row])]);
+    let rates = |caller: &str, rn: &str| {
+        let mut call = call("t-acme", "15515550100", true);
+        (call.caller_number, call.rn) = (E164::from_digits(caller).ok(), E164::from_digits(rn).ok());
+        let (xdr, notes) = tariffs.explained(&call).swap_remove(0);
+        format!("{} at {}, {}", xdr.amount, xdr.rate.unwrap().next_rate, notes[0])
+    };
+    expect!["0.0305 at 0.03, intrastate: from US-NJ to US-NJ"].assert_eq(&rates("12015550100", ""));
+    expect!["0.0061 at 0.006, interstate: from US-NJ to US-NY"].assert_eq(&rates("12015550100", "16465550199"));
+    expect!["0.0102 at 0.01, indeterminate: from no known area to US-NJ"].assert_eq(&rates("", ""));
 }

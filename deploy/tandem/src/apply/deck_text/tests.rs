@@ -12,6 +12,7 @@ holidays = ["2026-12-25"]
 band_crossing = "start"
 interval_rule = "round_total"
 rated_number = "lrn"
+jurisdiction_from = "dialled"
 jurisdiction_indeterminate = "inter"
 grace_seconds = "2.5"
 minimum_amount = "0.001"
@@ -44,6 +45,7 @@ fn everything_that_pricing_knows_of_a_deck_can_be_declared() {
     assert_eq!(terms.currency.to_string(), "EUR");
     assert_eq!((terms.band_crossing, terms.interval_rule), (BandCrossing::Start, IntervalRule::RoundTotal));
     assert_eq!((terms.rated_number, terms.indeterminate), (RatedNumber::Lrn, Indeterminate::Inter));
+    assert_eq!(terms.jurisdiction_from, JurisdictionFrom::Dialled);
     assert_eq!((terms.settings.grace, terms.settings.minimum_amount), (Some(2_500_000), Some(Price(10_000_000))));
     assert_eq!(terms.settings.attempt_fee, Some(Price(5_000_000)));
     assert_eq!((terms.time_bands[0].from, terms.time_bands[0].until), (1_320, 360));
@@ -66,5 +68,4 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
     says("name = \"unknown\"", "name = \"EEA\"", "used twice");
     says("grace_seconds", "grace_minutes", "grace_minutes");
     says("\"2.5\"", "\"-1\"", "grace_seconds");
-    says("[[time_band]]", "jurisdiction_from = \"rn\"\n[[time_band]]", "jurisdiction_from: no reference data");
 }

@@ -46,6 +46,7 @@ impl Shown {
             ("switch", list(config.switches.values().map(value))),
             ("exchange_rate", list(config.exchange_rates.iter().map(|x| value(&ExchangeRateText::from(x))))),
             ("deck", list(config.decks.values().flatten().map(deck))),
+            ("area", list(config.areas.values().map(value))),
             ("void_order", list(config.voids.iter().map(void_order))),
         ];
         let applied = version.map(|version| {
@@ -217,7 +218,7 @@ fn deck(root: &DeckRoot) -> Value {
         time_bands,
         origin_groups,
         settings,
-        jurisdiction_from: _,
+        jurisdiction_from,
     } = &root.terms;
     let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
     let band = |band: &TimeBand| json!({"name": band.name, "days": band.days, "from": clock(band.from), "until": clock(band.until)});
@@ -225,7 +226,7 @@ fn deck(root: &DeckRoot) -> Value {
         "id": root.id, "version": root.version, "rows": root.rows, "source": root.source,
         "currency": currency, "time_zone": time_zone, "effective_zone": effective_zone, "holidays": holidays,
         "band_crossing": band_crossing, "interval_rule": interval_rule, "rated_number": rated_number,
-        "jurisdiction_indeterminate": indeterminate,
+        "jurisdiction_from": jurisdiction_from, "jurisdiction_indeterminate": indeterminate,
         "time_band": time_bands.iter().map(band).collect::<Vec<_>>(), "origin_group": origin_groups,
     });
     if let (Some(fields), Value::Object(more)) = (shown.as_object_mut(), value(&SettingsText::from(settings))) {
