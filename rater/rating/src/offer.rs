@@ -87,8 +87,7 @@ impl Tariffs {
         };
         let chosen = deck.find(&rated, deck.origin_of(wish.caller_number.as_ref()), at)?;
         let (exchange_rate, _) = agreement.exchange.at(at).ok_or(Unrated::NoExchangeRate)?;
-        let numbers =
-            Numbers { caller: wish.caller_number.as_ref(), dialled: Some(&number), rn: wish.rn.as_ref() };
+        let numbers = Numbers { caller: wish.caller_number.as_ref(), dialled: Some(&number), rn: wish.rn.as_ref() };
         let jurisdiction = self.areas.jurisdiction(deck, chosen, &numbers, &mut ());
         let most = most(deck, chosen, &agreement.terms, at, exchange_rate, jurisdiction)?;
         let charged = |net: Exact| agreement.charged_at_most(net).ok_or(Unrated::AmountRange);

@@ -247,7 +247,6 @@ impl Tariffs {
         let priced = agreement.charged(priced, trace).ok_or(Unrated::AmountRange)?;
         Ok(Rated { deck, chosen, jurisdiction, priced, exchange })
     }
-
 }
 
 fn sell_side(call: &Call, number: Option<E164>) -> SideOf<'_> {

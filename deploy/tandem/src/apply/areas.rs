@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn a_file_of_areas_is_read_without_prefixes_that_say_nothing_new() {
-        let text = "Prefix,city,Area\n1201,,US-NJ\n1201200,Jersey City,US-NJ\n1201999,,US-NY\n12019995,,US-NJ\n1212,,US-NY\n";
+        let text =
+            "Prefix,city,Area\n1201,,US-NJ\n1201200,Jersey City,US-NJ\n1201999,,US-NY\n12019995,,US-NJ\n1212,,US-NY\n";
         expect![[r#"
             Area(Area { name: "US-NJ", prefixes: [1201*, 12019995*] })
             Area(Area { name: "US-NY", prefixes: [1201999*, 1212*] })
@@ -138,9 +139,12 @@ mod tests {
         expect![[r#"
             areas.csv:3: prefix "1 201": number "1 201" holds something other than digits
             areas.csv:4: prefix 1201 is in US-NJ and in US-NY; leave it in one of them
-            areas.csv:5: the prefix or the area is empty; fill it in or take it out"#]].assert_eq(&of_text(text, Vec::new()).unwrap_err());
-        expect!["areas.csv:1: its line of names has no prefix and area; begin the file with prefix,area"].assert_eq(&of_text("npa,state\n201,NJ\n", Vec::new()).unwrap_err());
+            areas.csv:5: the prefix or the area is empty; fill it in or take it out"#]]
+        .assert_eq(&of_text(text, Vec::new()).unwrap_err());
+        expect!["areas.csv:1: its line of names has no prefix and area; begin the file with prefix,area"]
+            .assert_eq(&of_text("npa,state\n201,NJ\n", Vec::new()).unwrap_err());
         let written = Area { name: "US-NY".into(), prefixes: vec![Prefix::new("1201").unwrap()] };
-        expect![[r#"area "US-NY": prefix 1201 is in US-NJ and in US-NY; leave it in one of them"#]].assert_eq(&of_text("prefix,area\n1201,US-NJ\n", vec![written]).unwrap_err());
+        expect![[r#"area "US-NY": prefix 1201 is in US-NJ and in US-NY; leave it in one of them"#]]
+            .assert_eq(&of_text("prefix,area\n1201,US-NJ\n", vec![written]).unwrap_err());
     }
 }

@@ -141,27 +141,30 @@ impl Quoter {
         let id = id.as_deref();
         match request {
             Err(fault) => Quoted::without_price(Came::Refused, answer::refused(id, number, &fault)),
-            Ok(request) => match request.and_then(|request| quote(&request, self.areas()).map(|found| (request, found))) {
-                Ok((request, found)) => match answer::priced(id, &request, &found) {
-                    Some(line) => Quoted { came: Came::Priced, line, named: request.named },
-                    None => {
-                        let message = "the exact amount is beyond the range of 128 bits";
-                        Quoted::without_price(Came::Unrated, answer::unrated(id, Unrated::AmountRange, message))
+            Ok(request) => {
+                match request.and_then(|request| quote(&request, self.areas()).map(|found| (request, found))) {
+                    Ok((request, found)) => match answer::priced(id, &request, &found) {
+                        Some(line) => Quoted { came: Came::Priced, line, named: request.named },
+                        None => {
+                            let message = "the exact amount is beyond the range of 128 bits";
+                            Quoted::without_price(Came::Unrated, answer::unrated(id, Unrated::AmountRange, message))
+                        }
+                    },
+                    Err(NoPrice::Unrated(reason, message)) => {
+                        Quoted::without_price(Came::Unrated, answer::unrated(id, reason, &message))
                     }
-                },
-                Err(NoPrice::Unrated(reason, message)) => {
-                    Quoted::without_price(Came::Unrated, answer::unrated(id, reason, &message))
+                    Err(NoPrice::Tied(tie)) => {
+                        let advice =
+                            "end one before the other begins, or give them bands or origins that do not overlap";
+                        let fault = Place::root("deck").key("rates").fault(tie.to_string(), advice);
+                        Quoted::without_price(Came::Refused, answer::refused(id, number, &fault))
+                    }
+                    Err(NoPrice::WhichProduct(reason)) => {
+                        let fault = Place::root("product").fault(reason, "name the product of the call");
+                        Quoted::without_price(Came::Refused, answer::refused(id, number, &fault))
+                    }
                 }
-                Err(NoPrice::Tied(tie)) => {
-                    let advice = "end one before the other begins, or give them bands or origins that do not overlap";
-                    let fault = Place::root("deck").key("rates").fault(tie.to_string(), advice);
-                    Quoted::without_price(Came::Refused, answer::refused(id, number, &fault))
-                }
-                Err(NoPrice::WhichProduct(reason)) => {
-                    let fault = Place::root("product").fault(reason, "name the product of the call");
-                    Quoted::without_price(Came::Refused, answer::refused(id, number, &fault))
-                }
-            },
+            }
         }
     }
 
