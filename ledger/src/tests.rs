@@ -1,10 +1,12 @@
 //! The ledger process on the embedded bus: killed at every frame, fenced, restarted from snapshots, tampered with.
 
 mod credit;
+mod house;
 mod kill;
 mod orders;
 mod proof;
 mod prove;
 mod runs;
+mod sites;
 mod view;
 mod world;

@@ -50,7 +50,8 @@ impl Core<'_> {
     /// The same for an order of a person.
     pub(super) fn order(&mut self, order: Order, reply: Reply) -> Result<(), LedgerError> {
         let Some(mut sites) = self.sites.take() else { return self.ordered(order, reply) };
-        let wants = wants_of_order(&order);
+        // Rights that are to go elsewhere are not asked back first.
+        let wants = if let Order::Give(_) = order { Wants::new() } else { wants_of_order(&order) };
         if let Some((account, _)) = wants.first() {
             let config = (self.options.config)();
             sites.sync(&self.shared().fold(), &config, self.options.number, account);
