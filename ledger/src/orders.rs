@@ -1,6 +1,7 @@
 //! Orders of people and questions about calls on their way to the ledger's thread, and the answers back: given only when
 //! durable.
 
+use accounting::attempts::AttemptWish;
 use accounting::authorise::{Refusal, Wish};
 use accounting::{PayRefusal, TrialRow};
 use facts::entry::Hold;
@@ -66,6 +67,8 @@ pub struct BooksNow {
 pub enum CreditAsk {
     /// May it begin? The time of the hold is the ledger's own.
     Authorise(Box<Wish>),
+    /// May this vendor be tried? The time of the hold is the ledger's own.
+    Attempt(Box<AttemptWish>),
     /// May it go on? Whoever asks knows of `held` seconds.
     Extend { hold_id: OriginId, held: u32 },
     /// There is no call.

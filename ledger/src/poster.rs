@@ -19,6 +19,9 @@ const SLACK: usize = 2048;
 /// The items of one call do not fit in one frame.
 pub const TOO_LARGE: &str = "too_large";
 
+/// More than the release of a hold takes in a frame.
+const RELEASE_BYTES: usize = 64;
+
 /// The frame under construction.
 #[derive(Default)]
 pub struct Poster {
@@ -75,12 +78,19 @@ impl Poster {
             refuse_elsewhere(&mut self.outcomes, &format!("its charge at site {site} counts"));
         }
         // A charge and the end of its hold stand in one frame, or neither does.
-        if !self.encode_outcomes(&mut posted) || self.builder.items() + self.outcomes.len() >= ITEMS_MAX {
+        let attempts = fold.book.holds().after_attempts(rated, now);
+        let memos = 1 + attempts.len();
+        if !self.encode_outcomes(&mut posted, memos * RELEASE_BYTES)
+            || self.builder.items() + self.outcomes.len() + memos > ITEMS_MAX
+        {
             return Ok(Took::Full);
         }
         self.posted.add(posted);
         if let Some(item) = fold.book.holds().after(rated, now).filter(|_| elsewhere.is_none()) {
             self.memo(fold, seq, &item)?;
+        }
+        for ended in attempts {
+            self.memo(fold, seq, &LedgerItem::Release(ended))?;
         }
         let mut from = 0;
         for (outcome, end) in self.outcomes.iter().zip(&self.ends) {
@@ -112,18 +122,19 @@ impl Poster {
         Ok(Took::Taken)
     }
 
-    /// Encodes the outcomes one behind the other; false when they do not fit in what is left of the frame. What would
+    /// Encodes the outcomes one behind the other; false when they do not fit beside `spare` bytes in what is left of the
+    /// frame. What would
     /// fit in no frame becomes refusals.
-    fn encode_outcomes(&mut self, posted: &mut Posted) -> bool {
+    fn encode_outcomes(&mut self, posted: &mut Posted, spare: usize) -> bool {
         let need = self.encode_all();
-        if self.fits(need) {
+        if self.fits(need + spare) {
             return true;
         }
         if !refuse_if_too_large(&mut self.outcomes, &self.ends, need, posted) {
             return false;
         }
         let need = self.encode_all();
-        self.fits(need)
+        self.fits(need + spare)
     }
 
     fn encode_all(&mut self) -> usize {

@@ -5,6 +5,7 @@ mod certify;
 mod core;
 mod credit;
 mod doubles;
+mod newcomers;
 mod notices;
 mod people;
 mod rights;
@@ -13,6 +14,7 @@ mod sites;
 
 use accounting::authorise::Pace;
 use accounting::history::HISTORY_MAX;
+use accounting::newcomers::NewCustomers;
 use accounting::{Posted, PricedCall};
 use bus::Bus;
 use bus::run_log::RunLog;
@@ -76,6 +78,8 @@ pub struct LedgerOptions {
     pub snapshot_every: Duration,
     /// Orders taken into one frame at most.
     pub orders_per_frame: usize,
+    /// What customers may do who were never charged nor capped; none: what everybody may.
+    pub new_customers: Option<NewCustomers>,
     /// Places of entries kept in memory over all accounts, 8 bytes each; older ones are read from the log.
     pub history_max: usize,
 }
@@ -126,6 +130,7 @@ impl LedgerOptions {
             certificate_every: Duration::from_secs(60),
             snapshot_every: Duration::from_secs(300),
             orders_per_frame: 256,
+            new_customers: None,
             history_max: HISTORY_MAX,
         }
     }

@@ -71,6 +71,7 @@ fn a_thousand_callers_never_get_more_than_was_paid_whatever_dies() {
     let written = fs::write(site.join("site.toml"), SITE).and_then(|()| fs::write(site.join("az.csv"), DECK));
     written.expect("the home can be written");
     tandem.run(&["apply", &site.display().to_string(), "--yes"]).ok();
+    tandem.run(&["ledger", "caps", "pre", "--id", "c1", "--reason", "an old customer"]).ok();
     tandem.run(&["ledger", "pay", "pre", FUNDS, "--id", "p1", "--reason", "top-up"]).ok();
     let token = fs::read_to_string(tandem.data().join("run/token")).expect("a token").trim().to_string();
     let world = World::new(address, token);

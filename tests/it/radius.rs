@@ -42,6 +42,7 @@ fn world(client: &str, funds: &str) -> World {
     let written = fs::write(site.join("site.toml"), SITE).and_then(|()| fs::write(site.join("az.csv"), DECK));
     written.expect("the home can be written");
     tandem.run(&["apply", &site.display().to_string(), "--yes"]).ok();
+    tandem.run(&["ledger", "caps", "pre", "--id", "c1", "--reason", "an old customer"]).ok();
     tandem.run(&["ledger", "pay", "pre", funds, "--id", "p1", "--reason", "top-up"]).ok();
     let mut world = World { tandem, access: ([0; 4], 0).into(), accounting: ([0; 4], 0).into() };
     let status = world.status();

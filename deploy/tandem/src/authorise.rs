@@ -1,7 +1,9 @@
-//! `POST /v1/authorise`, `/v1/extend`, `/v1/release`: whether a call may begin, for how long, and that it will not. Prices
+//! `POST /v1/authorise`, `/v1/attempt`, `/v1/extend`, `/v1/release`: whether a call may begin or a vendor be tried, for how
+//! long, and that it will not. Prices
 //! the call by the tariffs in force, asks the ledger, and answers when the ledger's answer is durable. Holds no state.
 
 use crate::node::{ConfigHub, Node, wall_micros};
+use accounting::attempts::AttemptWish;
 use accounting::authorise::{Offered, Wish};
 use accounting::credit::Offer;
 use axum::extract::State;
@@ -47,6 +49,8 @@ pub struct Question {
     pub time: Option<String>,
     /// False: the switch cannot extend, and wants one hold for the whole call.
     pub extend: Option<bool>,
+    /// `/v1/attempt` only: the switch's own id of the B leg; the same on its call events or records.
+    pub attempt_key: SmolStr,
 }
 
 /// What is held.
@@ -170,6 +174,13 @@ impl Gate {
         self.held(CreditAsk::Authorise(Box::new(wish))).await
     }
 
+    /// May this vendor be tried?
+    pub async fn attempt(&self, question: &Question) -> Result<Held, Denied> {
+        let (config, tariffs) = self.tariffs().await?;
+        let wish = attempt_wish(question, &config, &tariffs)?;
+        self.held(CreditAsk::Attempt(Box::new(wish))).await
+    }
+
     /// May it go on?
     pub async fn extend(&self, hold_id: OriginId, held: u32) -> Result<Held, Denied> {
         self.held(CreditAsk::Extend { hold_id, held }).await
@@ -192,6 +203,42 @@ impl Gate {
 }
 
 fn wish(question: &Question, config: &Config, tariffs: &Tariffs) -> Result<Wish, Denied> {
+    if !question.attempt_key.is_empty() {
+        return Err(Denied::Question("attempt_key belongs to /v1/attempt; leave it out".to_owned()));
+    }
+    let (call_id, priced) = priced(question, config)?;
+    let offers = tariffs.offers(&priced).map_err(unpriced)?;
+    Ok(Wish {
+        call_id,
+        at: OccurredAt(wall_micros()),
+        called: offers.number,
+        extendable: question.extend.unwrap_or(true),
+        lines: offers.levels.into_iter().map(offered).collect(),
+    })
+}
+
+fn attempt_wish(question: &Question, config: &Config, tariffs: &Tariffs) -> Result<AttemptWish, Denied> {
+    if question.attempt_key.is_empty() {
+        return Err(Denied::Question("attempt_key is missing; say it".to_owned()));
+    }
+    let (call_id, priced) = priced(question, config)?;
+    let offers = tariffs.vendor_offer(&priced).map_err(unpriced)?;
+    let line = offers.levels.into_iter().next().map(offered);
+    Ok(AttemptWish {
+        call_id,
+        attempt_key: question.attempt_key.clone(),
+        at: OccurredAt(wall_micros()),
+        extendable: question.extend.unwrap_or(true),
+        line: line.ok_or_else(|| unpriced(facts::Unrated::UnknownAccount))?,
+    })
+}
+
+fn unpriced(unrated: facts::Unrated) -> Denied {
+    Denied::Refused(unrated.as_str(), format!("the call cannot be priced: {}", unrated.as_str()))
+}
+
+/// The call's id, and what its price is looked up by.
+fn priced(question: &Question, config: &Config) -> Result<(CallId, rating::Wish), Denied> {
     let wrong = |why: String| Denied::Question(why);
     if question.call_key.is_empty() || question.called.is_empty() {
         let missing = if question.called.is_empty() { "called" } else { "call_key" };
@@ -217,20 +264,21 @@ fn wish(question: &Question, config: &Config, tariffs: &Tariffs) -> Result<Wish,
         tech_prefix: question.tech_prefix.clone(),
         account: question.account.clone(),
     };
-    let offers = tariffs
-        .offers(&rating::Wish {
-            switch: question.switch.clone(),
-            inbound,
-            called: question.called.clone(),
-            called_number: number(&question.called),
-            caller_number: number(&question.caller),
-            rn: number(&question.rn),
-            at: OccurredAt(at),
-        })
-        .map_err(|unrated| {
-            Denied::Refused(unrated.as_str(), format!("the call cannot be priced: {}", unrated.as_str()))
-        })?;
-    let lines = offers.levels.into_iter().map(|level| Offered {
+    let domain = if switch.id_domain.is_empty() { &switch.id } else { &switch.id_domain };
+    let priced = rating::Wish {
+        switch: question.switch.clone(),
+        inbound,
+        called: question.called.clone(),
+        called_number: number(&question.called),
+        caller_number: number(&question.caller),
+        rn: number(&question.rn),
+        at: OccurredAt(at),
+    };
+    Ok((CallId::new(domain, &question.switch, &question.call_key), priced))
+}
+
+fn offered(level: rating::LevelOffer) -> Offered {
+    Offered {
         account: level.account,
         level: level.level,
         currency: level.currency,
@@ -246,15 +294,7 @@ fn wish(question: &Question, config: &Config, tariffs: &Tariffs) -> Result<Wish,
         deck_version: level.rate.deck_version,
         prefix: level.rate.prefix,
         destination: level.rate.destination,
-    });
-    let domain = if switch.id_domain.is_empty() { &switch.id } else { &switch.id_domain };
-    Ok(Wish {
-        call_id: CallId::new(domain, &question.switch, &question.call_key),
-        at: OccurredAt(now),
-        called: offers.number,
-        extendable: question.extend.unwrap_or(true),
-        lines: lines.collect(),
-    })
+    }
 }
 
 fn shown(hold: &Hold, allowed: u32, repeated: bool) -> Held {
@@ -301,11 +341,12 @@ struct ReleaseText {
     hold_id: OriginId,
 }
 
-/// The three paths; `None` where this process does not write the ledger.
+/// The paths; `None` where this process does not write the ledger.
 pub fn router(node: &Node) -> Option<Router> {
     let gate = Gate::of(node)?;
     let paths = Router::new()
         .route("/v1/authorise", post(authorise))
+        .route("/v1/attempt", post(attempt))
         .route("/v1/extend", post(extend))
         .route("/v1/release", post(release));
     Some(paths.with_state(gate))
@@ -313,6 +354,10 @@ pub fn router(node: &Node) -> Option<Router> {
 
 async fn authorise(State(gate): State<Gate>, Json(question): Json<Question>) -> Result<Json<Held>, Denied> {
     gate.authorise(&question).await.map(Json)
+}
+
+async fn attempt(State(gate): State<Gate>, Json(question): Json<Question>) -> Result<Json<Held>, Denied> {
+    gate.attempt(&question).await.map(Json)
 }
 
 async fn extend(State(gate): State<Gate>, Json(text): Json<ExtendText>) -> Result<Json<Held>, Denied> {

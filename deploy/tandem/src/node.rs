@@ -511,6 +511,7 @@ impl Starter<'_> {
         );
         options.ids = self.ids.clone();
         options.owner = owner();
+        options.new_customers = Some(self.settings.credit.new_customers.clone());
         let (door, inbox) = ledger::door(&options);
         self.spawn("ledger", move |stop| ledger::run(&options, &inbox, stop).map_err(|e| e.to_string()))?;
         Ok((door.view, Some(door.orders)))

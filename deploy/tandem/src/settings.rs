@@ -2,6 +2,7 @@
 //! configuration (accounts, decks): that is applied with `tandem apply` and lives in the `config` log.
 
 use crate::radius::settings::RadiusSettings;
+use accounting::newcomers::NewCustomers;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ pub struct Settings {
     pub ingest: IngestSettings,
     /// Left out: nothing is published.
     pub xdr_out: Option<XdrOutSettings>,
+    pub credit: CreditSettings,
     /// Left out: RADIUS is not spoken.
     pub radius: Option<RadiusSettings>,
 }
@@ -106,6 +108,14 @@ pub struct SwitchEventsSettings {
     pub topic: String,
 }
 
+/// Credit at call time.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CreditSettings {
+    /// What customers may do who were never charged nor capped.
+    pub new_customers: NewCustomers,
+}
+
 /// The plain topic of priced sides, for outsiders.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -144,6 +154,7 @@ impl Default for Settings {
             console: ConsoleSettings::default(),
             ingest: IngestSettings::default(),
             xdr_out: None,
+            credit: CreditSettings::default(),
             radius: None,
         }
     }
@@ -332,6 +343,9 @@ impl Settings {
             if out.partitions == 0 || out.partitions > 1024 || out.days == Some(0) {
                 return invalid("xdr_out", "partitions are 1 to 1024, days at least 1");
             }
+        }
+        if self.credit.new_customers.barred.len() > accounting::limits::BARRED_MAX {
+            return invalid("credit.new_customers.barred", "at most 200 codes");
         }
         if let Some(Err(why)) = self.radius.as_ref().map(RadiusSettings::clients) {
             return invalid("radius", &why);

@@ -83,10 +83,12 @@ pub enum Refusal {
     DailySpend,
     #[error("less than connect fee and first interval (or one further interval) is available")]
     Credit,
+    #[error("less than connect fee and first interval (or one further interval) may still be owed to this vendor")]
+    VendorCredit,
 }
 
 impl Refusal {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Ended,
         Self::NoHold,
         Self::NotExtendable,
@@ -99,6 +101,7 @@ impl Refusal {
         Self::Calls,
         Self::DailySpend,
         Self::Credit,
+        Self::VendorCredit,
     ];
 
     /// The refusal as one word, for machines.
@@ -116,6 +119,7 @@ impl Refusal {
             Self::Calls => "calls",
             Self::DailySpend => "daily_spend",
             Self::Credit => "credit",
+            Self::VendorCredit => "vendor_credit",
         }
     }
 }
@@ -230,13 +234,11 @@ fn sized(book: &Book, config: &Config, wish: &Wish) -> Result<Hold, Refusal> {
         let offer = &line.offer;
         let least = offer.cost(0).ok_or(Refusal::AmountRange)?;
         let mut money = available(book, config, &line.account, now).ok_or(Refusal::AmountRange)?.0.max(0);
-        let wanted = if wish.extendable {
-            offer.intervals_for(offer.first_seconds.saturating_add(STEP_SECONDS))
-        } else {
+        let wanted = wanted(offer, wish.extendable, longest);
+        if !wish.extendable {
             let sharers = caps(book, &line.account).and_then(|caps| caps.calls_without_extend).unwrap_or(1);
             money /= i128::from(sharers.max(1));
-            SESSION_SECONDS.min(longest).saturating_sub(offer.first_seconds) / offer.next_seconds.max(1)
-        };
+        }
         if let Some(left) = day_left(book, &line.account, now) {
             if least > left.max(0) {
                 return Err(Refusal::DailySpend);
@@ -247,19 +249,39 @@ fn sized(book: &Book, config: &Config, wish: &Wish) -> Result<Hold, Refusal> {
         seconds = seconds.min(offer.seconds(intervals));
     }
     let lines = wish.lines.iter().map(|line| held_line(line, seconds)).collect::<Result<_, _>>()?;
-    let limit = i64::from(RINGING_SECONDS) + i64::from(longest) + i64::from(DELAY_SECONDS);
     Ok(Hold {
         hold_id: hold_id(wish.call_id),
         call_id: wish.call_id,
         at: wish.at,
-        until: OccurredAt(now.saturating_add(limit * 1_000_000)),
+        until: until_of(wish.at, seconds, longest),
         seconds,
         extendable: wish.extendable,
         lines,
     })
 }
 
-fn held_line(line: &Offered, seconds: u32) -> Result<HoldLine, Refusal> {
+/// Whole intervals after the first that a hold asks for.
+pub(crate) fn wanted(offer: &Offer, extendable: bool, longest: u32) -> u32 {
+    if extendable {
+        return offer.intervals_for(offer.first_seconds.saturating_add(STEP_SECONDS));
+    }
+    SESSION_SECONDS.min(longest).saturating_sub(offer.first_seconds) / offer.next_seconds.max(1)
+}
+
+/// When the call of a hold cannot be going on any more: it may be answered at the end of the longest ringing, last as
+/// long as a call may or as long as is held, and be told late.
+pub(crate) fn until_of(at: OccurredAt, seconds: u32, longest: u32) -> OccurredAt {
+    let limit = i64::from(RINGING_SECONDS) + i64::from(longest.max(seconds)) + i64::from(DELAY_SECONDS);
+    OccurredAt(at.0.saturating_add(limit * 1_000_000))
+}
+
+/// The longest that the call of a hold may last, so that its end is told before the hold ends by itself.
+fn room(hold: &Hold) -> u32 {
+    let span = hold.until.0.saturating_sub(hold.at.0) / 1_000_000;
+    u32::try_from(span - i64::from(RINGING_SECONDS) - i64::from(DELAY_SECONDS)).unwrap_or(0)
+}
+
+pub(crate) fn held_line(line: &Offered, seconds: u32) -> Result<HoldLine, Refusal> {
     let offer = &line.offer;
     // A rate that pays the caller holds nothing.
     let amount = offer.cost(offer.intervals_for(seconds)).ok_or(Refusal::AmountRange)?.max(0);
@@ -296,20 +318,26 @@ pub(crate) fn full(line: &HoldLine, seconds: u32) -> Option<i128> {
     offer.cost(offer.intervals_for(seconds))
 }
 
+/// What is left where a hold takes from: an attempt's from what we may owe.
+fn left_of(book: &Book, config: &Config, hold: &Hold, account: &str, now: i64) -> Option<Amount> {
+    let left = if hold.is_attempt() { crate::attempts::owable } else { available };
+    left(book, config, account, now)
+}
+
 /// Seconds that could be had beside those of an open hold.
-fn allowed(book: &Book, config: &Config, hold: &Hold, now: i64) -> u32 {
+pub(crate) fn allowed(book: &Book, config: &Config, hold: &Hold, now: i64) -> u32 {
     if !hold.extendable {
         return hold.seconds;
     }
-    let left = |account: &str| available(book, config, account, now).map_or(0, |left| left.0.max(0));
+    let left = |account: &str| left_of(book, config, hold, account, now).map_or(0, |left| left.0.max(0));
     seconds_with(hold, left)
 }
 
 /// The same for a hold that does not stand in the book yet.
-fn allowed_more(book: &Book, config: &Config, hold: &Hold, now: i64) -> u32 {
+pub(crate) fn allowed_more(book: &Book, config: &Config, hold: &Hold, now: i64) -> u32 {
     let left = |account: &str| {
         let own: i128 = hold.lines.iter().filter(|line| line.account == account).map(|line| line.amount.0).sum();
-        available(book, config, account, now).map_or(0, |left| (left.0 - own).max(0))
+        left_of(book, config, hold, account, now).map_or(0, |left| (left.0 - own).max(0))
     };
     seconds_with(hold, left)
 }
@@ -342,7 +370,9 @@ pub fn extend(
     if !hold.extendable {
         return Err(Refusal::NotExtendable);
     }
-    let longest = config.settings.maximum_call_seconds;
+    // A configuration that allows longer calls since then does not make the hold last longer.
+    let longest = config.settings.maximum_call_seconds.min(room(hold));
+    let short = if hold.is_attempt() { Refusal::VendorCredit } else { Refusal::Credit };
     if hold.seconds >= longest {
         return Err(Refusal::Duration);
     }
@@ -351,19 +381,19 @@ pub fn extend(
     for line in &hold.lines {
         let offer = offer_of(line);
         let from = offer.intervals_for(hold.seconds);
-        let mut money = available(book, config, &line.account, now).ok_or(Refusal::AmountRange)?.0.max(0);
+        let mut money = left_of(book, config, hold, &line.account, now).ok_or(Refusal::AmountRange)?.0.max(0);
         let one = step_cost(&offer, from, from.saturating_add(1)).ok_or(Refusal::AmountRange)?;
-        if let Some(left) = day_left(book, &line.account, now) {
+        if let Some(left) = day_left(book, &line.account, now).filter(|_| !hold.is_attempt()) {
             if one > left.max(0) {
                 return Err(Refusal::DailySpend);
             }
             money = money.min(left);
         }
-        let all = offer.fit(Some(from), money, offer.intervals_for(target)).ok_or(Refusal::Credit)?;
+        let all = offer.fit(Some(from), money, offer.intervals_for(target)).ok_or(short)?;
         seconds = seconds.min(offer.seconds(all));
     }
     if seconds <= hold.seconds {
-        return Err(Refusal::Credit);
+        return Err(short);
     }
     let mut grown = hold.clone();
     grown.seconds = seconds;
@@ -380,7 +410,7 @@ pub fn extend(
         .collect();
     let left = |account: &str| {
         let own: i128 = more.iter().filter(|(of, _)| of == account).map(|(_, more)| more).sum();
-        available(book, config, account, now).map_or(0, |left| (left.0 - own).max(0))
+        left_of(book, config, hold, account, now).map_or(0, |left| (left.0 - own).max(0))
     };
     let allowed = seconds_with(&grown, left);
     let amounts = grown.lines.iter().map(|line| line.amount).collect();
@@ -402,3 +432,5 @@ pub fn release(book: &Book, id: OriginId, at: OccurredAt) -> Result<Option<Relea
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::support as tests_support;

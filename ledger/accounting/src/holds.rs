@@ -7,11 +7,13 @@ mod dump;
 use crate::authorise::full;
 use crate::post::PricedCall;
 use facts::entry::{
-    Caps, Extend, Grant, Hold, HoldLine, LedgerEntry, LedgerItem, Posting, Release, ReleaseWhy, hold_id,
+    Caps, Extend, Grant, Hold, HoldLine, LedgerEntry, LedgerItem, Posting, Release, ReleaseWhy, attempt_hold_id,
+    hold_id,
 };
 use facts::ids::OriginId;
 use facts::{Amount, OccurredAt, Side};
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -67,6 +69,10 @@ pub struct Holds {
     pages: Vec<Page>,
     open: usize,
     accounts: HashMap<SmolStr, Held>,
+    /// What we may come to owe vendors for open attempts.
+    vendors: HashMap<SmolStr, Held>,
+    /// How many of the open holds are attempts.
+    attempts: usize,
     /// By their end.
     due: BTreeSet<(i64, OriginId)>,
     /// Ended lately, in the order of their ends.
@@ -111,8 +117,10 @@ impl Holds {
         if self.pages.is_empty() {
             self.pages.resize_with(PAGES, Page::default);
         }
+        self.attempts += usize::from(hold.is_attempt());
+        let accounts = if hold.is_attempt() { &mut self.vendors } else { &mut self.accounts };
         for line in &hold.lines {
-            let held = self.accounts.entry(line.account.clone()).or_default();
+            let held = accounts.entry(line.account.clone()).or_default();
             held.amount.0 = held.amount.0.saturating_add(line.amount.0);
             held.calls += 1;
         }
@@ -135,8 +143,9 @@ impl Holds {
         if extend.amounts.iter().any(|amount| !(0..=HELD_MAX).contains(&amount.0)) {
             return Err(HoldError::Amount(id));
         }
+        let accounts = if hold.is_attempt() { &mut self.vendors } else { &mut self.accounts };
         for (line, amount) in hold.lines.iter_mut().zip(&extend.amounts) {
-            if let Some(held) = self.accounts.get_mut(&line.account) {
+            if let Some(held) = accounts.get_mut(&line.account) {
                 held.amount.0 = held.amount.0.saturating_add(amount.0 - line.amount.0);
             }
             line.amount = *amount;
@@ -151,12 +160,14 @@ impl Holds {
         let hold = page.holds.remove(&id).ok_or(HoldError::NotOpen(id))?;
         page.hash = None;
         self.open -= 1;
+        self.attempts -= usize::from(hold.is_attempt());
+        let accounts = if hold.is_attempt() { &mut self.vendors } else { &mut self.accounts };
         for line in &hold.lines {
-            if let Some(held) = self.accounts.get_mut(&line.account) {
+            if let Some(held) = accounts.get_mut(&line.account) {
                 held.amount.0 = held.amount.0.saturating_sub(line.amount.0);
                 held.calls -= 1;
                 if held.calls == 0 {
-                    self.accounts.remove(&line.account);
+                    accounts.remove(&line.account);
                 }
             }
         }
@@ -233,12 +244,28 @@ impl Holds {
         Some(LedgerItem::Release(Release { hold_id: hold.hold_id, at: now, why }))
     }
 
+    /// What a rated call does to the holds of its attempts: whatever has been priced holds nothing any more. An estimated
+    /// end may come to more, so those stay open.
+    pub fn after_attempts(&self, rated: &PricedCall, now: OccurredAt) -> SmallVec<[Release; 2]> {
+        if self.attempts == 0 || rated.estimated {
+            return SmallVec::new();
+        }
+        let buys = rated.sides.iter().filter(|side| side.side == Side::Buy);
+        let held = buys.filter_map(|side| {
+            let hold_id = attempt_hold_id(side.xdr_id);
+            self.get(hold_id)?;
+            let why = if side.gross.is_zero() { ReleaseWhy::Ended } else { ReleaseWhy::Charged };
+            Some(Release { hold_id, at: now, why })
+        });
+        held.collect()
+    }
+
     /// The hold that the call's events name, if it is one of the accounts that pay for the call: nobody ends another's.
     fn named_by(&self, rated: &PricedCall) -> Option<&Hold> {
         let hold = self.get(rated.hold_id?)?;
         let pays =
             |account: &SmolStr| rated.sides.iter().any(|side| side.side == Side::Sell && side.account == *account);
-        hold.lines.iter().any(|line| pays(&line.account)).then_some(hold)
+        (!hold.is_attempt() && hold.lines.iter().any(|line| pays(&line.account))).then_some(hold)
     }
 
     /// All open holds, by id.
@@ -258,6 +285,11 @@ impl Holds {
     /// Open holds of an account.
     pub fn held(&self, account: &str) -> Held {
         self.accounts.get(account).copied().unwrap_or_default()
+    }
+
+    /// What we may come to owe a vendor for open attempts, and how many there are.
+    pub fn held_for_attempts(&self, account: &str) -> Held {
+        self.vendors.get(account).copied().unwrap_or_default()
     }
 
     /// The first hold whose call cannot be going on any more.

@@ -1,6 +1,7 @@
 //! Double entry for calls: what a rated call, a payment or a correction comes to in balanced entries, and the book
 //! that is the fold of them. Pure: entries in, balances out; where entries are stored is the ledger process's matter.
 
+pub mod attempts;
 pub mod authorise;
 pub mod book;
 pub mod call_table;
@@ -11,6 +12,7 @@ pub mod holds;
 pub mod invariants;
 pub mod limits;
 pub mod lines;
+pub mod newcomers;
 pub mod notices;
 pub mod pay;
 pub mod post;

@@ -49,7 +49,10 @@ pub fn of_wish(book: &Book, config: &Config, wish: &Wish, available: impl Fn(&st
 /// One more step of an open hold of which whoever asks knows `held` seconds.
 pub fn of_extension(book: &Book, config: &Config, id: OriginId, held: u32) -> Wants {
     let mut wants = Wants::new();
-    let Some(hold) = book.holds().get(id).filter(|hold| hold.extendable && hold.seconds <= held) else { return wants };
+    let Some(hold) = book.holds().get(id).filter(|hold| hold.extendable && hold.seconds <= held && !hold.is_attempt())
+    else {
+        return wants;
+    };
     let target = hold.seconds.saturating_add(STEP_SECONDS).min(config.settings.maximum_call_seconds);
     for line in &hold.lines {
         let offer = offer_of(line);

@@ -1,6 +1,7 @@
 //! Questions about calls: each decided against the fold as it is, set aside in the frame under construction, and answered
 //! when that frame has been read back as accepted (design 7.2). Holds of calls that cannot be going on any more end here.
 
+use accounting::attempts;
 use accounting::authorise::{self, Granted, Refusal};
 use facts::OccurredAt;
 use facts::entry::{Hold, LedgerItem, Release, ReleaseWhy};
@@ -21,6 +22,7 @@ type Decided = Result<(Option<LedgerItem>, CreditAnswer), Refusal>;
 
 impl Core<'_> {
     pub(super) fn decided(&mut self, ask: CreditAsk, reply: CreditReply) -> Result<(), LedgerError> {
+        self.welcome(&ask)?;
         let now = OccurredAt(wall_micros());
         let mut fold = self.shared().fold();
         match self.decide(&fold, ask, now) {
@@ -51,6 +53,10 @@ impl Core<'_> {
                 wish.at = now;
                 let granted = authorise::authorise(book, &config, &mut self.pace, &wish)?;
                 Ok(held(granted, |hold| LedgerItem::Hold(Box::new(hold))))
+            }
+            CreditAsk::Attempt(mut wish) => {
+                wish.at = now;
+                Ok(held(attempts::attempt(book, &config, &wish)?, |hold| LedgerItem::Hold(Box::new(hold))))
             }
             CreditAsk::Extend { hold_id, held: seconds } => {
                 let granted = authorise::extend(book, &config, hold_id, seconds, now)?;

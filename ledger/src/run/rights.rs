@@ -75,7 +75,8 @@ impl Core<'_> {
                 }
                 wants::of_extension(&fold.book, &config, *hold_id, *held)
             }
-            CreditAsk::Release { .. } => Wants::new(),
+            // What we may owe a vendor is no right of an account.
+            CreditAsk::Attempt(_) | CreditAsk::Release { .. } => Wants::new(),
         }
     }
 
@@ -140,7 +141,7 @@ impl Core<'_> {
                 let lines = fold.book.holds().get(*hold_id).into_iter().flat_map(|hold| &hold.lines);
                 lines.map(|line| line.account.clone()).collect()
             }
-            CreditAsk::Release { .. } => Vec::new(),
+            CreditAsk::Attempt(_) | CreditAsk::Release { .. } => Vec::new(),
         };
         let mut means = Vec::with_capacity(accounts.len());
         for account in accounts {

@@ -281,7 +281,7 @@ impl Core<'_> {
                 named.note(&other.book, item);
                 if let LedgerItem::Release(release) = item
                     && release.why == ReleaseWhy::Charged
-                    && let Some(hold) = other.book.holds().get(release.hold_id)
+                    && let Some(hold) = other.book.holds().get(release.hold_id).filter(|hold| !hold.is_attempt())
                 {
                     sites.ended.note(number, hold, ENDED_MAX);
                 }

@@ -1,7 +1,9 @@
 //! Holds: durable before the answer, ended by their charge in the same frame, the same after a death at any frame.
 
+use accounting::attempts::AttemptWish;
 use accounting::authorise::{Offered, Refusal, Wish};
 use accounting::credit::Offer;
+use accounting::newcomers::NewCustomers;
 use accounting::sample::rated;
 use facts::entry::{EntryKind, hold_id};
 use facts::ids::CallId;
@@ -13,7 +15,7 @@ use std::time::Duration;
 
 use super::orders::payment;
 use super::world::*;
-use crate::{CreditAnswer, CreditAsk, CreditError, Follower, LedgerView, Order, Orders, verify};
+use crate::{CreditAnswer, CreditAsk, CreditError, Follower, LedgerOptions, LedgerView, Order, Orders, verify};
 
 /// 0.10 a minute, 60/60; the call is that of `sample::rated(key, ..)`.
 fn wish(key: &str, account: &str) -> Wish {
@@ -88,6 +90,69 @@ fn a_hold_ends_with_its_charge_and_a_follower_and_a_snapshot_see_the_same() {
     drop(ledger);
     let report = verify(&bus, &ids(), "main", &mut |_, _| {}).unwrap();
     assert!(report.ok, "{:#?}", report.breaks);
+}
+
+/// Each vendor that is tried holds what we may come to owe it; the rated call ends those that it prices.
+#[test]
+fn attempts_hold_what_we_may_owe_and_end_with_their_price() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = embedded(&folder.path().join("bus"));
+    let ledger = Running::start(options(bus.clone(), folder.path()));
+    let orders = ledger.door.orders.clone();
+    let call = rated("c1", ("pre", "0.25"), &[("carrier-x", "0.1")]);
+    let Wish { call_id, at, extendable, lines, .. } = wish("c1", "carrier-x");
+    assert_eq!(call_id, call.call.call_id);
+    let line = lines.into_iter().next().unwrap();
+    let tried = call.call.attempts[0].key.clone();
+    for attempt_key in [tried, "other".into()] {
+        let wish = AttemptWish { call_id, attempt_key, at, extendable, line: line.clone() };
+        let answer = ask(&orders, CreditAsk::Attempt(Box::new(wish))).unwrap();
+        assert!(matches!(answer, CreditAnswer::Held { repeated: false, .. }), "{answer:?}");
+    }
+    authorise(&orders, "c1", "pre").unwrap();
+    let held = || {
+        let open = ledger.door.view.holds(None).unwrap();
+        open.iter().map(|hold| hold.account.to_string()).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(ledger.door.view.holds(Some("carrier-x")).unwrap().len(), 2);
+    let ends = rate(&*bus, &vec![(0, vec![call])]);
+    ledger.booked(&ends);
+    assert_eq!(
+        (held(), ledger.door.view.holds(None).unwrap().len()),
+        (["carrier-x".to_string()].into(), 1),
+        "one was never tried"
+    );
+    drop(ledger);
+    let report = verify(&bus, &ids(), "main", &mut |_, _| {}).unwrap();
+    assert!(report.ok, "{:#?}", report.breaks);
+}
+
+/// Who asks for a call for the first time is restricted in the same frame, and after a death still.
+#[test]
+fn a_new_customer_is_restricted_before_its_first_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = embedded(&folder.path().join("bus"));
+    let restricted = || {
+        let terms = NewCustomers { calls: 1, ..NewCustomers::default() };
+        LedgerOptions { new_customers: Some(terms), ..options(bus.clone(), folder.path()) }
+    };
+    let ledger = Running::start(restricted());
+    let orders = ledger.door.orders.clone();
+    authorise(&orders, "k1", "pre").unwrap();
+    assert_eq!(authorise(&orders, "k2", "pre"), Err(CreditError::Refused(Refusal::Calls)));
+    drop(ledger);
+    let ledger = Running::start(restricted());
+    let orders = ledger.door.orders.clone();
+    assert_eq!(authorise(&orders, "k2", "pre"), Err(CreditError::Refused(Refusal::Calls)));
+    let caps = crate::api::CapsOrder {
+        id: "anna 1".into(),
+        account: "pre".into(),
+        by: "anna".into(),
+        reason: "known well".into(),
+        ..Default::default()
+    };
+    orders.place(Order::Caps(caps)).unwrap();
+    authorise(&orders, "k2", "pre").unwrap();
 }
 
 /// The ledger dies at its n-th record, for every n, with the record lost or landed: what was confirmed is held.

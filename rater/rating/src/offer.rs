@@ -21,6 +21,7 @@ use crate::tariffs::{AgreementTerms, Level, Tariffs};
 #[derive(Debug, Clone)]
 pub struct Wish {
     pub switch: SmolStr,
+    /// Where it comes in; for [`Tariffs::vendor_offer`] where it would go out.
     pub inbound: Endpoint,
     /// As received.
     pub called: SmolStr,
@@ -74,6 +75,20 @@ impl Tariffs {
             levels.push(self.level_offer(level as u8, party, number, wish)?);
         }
         Ok(Offers { number: number.ok_or(Unrated::BadNumber)?, levels })
+    }
+
+    /// What an attempt at a vendor can cost us, by the same identification as prices it. `wish.inbound` is where it would
+    /// go out; also the number that is rated.
+    pub fn vendor_offer(&self, wish: &Wish) -> Result<Offers, Unrated> {
+        let at = wish.at.micros();
+        let found = self.buy.find(&wish.switch, &wish.inbound, &wish.called, at).ok_or(Unrated::UnknownAccount)?;
+        let trunk = self.buy_trunks.get(found.trunk as usize).ok_or(Unrated::UnknownAccount)?;
+        let party = trunk.levels.first().ok_or(Unrated::UnknownAccount)?;
+        let told = &wish.inbound.tech_prefix;
+        let tech_prefix = if found.tech_prefix.is_empty() { told } else { found.tech_prefix };
+        let number = number_of(&wish.called, wish.called_number, tech_prefix, &trunk.strip);
+        let offer = self.level_offer(0, party, number, wish)?;
+        Ok(Offers { number: number.ok_or(Unrated::BadNumber)?, levels: vec![offer] })
     }
 
     fn level_offer(&self, no: u8, level: &Level, number: Option<E164>, wish: &Wish) -> Result<LevelOffer, Unrated> {

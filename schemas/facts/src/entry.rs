@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
-pub use crate::hold::{Caps, Extend, Grant, Hold, HoldLine, Release, ReleaseWhy, hold_id};
+pub use crate::hold::{Caps, Extend, Grant, Hold, HoldLine, Release, ReleaseWhy, attempt_hold_id, hold_id};
 pub use crate::rights::{Elsewhere, Give, GiveWhy, Limit, Reserve};
 
 /// Reason of a charge whose end is an estimate: at another site, the true end of the call wins against it.

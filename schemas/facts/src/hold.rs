@@ -1,7 +1,7 @@
 //! Memo items of a ledger stream (design 5, 8.3): holds for calls that may begin, and what an account may do. They set
 //! money aside and never move it, so they stand outside the trial balance. No number of a caller or called stands here.
 
-use crate::ids::{CallId, OriginId, hash};
+use crate::ids::{CallId, OriginId, XdrId, hash};
 use crate::money::{Amount, Currency};
 use crate::number::Prefix;
 use crate::time::OccurredAt;
@@ -54,10 +54,11 @@ pub struct Caps {
     pub reason: SmolStr,
 }
 
-/// Money set aside for a call that may begin: one line per sell level.
+/// Money set aside for a call that may begin: one line per sell level. Or, under an id of its own, what we may come to owe
+/// a vendor for one attempt: one line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hold {
-    /// [`hold_id`] of the call.
+    /// [`hold_id`] of the call, or [`attempt_hold_id`].
     pub hold_id: OriginId,
     pub call_id: CallId,
     pub at: OccurredAt,
@@ -70,6 +71,13 @@ pub struct Hold {
     pub extendable: bool,
     /// By level.
     pub lines: SmallVec<[HoldLine; 1]>,
+}
+
+impl Hold {
+    /// True for an attempt at a vendor.
+    pub fn is_attempt(&self) -> bool {
+        self.hold_id != hold_id(self.call_id)
+    }
 }
 
 /// What is set aside on one account, and the rate it was counted with.
@@ -141,4 +149,9 @@ pub struct Release {
 /// The hold of a call: a call has one, however often it is asked for.
 pub fn hold_id(call: CallId) -> OriginId {
     OriginId(hash("tandem.hold.v1", &[&call.0]))
+}
+
+/// The hold of an attempt at a vendor, by the id of the buy side that it will be priced as.
+pub fn attempt_hold_id(xdr: XdrId) -> OriginId {
+    OriginId(hash("tandem.attempt-hold.v1", &[&xdr.0]))
 }

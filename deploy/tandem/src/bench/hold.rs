@@ -36,6 +36,7 @@ pub(super) fn hold(args: &BenchArgs, settings: &Settings, folder: &Path) -> Resu
     let holds = args.calls.min(HOLDS_MAX);
     let mut settings = Settings { data: folder.join("data"), ..settings.clone() };
     settings.engine.kind = EngineKind::None;
+    settings.credit.new_customers.restricted = false;
     settings.schema_registry = None;
     let mut pages = pages(folder)?;
     let running = Running::start(&settings, &Roles { ledger: true, ..Roles::default() })?;

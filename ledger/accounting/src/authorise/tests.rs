@@ -10,6 +10,11 @@ use facts::xdr::{Position, Side};
 use proptest::prelude::*;
 use smallvec::smallvec;
 
+/// What tests of neighbours share.
+pub(crate) mod support {
+    pub(crate) use super::{config, wish};
+}
+
 const NOON: i64 = 1_700_000_000_000_000;
 const SECOND: i64 = 1_000_000;
 
@@ -22,7 +27,7 @@ fn usd() -> Currency {
 }
 
 /// `pre` is prepaid, `shop` buys from `acme`, who has a limit of 100.
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     let mut config = Config::default();
     for (id, limit) in [("pre", "0"), ("acme", "100"), ("shop", "10")] {
         let account = Account {
@@ -143,7 +148,7 @@ fn offered(account: &str, level: u8, first: &str, first_seconds: u32, next: &str
 }
 
 /// 0.10 a minute, 60/60.
-fn wish(call: u8, account: &str) -> Wish {
+pub(crate) fn wish(call: u8, account: &str) -> Wish {
     Wish {
         call_id: CallId([call; 16]),
         at: OccurredAt(NOON),
@@ -179,6 +184,35 @@ fn a_prepaid_call_goes_on_in_steps_to_the_last_whole_minute() {
     assert_eq!(site.ask(&wish(1, "pre")), Err(Refusal::Ended));
     assert_eq!(site.extend(1, 600), Err(Refusal::Ended));
     assert_eq!(site.ask(&wish(2, "pre")).unwrap().hold.seconds, 60);
+}
+
+#[test]
+fn a_hold_never_ends_by_itself_before_its_call_can_have_ended() {
+    let ends = |hold: &Hold| {
+        let ringing_and_telling = i64::from(RINGING_SECONDS + DELAY_SECONDS);
+        let longest = (hold.until.0 - hold.at.0) / SECOND - ringing_and_telling;
+        assert!(longest >= i64::from(hold.seconds), "{hold:?}");
+        longest
+    };
+    let mut site = Site::new();
+    site.pay("pre", "1000");
+    // Calls of ten seconds, though the first hold is sold in minutes and asks for six.
+    site.config.settings.maximum_call_seconds = 10;
+    let hold = site.ask(&wish(1, "pre")).unwrap().hold;
+    assert!(hold.seconds > 10 && ends(&hold) >= i64::from(hold.seconds));
+    // Calls of ten minutes when it was held, of a day when it is extended: it stays with the ten minutes.
+    site.config.settings.maximum_call_seconds = 600;
+    assert_eq!(ends(&site.ask(&wish(2, "pre")).unwrap().hold), 600);
+    site.config.settings.maximum_call_seconds = 86_400;
+    let mut held = site.book.holds().get(hold_id(CallId([2; 16]))).unwrap().seconds;
+    let last = loop {
+        match site.extend(2, held) {
+            Ok(granted) => held = granted.hold.seconds,
+            Err(refusal) => break refusal,
+        }
+        ends(site.book.holds().get(hold_id(CallId([2; 16]))).unwrap());
+    };
+    assert_eq!((last, held), (Refusal::Duration, 600));
 }
 
 #[test]
