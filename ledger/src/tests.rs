@@ -10,3 +10,4 @@ mod runs;
 mod sites;
 mod view;
 mod world;
+mod worlds;
