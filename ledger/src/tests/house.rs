@@ -410,7 +410,9 @@ fn copy(buses: &[(u16, SmolStr, Arc<dyn Bus>)], links: &Links) {
         let mut busy = false;
         for way in &mut ways {
             let Way { from, to, topic, source, target, ends } = way;
-            if !open(&links.no_frames[usize::from(*from)], *to) || source.partitions(topic).unwrap().is_none() {
+            // A log begins with a record of its own, which comes a moment after the topic.
+            let begun = source.partitions(topic).unwrap().is_some() && source.end(topic, 0).unwrap() > 0;
+            if !begun || !open(&links.no_frames[usize::from(*from)], *to) {
                 continue;
             }
             let (reader, writer) = ends.get_or_insert_with(|| {

@@ -32,6 +32,7 @@ struct World {
     sites: u16,
     calls: Vec<Call>,
     paid: i128,
+    reserve: i128,
     numbers: u64,
 }
 
@@ -51,7 +52,8 @@ impl World {
         };
         house.order(1, Order::Pay(order)).unwrap();
         let paid = -i128::from(debt) * facts::money::ONE;
-        Self { seed, house, dice, sites, calls: Vec::new(), paid, numbers: 0 }
+        let reserve = amount(reserve).0;
+        Self { seed, house, dice, sites, calls: Vec::new(), paid, reserve, numbers: 0 }
     }
 
     fn site(&mut self) -> u16 {
@@ -177,6 +179,21 @@ impl World {
         self.house.met();
     }
 
+    /// What is owed in the end, every call once, passes limit, funds and reserve by no more than what no hold covered.
+    fn money_bound(&self, costs: i128, held: &HashMap<CallId, i128>) {
+        let uncovered = |call: &Call| {
+            let cost = call.cost.map_or(0, |cost| cost.0);
+            (cost - held.get(&call_of(&call.key)).copied().unwrap_or(0)).max(0)
+        };
+        let uncovered: i128 = self.calls.iter().map(uncovered).sum();
+        let room = 100 * facts::money::ONE + self.paid + self.reserve;
+        assert!(
+            costs <= room + uncovered,
+            "seed {}: calls cost {costs}, room {room}, uncovered {uncovered}",
+            self.seed
+        );
+    }
+
     fn check(&self) {
         let costs: i128 = self.calls.iter().filter_map(|call| call.cost).map(|cost| cost.0).sum();
         assert_eq!(self.house.owed().0, costs - self.paid, "seed {}", self.seed);
@@ -190,7 +207,8 @@ impl World {
             let report = verify(&place.bus, &ids(), &place.name, &mut |_, _| {}).unwrap();
             assert!(report.ok, "seed {}: {:#?}", self.seed, report.breaks);
         }
-        bounds(&self.house).unwrap_or_else(|what| panic!("seed {}: {what}", self.seed));
+        let held = bounds(&self.house).unwrap_or_else(|what| panic!("seed {}: {what}", self.seed));
+        self.money_bound(costs, &held);
     }
 }
 
@@ -251,7 +269,9 @@ impl Over {
 }
 
 /// Folds all streams in an order that their inputs allow and checks the bounds after each item.
-fn bounds(house: &House) -> Result<(), String> {
+/// Returns what was held for each call, at all sites together.
+fn bounds(house: &House) -> Result<HashMap<CallId, i128>, String> {
+    let mut held: HashMap<CallId, i128> = HashMap::new();
     let euro = Currency::new("EUR").unwrap();
     let mut streams: BTreeMap<u16, (String, Vec<Frame>, usize)> = BTreeMap::new();
     for place in &house.places {
@@ -270,6 +290,14 @@ fn bounds(house: &House) -> Result<(), String> {
         let seq = *next as u64 + 1;
         for (index, item) in frames[*next].items.iter().enumerate() {
             let Some((book, over)) = books.get_mut(&site) else { break };
+            let ended = match item {
+                LedgerItem::Release(release) => Some(release.hold_id),
+                LedgerItem::Elsewhere(end) => Some(end.hold_id),
+                _ => None,
+            };
+            if let Some(hold) = ended.and_then(|id| book.holds().get(id)) {
+                *held.entry(hold.call_id).or_default() += hold.lines.iter().map(|line| line.amount.0).sum::<i128>();
+            }
             if let LedgerItem::Release(release) = item
                 && release.why == ReleaseWhy::Charged
                 && let Some(hold) = book.holds().get(release.hold_id)
@@ -290,7 +318,7 @@ fn bounds(house: &House) -> Result<(), String> {
     }
     match streams.values().find(|(_, frames, next)| *next < frames.len()) {
         Some((stream, ..)) => Err(format!("{stream} names frames that no log has")),
-        None => Ok(()),
+        None => Ok(held),
     }
 }
 
