@@ -7,6 +7,7 @@ mod clickhouse_tls;
 mod config;
 mod console;
 mod console_decks;
+mod console_imports;
 mod credit;
 mod decks;
 mod doors;

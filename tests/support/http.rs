@@ -13,6 +13,8 @@ pub struct Answer {
     pub status: u16,
     /// Body as text.
     pub body: String,
+    /// The cookie that it sets, name and value.
+    pub cookie: Option<String>,
 }
 
 impl Answer {
@@ -50,8 +52,10 @@ fn send(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&[u8]>) 
     };
     let answer = sent.map_err(|error| error.to_string())?;
     let mut response = answer.map_err(|error| format!("{method} {url}: {error}"))?;
+    let cookie = response.headers().get("set-cookie").and_then(|cookie| cookie.to_str().ok()?.split(';').next());
+    let (status, cookie) = (response.status().as_u16(), cookie.map(str::to_owned));
     let body = response.body_mut().with_config().limit(64 << 20).read_to_string();
-    Ok(Answer { status: response.status().as_u16(), body: body.map_err(|error| format!("{method} {url}: {error}"))? })
+    Ok(Answer { status, cookie, body: body.map_err(|error| format!("{method} {url}: {error}"))? })
 }
 
 /// `GET url`.

@@ -9,6 +9,7 @@ use crate::pages::shown;
 use crate::tables::table_of;
 use bus::config_log::{rates_covering, rates_from};
 use console::decks::{DeckView, RowsAsk, RowsView, Stretch, TimelineView};
+use console::imports::ImportView;
 use console::source::{Fact, Kind, SourceError, Table};
 use decks::life::Rows;
 use decks::life::diff::day;
@@ -23,6 +24,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const PAGE: usize = 100;
 /// Rows that one page looks through for a name; the next page goes on from there.
 const LOOKED_MAX: usize = 250_000;
+/// Imports on the page of all of them.
+const LISTED: usize = 500;
 /// Accounts named in one cell.
 const NAMED: usize = 3;
 
@@ -149,6 +152,7 @@ fn versions_table(config: &Config, versions: &[DeckRoot]) -> Table {
     let columns = [
         ("version", "Version", Kind::Count),
         ("rows", "Rows", Kind::Count),
+        ("changes", "Changes", Kind::Text),
         ("effective", "Effective", Kind::Instant),
         ("at", "Imported", Kind::Instant),
         ("by", "By", Kind::Text),
@@ -157,7 +161,8 @@ fn versions_table(config: &Config, versions: &[DeckRoot]) -> Table {
     ];
     let row = |root: &DeckRoot| {
         let import = import_of(config, root);
-        let mut cells = vec![root.version.to_string(), root.rows.to_string()];
+        let changes = if root.version > 1 { format!("beside {}", root.version - 1) } else { String::new() };
+        let mut cells = vec![root.version.to_string(), root.rows.to_string(), changes];
         cells.push(import.map(|x| rfc3339(x.effective.0)).unwrap_or_default());
         cells.push(import.map(|x| rfc3339(x.at.0)).unwrap_or_default());
         cells.push(import.map(|x| x.by.clone()).unwrap_or_default());
@@ -188,6 +193,57 @@ fn imports_table(imports: &[&DeckImport]) -> Table {
         cells
     };
     table_of(&columns, imports.iter().map(row).collect())
+}
+
+/// Imports of all decks, newest first.
+pub fn imports(node: &Node) -> Table {
+    let config = node.config.current();
+    let mut imports: Vec<&DeckImport> = config.imports.values().collect();
+    imports.sort_by_key(|import| std::cmp::Reverse((import.at, import.id.clone())));
+    let shown = &imports[..imports.len().min(LISTED)];
+    let mut table = imports_table(shown);
+    if shown.len() < imports.len() {
+        table.covers = format!("The newest {LISTED} of {}; each deck's page has its own", imports.len());
+    }
+    table
+}
+
+/// One import; `None` = there is none of this id.
+pub fn import(node: &Node, id: &str) -> Option<ImportView> {
+    let config = node.config.current();
+    let import = config.imports.get(id)?;
+    let deck = console::access::encode(&import.deck);
+    let mut facts = vec![
+        Fact::new("State", import.state.as_str()),
+        Fact::new("Kind", import.kind.as_str()),
+        Fact::new("File", import.file.clone()),
+        Fact::new("Imported", format!("{} by {}: {}", rfc3339(import.at.0), import.by, import.reason)),
+        Fact::new("Effective", rfc3339(import.effective.0)),
+    ];
+    if let Some(notice) = import.notice {
+        facts.push(Fact::new("Increases by contract from", rfc3339(notice.0)));
+    }
+    if !import.product.is_empty() {
+        facts.push(Fact::new("Product", import.product.as_str()));
+    }
+    if import.version > 0 {
+        facts.push(Fact::linked("Version", import.version.to_string(), format!("/decks/{deck}/{}", import.version)));
+        if import.base > 0 {
+            let link = format!("/decks/{deck}/diff?from={}&to={}", import.base, import.version);
+            facts.push(Fact::linked("Changes", format!("beside version {}", import.base), link));
+        }
+    }
+    if !import.decided_by.is_empty() {
+        let at = import.decided_at.map(|at| rfc3339(at.0)).unwrap_or_default();
+        facts.push(Fact::new("Decided", format!("{at} by {}: {}", import.decided_by, import.decision)));
+    }
+    Some(ImportView {
+        id: id.to_owned(),
+        facts,
+        causes: import.causes.clone(),
+        held: import.state == ImportState::Held,
+        deck: import.deck.to_string(),
+    })
 }
 
 /// A version by its number.
@@ -297,7 +353,8 @@ fn row_facts(config: &Config, root: &DeckRoot) -> Vec<Fact> {
         Fact::new("From", root.source.clone()),
     ];
     if let Some(import) = import_of(config, root) {
-        facts.push(Fact::new("Import", format!("{} by {}", import.id, import.by)));
+        let link = format!("/deck-imports/{}", console::access::encode(&import.id));
+        facts.push(Fact::linked("Import", format!("{} by {}", import.id, import.by), link));
     }
     facts
 }

@@ -2,6 +2,7 @@
 //! told otherwise; everything but health and login asks for a token or a session.
 
 use crate::authorise;
+use crate::jobs::Jobs;
 use crate::money;
 use crate::node::Node;
 use crate::ops::{self, Op};
@@ -61,7 +62,8 @@ pub fn serve(node: &Arc<Node>, listen: SocketAddr, ready: &mut dyn FnMut(SocketA
         let address = listener.local_addr().map_err(|e| Failure::Broken(e.to_string()))?;
         write_address(&node.settings.data, address)?;
         ready(address);
-        let app = app(node, token);
+        let jobs = Jobs::open(node)?;
+        let app = app(node, jobs, token);
         let served = axum::serve(listener, app).with_graceful_shutdown(stopped(node.clone()));
         served.await.map_err(|e| Failure::Broken(format!("HTTP: {e}")))
     });
@@ -97,11 +99,11 @@ async fn stopped(node: Arc<Node>) {
     node.stop.store(true, Ordering::SeqCst);
 }
 
-fn app(node: &Arc<Node>, token: String) -> Router {
+fn app(node: &Arc<Node>, jobs: Arc<Jobs>, token: String) -> Router {
     let access = Access::new(token.clone());
     let guard = |router: Router| router.layer(middleware::from_fn_with_state(access.clone(), console::access::require));
     let ledger = ledger::http::Ledger { view: node.view.clone(), orders: node.orders.clone() };
-    let mut app = console::router(Arc::new(Pages(node.clone())), access.clone())
+    let mut app = console::router(Arc::new(Pages(node.clone(), jobs)), access.clone())
         .merge(ledger::http::router(ledger, |_, router| guard(router)))
         .merge(guard(
             Router::new().route("/v1/op", post(op)).layer(DefaultBodyLimit::max(OP_BYTES_MAX)).with_state(node.clone()),

@@ -16,6 +16,7 @@ mod demo;
 mod engine;
 mod health;
 mod http;
+mod jobs;
 mod money;
 mod node;
 mod ops;

@@ -2,8 +2,10 @@
 //! from the raters' streams, raw records from the raw store.
 
 use crate::call_view;
+use crate::deck_life::args::{DecideArgs, DeckOp};
 use crate::deck_pages;
 use crate::health;
+use crate::jobs::{Arriving, Jobs};
 use crate::node::{Node, wall_micros};
 use crate::ops;
 use crate::output::Failure;
@@ -11,10 +13,12 @@ use crate::price_page;
 use crate::runs;
 use crate::tables::{self, table_of};
 use console::decks::{DeckView, RowsAsk, RowsView, TimelineView};
+use console::imports::{ImportView, UploadView};
+use console::jobs::{Form, JobAsk, JobProgress, JobView};
 use console::price::{PriceAsk, PriceView};
 use console::source::{
     Answer, CallView, Entries, Filter, HealthLine, Kind, Live, LivePoint, RateView, ReportName, RunView, Source,
-    SourceError, Table,
+    SourceError, Table, Upload,
 };
 use facts::CallId;
 use facts::xdr::Position;
@@ -27,13 +31,24 @@ use std::time::Instant;
 
 /// Minutes that the live page shows.
 const LIVE_MINUTES: i64 = 120;
+/// Decks offered by the form for a file.
+const DECKS_OFFERED: usize = 500;
 /// Rows of one page.
 const PAGE: usize = 100;
 
 /// The console's source over a node.
-pub struct Pages(pub Arc<Node>);
+pub struct Pages(pub Arc<Node>, pub Arc<Jobs>);
 
 impl Pages {
+    /// The same of the jobs.
+    fn ask_jobs<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Jobs) -> Result<T, SourceError> + Send + 'static,
+    ) -> Answer<'_, T> {
+        let jobs = self.1.clone();
+        self.ask(move |_| ask(&jobs))
+    }
+
     /// Runs a blocking question beside the reactor.
     fn ask<T: Send + 'static>(
         &self,
@@ -111,6 +126,56 @@ impl Source for Pages {
 
     fn deck_timeline(&self, deck: String, code: String, at: String) -> Answer<'_, Option<(u32, TimelineView)>> {
         self.ask(move |node| deck_pages::timeline(node, &deck, &code, &at, wall_micros()))
+    }
+
+    fn deck_imports(&self) -> Answer<'_, Table> {
+        self.ask(|node| Ok(deck_pages::imports(node)))
+    }
+
+    fn deck_import(&self, id: String) -> Answer<'_, Option<ImportView>> {
+        self.ask(move |node| Ok(deck_pages::import(node, &id)))
+    }
+
+    fn review_held(&self, id: String) -> Answer<'_, String> {
+        self.ask_jobs(move |jobs| jobs.review_held(&id))
+    }
+
+    fn decide_import(&self, id: String, by: String, reason: String, approve: bool) -> Answer<'_, ()> {
+        let op = DeckOp::Decide { args: DecideArgs { id, by, reason }, approve };
+        self.ask(move |node| crate::deck_life::execute(node, &op).map(drop).map_err(shown))
+    }
+
+    fn upload_form(&self, deck: String) -> Answer<'_, UploadView> {
+        let jobs = self.1.clone();
+        self.ask(move |node| {
+            let decks = node.config.current().decks.keys().take(DECKS_OFFERED).map(ToString::to_string).collect();
+            Ok(UploadView { decks, template: jobs.template_of(&deck) })
+        })
+    }
+
+    fn upload(&self, file_name: String) -> Answer<'_, Box<dyn Upload>> {
+        let jobs = self.1.clone();
+        Box::pin(async move { Ok(Box::new(Arriving::open(jobs, &file_name).await?) as Box<dyn Upload>) })
+    }
+
+    fn compare(&self, deck: String, from: u32, to: u32, again: bool) -> Answer<'_, String> {
+        self.ask_jobs(move |jobs| jobs.compare(&deck, from, to, again))
+    }
+
+    fn jobs(&self) -> Answer<'_, Table> {
+        self.ask_jobs(|jobs| Ok(jobs.list()))
+    }
+
+    fn job(&self, id: String, ask: JobAsk) -> Answer<'_, Option<JobView>> {
+        self.ask_jobs(move |jobs| Ok(jobs.view(&id, &ask)))
+    }
+
+    fn job_progress(&self, id: String) -> Answer<'_, Option<JobProgress>> {
+        self.ask_jobs(move |jobs| Ok(jobs.progress(&id)))
+    }
+
+    fn job_act(&self, id: String, form: Form, write: bool) -> Answer<'_, bool> {
+        self.ask_jobs(move |jobs| jobs.act(&id, form, write))
     }
 
     fn price_call(&self, ask: PriceAsk) -> Answer<'_, PriceView> {

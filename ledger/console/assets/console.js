@@ -71,3 +71,28 @@
     setInterval(look, document.getElementById("troubles") ? 2000 : 10000);
   }
 })();
+
+// A job: the page asks how far it is, and loads anew when it has come to something.
+(function () {
+  "use strict";
+  const job = document.querySelector("#job[data-job]"), stage = document.getElementById("stage");
+  async function look() {
+    try {
+      const answer = await fetch("/jobs/" + job.dataset.job + "/state.json");
+      if (!answer.ok) { stage.textContent = "not answered (" + answer.status + "), asking again"; return; }
+      const now = await answer.json();
+      if (now.state !== "waits" && now.state !== "works") { location.reload(); return; }
+      stage.textContent = now.stage;
+    } catch (e) { stage.textContent = "Tandem does not answer; asking again"; }
+  }
+  if (job) setInterval(look, 1000);
+
+  // A file above the limit is said so before it is sent.
+  const file = document.querySelector("input[type=file][data-most]");
+  if (file) file.addEventListener("change", function () {
+    const size = file.files.length ? file.files[0].size : 0, most = Number(file.dataset.most);
+    const wrong = size > most ? "this file has " + size + " bytes, above " + most + "; split it, or send it as CSV" : "";
+    document.getElementById("file-fault").textContent = wrong;
+    file.setCustomValidity(wrong);
+  });
+})();

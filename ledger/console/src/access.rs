@@ -15,7 +15,13 @@ const COOKIE: &str = "tandem_session";
 /// Token and sessions of one process.
 pub struct Access {
     token: String,
-    sessions: Mutex<Vec<String>>,
+    sessions: Mutex<Vec<Session>>,
+}
+
+/// A browser that is logged in, and what its forms carry.
+struct Session {
+    id: String,
+    form_token: String,
 }
 
 impl Access {
@@ -29,18 +35,18 @@ impl Access {
         if !same(token.trim().as_bytes(), self.token.as_bytes()) {
             return None;
         }
-        let session = random_hex().ok()?;
+        let (session, form_token) = (random_hex().ok()?, random_hex().ok()?);
         let mut sessions = self.sessions.lock().ok()?;
         if sessions.len() >= SESSIONS_MAX {
             sessions.remove(0);
         }
-        sessions.push(session.clone());
+        sessions.push(Session { id: session.clone(), form_token });
         Some(session)
     }
 
     pub fn logout(&self, headers: &HeaderMap) {
         if let (Some(session), Ok(mut sessions)) = (cookie(headers), self.sessions.lock()) {
-            sessions.retain(|known| known != session);
+            sessions.retain(|known| known.id != session);
         }
     }
 
@@ -52,7 +58,23 @@ impl Access {
         let Some(session) = cookie(headers) else { return false };
         self.sessions
             .lock()
-            .is_ok_and(|sessions| sessions.iter().any(|known| same(known.as_bytes(), session.as_bytes())))
+            .is_ok_and(|sessions| sessions.iter().any(|known| same(known.id.as_bytes(), session.as_bytes())))
+    }
+
+    /// What the forms of this session carry; empty for a program that sends the token itself.
+    pub fn form_token(&self, headers: &HeaderMap) -> String {
+        let (Some(session), Ok(sessions)) = (cookie(headers), self.sessions.lock()) else { return String::new() };
+        let known = sessions.iter().find(|known| same(known.id.as_bytes(), session.as_bytes()));
+        known.map(|known| known.form_token.clone()).unwrap_or_default()
+    }
+
+    /// Whether a form came from a page of the session that posts it; a bearer token needs no form.
+    pub fn form_allowed(&self, headers: &HeaderMap, form_token: &str) -> bool {
+        if bearer(headers).is_some() {
+            return self.allows(headers);
+        }
+        let known = self.form_token(headers);
+        !known.is_empty() && same(known.as_bytes(), form_token.as_bytes())
     }
 }
 
@@ -141,8 +163,14 @@ mod tests {
         assert!(!access.allows(&headers));
         headers.insert(header::COOKIE, format!("a=b; {COOKIE}={session}").parse().unwrap());
         assert!(access.allows(&headers));
+        let form_token = access.form_token(&headers);
+        let other = access.login("secret").unwrap();
+        assert!(access.form_allowed(&headers, &form_token) && !access.form_allowed(&headers, ""));
+        let mut others = HeaderMap::new();
+        others.insert(header::COOKIE, format!("{COOKIE}={other}").parse().unwrap());
+        assert!(!access.form_allowed(&others, &form_token), "a form of another session");
         access.logout(&headers);
-        assert!(!access.allows(&headers));
+        assert!(!access.allows(&headers) && !access.form_allowed(&headers, &form_token));
         headers.insert(header::AUTHORIZATION, "Bearer secret".parse().unwrap());
         assert!(access.allows(&headers));
     }

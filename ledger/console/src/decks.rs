@@ -72,12 +72,15 @@ pub struct TimelineView {
 }
 
 /// Of one deck: its pages.
-fn tabs(deck: &str, newest: u32, current: &str) -> Markup {
+pub fn version_tabs(deck: &str, newest: u32, current: &str) -> Markup {
     let base = format!("/decks/{}", encode(deck));
+    let import = format!("/deck-import{}", query(&[("deck", deck)]));
     let pages = [
         ("Versions", base.clone()),
         ("Rows", format!("{base}/{newest}")),
         ("Price over time", format!("{base}/timeline")),
+        ("Compare", format!("{base}/diff")),
+        ("Import a file", import),
     ];
     html! {
         nav.tabs aria-label="Deck" {
@@ -98,11 +101,11 @@ pub fn list(site: &str, answer: &Result<Table, SourceError>) -> Markup {
         }
     };
     let body = html! {
-        p.actions { a href="/price" { "Price a call" } }
+        p.actions { a href="/deck-import" { "Import a file" } a href="/deck-imports" { "Imports" } a href="/jobs" { "Jobs" } a href="/price" { "Price a call" } }
         @match answer {
             Ok(rows) => (table(rows, &link, html! {
                 p { "No deck yet." }
-                p { "Name a file in a [[deck]] table and run " code { "tandem apply FOLDER" } ", or run " code { "tandem deck import FILE" } "." }
+                p { a href="/deck-import" { "Import a carrier's file" } ", or name one in a [[deck]] table and run " code { "tandem apply FOLDER" } "." }
             })),
             Err(error) => (trouble(error)),
         }
@@ -117,17 +120,18 @@ pub fn deck(site: &str, deck: &DeckView) -> Markup {
         let number: u32 = value(rows, row, "version")?.parse().ok()?;
         match rows.columns.get(column)?.key.as_ref() {
             "version" => Some(format!("{base}/{number}")),
+            "changes" if number > 1 => Some(format!("{base}/diff?from={}&to={number}", number - 1)),
             _ => None,
         }
     };
     let body = html! {
-        (tabs(&deck.deck, deck.newest, "Versions"))
+        (version_tabs(&deck.deck, deck.newest, "Versions"))
         (facts(&deck.facts))
         (search_box(&deck.deck, deck.newest, &RowsAsk::default()))
         h2 { "Versions" }
         (table(&deck.versions, &version, html! { p { "No rows yet: import a file." } }))
         h2 #imports { "Imports" }
-        (table(&deck.imports, &no_link, html! { p { "Its rows came by " code { "tandem apply" } "." } }))
+        (table(&deck.imports, &crate::imports::link, html! { p { "Its rows came by " code { "tandem apply" } "." } }))
     };
     page(site, Room::Decks, &format!("Deck {}", deck.deck), body)
 }
@@ -153,7 +157,7 @@ pub fn rows(site: &str, deck: &str, version: u32, ask: &RowsAsk, answer: &Result
     };
     let more = |after: &str| format!("{base}{}", query(&[("q", &ask.q), ("at", &ask.at), ("after", after)]));
     let body = html! {
-        (tabs(deck, version, "Rows"))
+        (version_tabs(deck, version, "Rows"))
         @match answer {
             Ok(view) => {
                 (facts(&view.facts))
@@ -180,7 +184,7 @@ pub fn timeline(site: &str, deck: &str, ask: &TimelineAsk, answer: &Result<Timel
         here.then(|| format!("{base}/{version}/{code}"))
     };
     let body = html! {
-        (tabs(deck, ask.newest, "Price over time"))
+        (version_tabs(deck, ask.newest, "Price over time"))
         form.filters method="get" action={ (base) "/timeline" } {
             label { "Code or number" input name="code" value=(ask.code) placeholder="4930"; }
             label { "Price at (UTC)" input name="at" value=(ask.at) placeholder="now"; }
@@ -220,4 +224,20 @@ pub fn rate_links(deck: &str, code: &str) -> Markup {
 /// Nothing of that name.
 pub fn missing(site: &str, what: &str) -> Markup {
     page(site, Room::Decks, "Not found", html! { section.empty { p { (what) } p { a href="/decks" { "All decks" } } } })
+}
+
+/// Which two versions are compared.
+pub fn compare(site: &str, deck: &DeckView) -> Markup {
+    let before = deck.newest.saturating_sub(1).max(1);
+    let body = html! {
+        (version_tabs(&deck.deck, deck.newest, "Compare"))
+        form.filters method="get" action={ "/decks/" (encode(&deck.deck)) "/diff" } {
+            label { "Older version" input name="from" value=(before) inputmode="numeric" required; }
+            label { "Newer version" input name="to" value=(deck.newest) inputmode="numeric" required; }
+            button { "Compare" }
+        }
+        p.small { "By class, with the money that the calls of the last seven days would have cost by either." }
+        (table(&deck.versions, &no_link, html! { p { "No version yet." } }))
+    };
+    page(site, Room::Decks, &format!("Deck {}: compare", deck.deck), body)
 }

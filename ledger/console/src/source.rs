@@ -2,7 +2,10 @@
 //! (`ledger`) answers from ClickHouse, the ledger's fold, the logs and the raw store; the console itself opens nothing.
 
 use crate::decks::{DeckView, RowsAsk, RowsView, TimelineView};
+use crate::imports::{ImportView, UploadView};
+use crate::jobs::{Form, JobAsk, JobProgress, JobView};
 use crate::price::{PriceAsk, PriceView};
+use axum::body::Bytes;
 use facts::CallId;
 pub use reporting::reports::{Column, Kind, Table};
 use serde::{Deserialize, Serialize};
@@ -208,6 +211,13 @@ pub struct RunView {
     pub said: Vec<String>,
 }
 
+/// A file on its way; dropped before [`Upload::begin`], nothing of it stays.
+pub trait Upload: Send {
+    fn write(&mut self, chunk: Bytes) -> Answer<'_, ()>;
+    /// The file is whole: begins the job that reads it, and gives its id.
+    fn begin(self: Box<Self>, form: Form) -> Answer<'static, String>;
+}
+
 /// What the console asks of the process behind it.
 pub trait Source: Send + Sync + 'static {
     /// Name of the site, for the page's head.
@@ -227,6 +237,25 @@ pub trait Source: Send + Sync + 'static {
     fn deck_rows(&self, deck: String, version: u32, ask: RowsAsk) -> Answer<'_, Option<RowsView>>;
     /// The deck's newest version, and how the price of a code or number moves in it.
     fn deck_timeline(&self, deck: String, code: String, at: String) -> Answer<'_, Option<(u32, TimelineView)>>;
+    /// Imports of all decks, newest first.
+    fn deck_imports(&self) -> Answer<'_, Table>;
+    fn deck_import(&self, id: String) -> Answer<'_, Option<ImportView>>;
+    /// A job that compares a held import with the version that it was made for: its id.
+    fn review_held(&self, id: String) -> Answer<'_, String>;
+    /// The second person's word.
+    fn decide_import(&self, id: String, by: String, reason: String, approve: bool) -> Answer<'_, ()>;
+    /// What the form for a file needs.
+    fn upload_form(&self, deck: String) -> Answer<'_, UploadView>;
+    /// A place for a file that is on its way.
+    fn upload(&self, file_name: String) -> Answer<'_, Box<dyn Upload>>;
+    /// A job that compares two versions; `again` makes it anew. Its id.
+    fn compare(&self, deck: String, from: u32, to: u32, again: bool) -> Answer<'_, String>;
+    /// Jobs, newest first; the column `job` leads to the page.
+    fn jobs(&self) -> Answer<'_, Table>;
+    fn job(&self, id: String, ask: JobAsk) -> Answer<'_, Option<JobView>>;
+    fn job_progress(&self, id: String) -> Answer<'_, Option<JobProgress>>;
+    /// Reads the job's file again with other answers, or writes what it previewed; `false` = there is no such job.
+    fn job_act(&self, id: String, form: Form, write: bool) -> Answer<'_, bool>;
     /// What a call would cost, every side of it; what is wrong with the question stands in the answer.
     fn price_call(&self, ask: PriceAsk) -> Answer<'_, PriceView>;
     fn balances(&self) -> Answer<'_, Table>;

@@ -7,8 +7,8 @@ use maud::{Markup, html};
 const WIDTH: i128 = 1_000;
 const HEIGHT: i128 = 220;
 /// Room for the words at the left and below.
-const LEFT: i128 = 92;
-const BELOW: i128 = 24;
+const LEFT: i128 = 112;
+const BELOW: i128 = 32;
 const ABOVE: i128 = 10;
 /// Stretches that are drawn; the table has them all.
 const DRAWN_MAX: usize = 2_000;
@@ -62,7 +62,7 @@ pub fn drawn(view: &TimelineView) -> Markup {
                 line.now x1=(now) x2=(now) y1=(ABOVE) y2=(HEIGHT) {}
                 @for part in [0i128, 1, 2, 3] {
                     @let at = span.from + (span.until - span.from) * part / 3;
-                    text.axis x=(LEFT + (WIDTH - LEFT) * part / 3) y=(HEIGHT + 18) text-anchor=(["start", "middle", "middle", "end"][part as usize]) { (day(at)) }
+                    text.axis x=(LEFT + (WIDTH - LEFT) * part / 3) y=(HEIGHT + 24) text-anchor=(["start", "middle", "middle", "end"][part as usize]) { (day(at)) }
                 }
             }
         }
@@ -118,8 +118,8 @@ mod tests {
         ];
         let view = TimelineView { stretches, at_micros: day(30).unwrap(), ..TimelineView::default() };
         let picture = drawn(&view).into_string();
-        // 9 to 31 days are 908 pixels wide; the gap between day 10 and day 20 stays open.
-        assert!(picture.contains("d=\"M92 125H133M546 29H1000\""), "{picture}");
+        // 9 to 31 days are 888 pixels wide; the gap between day 10 and day 20 stays open.
+        assert!(picture.contains("d=\"M112 125H152M556 29H1000\""), "{picture}");
         assert!(picture.contains("from 1970-01-21T00:00:00Z until further notice"), "{picture}");
     }
 }

@@ -66,19 +66,24 @@ fn column(header: &str) -> Option<Column> {
 }
 
 impl Origins {
-    /// Looks through a sheet that holds no rates.
+    /// Looks through a sheet from a row on: one that holds no rates, or what stands below them. Several tables may follow
+    /// one another, each with its header.
     pub fn sheet(
         &mut self,
         rows: &mut dyn Rows,
-        sheet: &SmolStr,
+        (sheet, from): (&SmolStr, u32),
         currency: Option<Currency>,
         template: &ReadOptions,
     ) -> Result<(), DeckError> {
         let mut columns: Vec<(Column, usize)> = Vec::new();
         rows.walk(sheet, &mut |number, cells| {
-            if columns.is_empty() {
-                columns = header(cells);
-                return Ok(number < SEARCH_ROWS || !columns.is_empty());
+            if number < from {
+                return Ok(true);
+            }
+            let again = header(cells);
+            if columns.is_empty() || !again.is_empty() {
+                columns = again;
+                return Ok(number < from.saturating_add(SEARCH_ROWS) || !columns.is_empty());
             }
             let source = Source { sheet: sheet.clone(), row: number };
             if let Err((reason, advice)) = self.line(&columns, cells, &source, currency, template) {
@@ -192,6 +197,11 @@ impl Origins {
         problems.into_iter().for_each(|problem| sink(Item::Problem(problem)));
         groups.into_values().filter(|group| group.malformed || !group.prefixes.is_empty()).collect()
     }
+}
+
+/// Whether a row is the header of such a table.
+pub fn is_header(cells: &[Cell<'_>]) -> bool {
+    !header(cells).is_empty()
 }
 
 /// The columns of a header of such a table: a group, and its codes or what its callers pay.

@@ -65,10 +65,13 @@ pub struct Reader<'a> {
     increment_memo: Option<(SmolStr, SmolStr, Option<Increment>)>,
     /// Exceptions that named a destination of the file.
     excepted: Vec<bool>,
-    /// Codes seen, each with the row that was first.
-    seen: HashMap<Prefix, (Slot, u32)>,
+    /// Codes seen, each with the number of its slot and the row that was first: 16 bytes a code, and there are millions.
+    seen: HashMap<Prefix, (u32, u32)>,
     /// Further rows of a code: other dates, bands, origins.
-    more: BTreeMap<(Prefix, Slot), u32>,
+    more: BTreeMap<(Prefix, u32), u32>,
+    /// Slots by number; rows as a rule share a few, and follow one another in them.
+    slots: HashMap<Slot, u32>,
+    last_slot: Option<(Slot, u32)>,
     /// Numbers of the (time band, origin) pairs in slots.
     pairs: BTreeMap<(Option<SmolStr>, Option<SmolStr>), u32>,
     destinations: HashSet<SmolStr>,
@@ -122,6 +125,8 @@ impl<'a> Reader<'a> {
             increment_memo: None,
             seen: HashMap::new(),
             more: BTreeMap::new(),
+            slots: HashMap::new(),
+            last_slot: None,
             pairs: BTreeMap::new(),
             destinations: HashSet::new(),
             destination: SmolStr::default(),
@@ -265,6 +270,7 @@ impl<'a> Reader<'a> {
         self.fees(cells, &mut rate)?;
         self.dates(cells, &mut rate)?;
         let slot = (rate.valid_from, self.pair(&rate));
+        let slot = self.slot(slot);
         for code in &codes {
             if let Some(first) = self.row_of(*code, slot) {
                 let reason = format!("row {first} already prices code {code} from the same date on");
@@ -290,8 +296,21 @@ impl<'a> Reader<'a> {
         Ok(rates)
     }
 
+    /// The number of a slot.
+    fn slot(&mut self, slot: Slot) -> u32 {
+        if let Some((last, number)) = self.last_slot
+            && last == slot
+        {
+            return number;
+        }
+        let next = self.slots.len() as u32;
+        let number = *self.slots.entry(slot).or_insert(next);
+        self.last_slot = Some((slot, number));
+        number
+    }
+
     /// The row that already prices a code in a slot.
-    fn row_of(&self, code: Prefix, slot: Slot) -> Option<u32> {
+    fn row_of(&self, code: Prefix, slot: u32) -> Option<u32> {
         match self.seen.get(&code) {
             None => None,
             Some((first, row)) if *first == slot => Some(*row),

@@ -26,9 +26,11 @@ pub fn read(
 ) -> Result<(Found, Totals), DeckError> {
     let Chosen { mut layouts, texts, others } = choose(file, rows, template)?;
     let mut survey = Survey::default();
+    // Where the rates of each sheet end, for a table of origins stands below them.
+    let mut below = Vec::with_capacity(layouts.len());
     for layout in &layouts {
         layout.notice.dates().for_each(|text| survey.date(&text, || "in the notice".to_owned()));
-        survey.sheet(rows, layout, template)?;
+        below.push(survey.sheet(rows, layout, template)?);
     }
     let order = survey.order(file, template)?;
     layouts.iter_mut().for_each(|layout| notice::resolve(&mut layout.notice, order));
@@ -44,15 +46,23 @@ pub fn read(
     found.date_order = order;
     let mut origins = Origins::default();
     for sheet in &others {
-        origins.sheet(rows, sheet, known.currency, template)?;
+        origins.sheet(rows, (sheet, 0), known.currency, template)?;
+    }
+    for (layout, from) in layouts.iter().zip(&below) {
+        if let Some(from) = from {
+            origins.sheet(rows, (&layout.sheet, *from), known.currency, template)?;
+        }
     }
     let mut reader = row::Reader::new(file, first, &known, order, template)?;
     if !origins.is_empty() {
         reader.keep_destinations();
     }
-    for layout in &layouts {
+    for (layout, below) in layouts.iter().zip(&below) {
         reader.enter(layout);
         rows.walk(&layout.sheet, &mut |number, cells| {
+            if below.is_some_and(|below| number >= below) {
+                return Ok(false);
+            }
             if number > layout.header_row {
                 reader.row(number, cells, sink)?;
             }

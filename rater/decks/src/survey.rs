@@ -5,7 +5,7 @@ use crate::date::{self, Order};
 use crate::field::Field;
 use crate::header::Layout;
 use crate::options::{DateOrder, ReadOptions};
-use crate::{DeckError, Rows};
+use crate::{DeckError, Rows, origin};
 
 /// Lines of text below a table that are kept.
 const LINES_MAX: usize = 200;
@@ -22,19 +22,33 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Looks at one sheet of rates. `wanted`: the text of remarks is of use.
-    pub fn sheet(&mut self, rows: &mut dyn Rows, layout: &Layout, template: &ReadOptions) -> Result<(), DeckError> {
+    /// Looks at one sheet of rates. Answers with the row at which a table of origins begins below them.
+    pub fn sheet(
+        &mut self,
+        rows: &mut dyn Rows,
+        layout: &Layout,
+        template: &ReadOptions,
+    ) -> Result<Option<u32>, DeckError> {
         let at = |fields: &[Field]| -> Vec<usize> {
             layout.columns.iter().filter(|(_, field, _)| fields.contains(field)).map(|(at, ..)| *at).collect()
         };
         let dates = at(&[Field::ValidFrom, Field::ValidUntil]);
         let codes = at(&[Field::Code, Field::CountryCode, Field::AreaCode]);
         let mut last = String::new();
+        let mut below = None;
         rows.walk(&layout.sheet, &mut |number, cells| {
             if number <= layout.header_row {
                 return Ok(true);
             }
-            for at in dates.iter().filter(|_| template.date_order.is_none()) {
+            if below.is_none()
+                && codes.iter().all(|at| !is_code(cells.get(*at)))
+                && !is_header_again(layout, cells)
+                && origin::is_header(cells)
+            {
+                below = Some(number);
+            }
+            // The columns of what stands below mean something else.
+            for at in dates.iter().filter(|_| template.date_order.is_none() && below.is_none()) {
                 if let Some(Cell::Text(text)) = cells.get(*at)
                     && *text != last
                 {
@@ -51,7 +65,8 @@ impl Survey {
                 }
             }
             Ok(true)
-        })
+        })?;
+        Ok(below)
     }
 
     /// A date that stands somewhere.
@@ -81,6 +96,12 @@ impl Survey {
             (None, None, None, None) => Ok(None),
         }
     }
+}
+
+/// The rates' own header once more, as on a second page.
+fn is_header_again(layout: &Layout, cells: &[Cell<'_>]) -> bool {
+    let same = |(at, _, name): &(usize, Field, smol_str::SmolStr)| matches!(cells.get(*at), Some(Cell::Text(text)) if *text == name.as_str());
+    layout.columns.iter().filter(|column| same(column)).count() * 2 > layout.columns.len()
 }
 
 fn is_code(cell: Option<&Cell<'_>>) -> bool {

@@ -4,6 +4,7 @@
 use super::{millis, row};
 use crate::apply;
 use crate::deck::Answers;
+use crate::deck_life::told::Told;
 use crate::deck_life::{read_file, rows_of};
 use crate::node::{Node, Roles, Running, wall_micros};
 use crate::output::{self, Failure};
@@ -111,7 +112,7 @@ fn file(
 fn take_in(node: &Node, deck: &str, path: &Path) -> Result<u64, Failure> {
     let config = node.config.current();
     let last = config.decks.get(deck).and_then(|versions| versions.last());
-    let file = read_file(path, &Answers::default(), last)?;
+    let file = read_file(path, &Answers::default(), last, &Told::default())?;
     let old = last.map_or(Ok(Rows::new()), |last| rows_of(&config, &last.chunks))?;
     let rule = IntervalRule::Anchored;
     let plan = Plan { kind: Kind::Az, missing: Missing::Discontinued, effective: wall_micros(), notice: None, rule };

@@ -4,6 +4,7 @@
 use super::args::{DecideArgs, DiffArgs, ImportArgs, RollbackArgs, absolute};
 use super::floors::{self, Sold};
 use super::letter::{Letter, short_notice};
+use super::told::Told;
 use super::traffic::{self, Traffic, instant_or};
 use super::weigh::{Step, Weighed};
 use super::{FileRows, read_file, root, rows_of, split_name};
@@ -25,10 +26,10 @@ const WEEK: u32 = 7;
 const NOTICE_DAYS_MAX: u32 = 3_660;
 
 /// Reads, merges and weighs a file; with `write` it becomes the next version, or is held.
-pub fn import(node: &Node, args: &ImportArgs, write: bool, now: i64) -> Result<Answer, Failure> {
+pub fn import(node: &Node, args: &ImportArgs, write: bool, now: i64, told: &Told) -> Result<Answer, Failure> {
     let config = node.config.current();
     let last = config.decks.get(args.deck.as_str()).and_then(|versions| versions.last());
-    let file = read_file(&args.file, &args.answers, last)?;
+    let file = read_file(&args.file, &args.answers, last, told)?;
     let terms = terms(args, last, &file)?;
     if file.problem_rows > 0 && !args.with_problems {
         return Ok(unreadable(&file));
@@ -39,14 +40,16 @@ pub fn import(node: &Node, args: &ImportArgs, write: bool, now: i64) -> Result<A
     let rules = config.rules_of(&args.deck);
     let plan = plan(args.kind.az, instant_or("--received", args.received.as_deref(), now)?, &rules, &terms)?;
     let previous = config.last_import(&args.deck);
+    told.stage("comparing with the version in force");
     let old = last.map_or(Ok(Rows::new()), |last| rows_of(&config, &last.chunks))?;
     let known_claims = previous.map_or(Ok(Rows::new()), |import| rows_of(&config, &import.claims))?;
     let merged = merge(&old, &known_claims, &file.rows, &plan);
+    told.stage("weighing by past traffic");
     let traffic = traffic::of_deck(node, &config, &args.deck, now, args.days)?;
     let (currency, rule) = (terms.currency, plan.rule);
     let at = Moment { now, received: plan.effective };
     let step = Step { old: &old, new: &merged.rows, at, rule, rules: &rules, currency, days: args.days };
-    let weighed = Weighed::of(&step, &traffic)?;
+    let weighed = Weighed::first(&step, &traffic, told.changes)?;
     let product = file.product.clone().unwrap_or_default();
     let causes = causes(node, &config, args, &step, &weighed, &traffic, &file)?;
     let contract = Contract::of(&known_claims, &merged, &old, &file.rows, &plan, &traffic, args.days)?;
@@ -91,6 +94,7 @@ pub fn import(node: &Node, args: &ImportArgs, write: bool, now: i64) -> Result<A
         answer.files.push((args.letter.clone().unwrap_or_else(|| name.into()), text));
     }
     if write {
+        told.stage("writing");
         let seq = write_import(node, &config, record, terms, &merged)?;
         answer.notes.push(format!("written as configuration version {seq}"));
         answer.notes.extend(apply::least::of_deck(&node.config.current(), &args.deck));
@@ -326,10 +330,17 @@ fn publish(node: &Node, config: &Config, mut items: Vec<ConfigItem>, record: Dec
 }
 
 /// What one version changes of another, or what a file would change of a version. Writes nothing.
-pub fn compare(node: Option<&Node>, config: &Config, args: &DiffArgs, now: i64) -> Result<Answer, Failure> {
+pub fn compare(
+    node: Option<&Node>,
+    config: &Config,
+    args: &DiffArgs,
+    now: i64,
+    told: &Told,
+) -> Result<Answer, Failure> {
     let received = instant_or("--received", args.received.as_deref(), now)?;
-    let old = Side::of(config, &args.old, args, None)?;
-    let new = Side::of(config, &args.new, args, old.root.as_ref())?;
+    told.stage("reading both versions");
+    let old = Side::of(config, &args.old, args, None, told)?;
+    let new = Side::of(config, &args.new, args, old.root.as_ref(), told)?;
     if let (Some(a), Some(b)) = (old.currency(), new.currency())
         && a != b
     {
@@ -348,6 +359,7 @@ pub fn compare(node: Option<&Node>, config: &Config, args: &DiffArgs, now: i64) 
         let merged = merge(&old.rows, &Rows::new(), &new.rows, &plan);
         (merged.rows, merged.claims)
     };
+    told.stage("comparing, weighed by past traffic");
     let traffic = match node.filter(|_| !deck.is_empty()) {
         None => Traffic::None("no deck is named".to_owned()),
         Some(node) => traffic::of_deck(node, config, &deck, now, args.days)?,
@@ -355,7 +367,7 @@ pub fn compare(node: Option<&Node>, config: &Config, args: &DiffArgs, now: i64) 
     let rule = plan.rule;
     let at = Moment { now, received };
     let step = Step { old: &old.rows, new: &rows, at, rule, rules: &rules, currency, days: args.days };
-    let weighed = Weighed::of(&step, &traffic)?;
+    let weighed = Weighed::first(&step, &traffic, told.changes)?;
     let title = format!("{} beside {}", args.new, args.old);
     let mut answer = weighed.answer(&title, json!({ "short_notice": claims.len() }));
     answer.notes.extend(old.problems.into_iter().chain(new.problems));
@@ -378,14 +390,14 @@ struct Side {
 }
 
 impl Side {
-    fn of(config: &Config, text: &str, args: &DiffArgs, deck: Option<&DeckRoot>) -> Result<Self, Failure> {
+    fn of(config: &Config, text: &str, args: &DiffArgs, deck: Option<&DeckRoot>, told: &Told) -> Result<Self, Failure> {
         let (name, _) = split_name(text).unwrap_or((text, None));
         if config.decks.contains_key(name) || !Path::new(text).is_file() {
             let root = root(config, text)?.clone();
             let rows = rows_of(config, &root.chunks)?;
             return Ok(Self { rows, root: Some(root), file_currency: None, problems: Vec::new(), unreadable: 0 });
         }
-        let file = read_file(Path::new(text), &args.answers, deck)?;
+        let file = read_file(Path::new(text), &args.answers, deck, told)?;
         let (problems, unreadable) = (file.problems, file.problem_rows);
         Ok(Self { rows: file.rows, root: None, file_currency: file.currency, problems, unreadable })
     }

@@ -4,9 +4,11 @@
 pub mod args;
 mod export;
 mod floors;
+pub mod held;
 mod import;
 mod letter;
 pub mod show;
+pub mod told;
 mod traffic;
 mod weigh;
 
@@ -25,13 +27,19 @@ use facts::deck::OriginGroup;
 use facts::money::Currency;
 use smol_str::SmolStr;
 use std::path::Path;
+use told::{FileTold, Told};
 
 /// Carries out a request.
 pub fn execute(node: &Node, op: &DeckOp) -> Result<Answer, Failure> {
+    execute_told(node, op, &Told::default())
+}
+
+/// The same, telling how far it is.
+pub fn execute_told(node: &Node, op: &DeckOp, told: &Told) -> Result<Answer, Failure> {
     let now = wall_micros();
     match op {
-        DeckOp::Import { args, write } => import::import(node, args, *write, now),
-        DeckOp::Diff(args) => import::compare(Some(node), &node.config.current(), args, now),
+        DeckOp::Import { args, write } => import::import(node, args, *write, now, told),
+        DeckOp::Diff(args) => import::compare(Some(node), &node.config.current(), args, now, told),
         DeckOp::Rollback { args, write } => import::rollback(node, args, *write, now),
         DeckOp::Decide { args, approve } => import::decide(node, args, *approve, now),
         DeckOp::Show(args) => show::show(node, args, now),
@@ -61,7 +69,10 @@ pub fn run(settings: &Settings, command: &DeckCommand, json: bool) -> Outcome {
             settle(&mut args.answers)?;
             if [&args.old, &args.new].into_iter().all(|side| Path::new(side).is_file()) {
                 // Two files need no data folder.
-                return reach::print(&import::compare(None, &Config::default(), &args, wall_micros())?, json);
+                return reach::print(
+                    &import::compare(None, &Config::default(), &args, wall_micros(), &Told::default())?,
+                    json,
+                );
             }
             ask(settings, DeckOp::Diff(args), json)
         }
@@ -183,11 +194,9 @@ pub struct FileRows {
     origin_groups: Vec<OriginGroup>,
 }
 
-/// Problems of a file that are told one by one.
-const PROBLEMS_SHOWN: usize = 20;
-
 /// Reads a carrier's file; dates and bands are those of the deck that takes it.
-pub fn read_file(file: &Path, answers: &Answers, deck: Option<&DeckRoot>) -> Result<FileRows, Failure> {
+pub fn read_file(file: &Path, answers: &Answers, deck: Option<&DeckRoot>, told: &Told) -> Result<FileRows, Failure> {
+    told.stage("reading the file");
     let bytes = read_bounded(file)?;
     let mut options = answers.options()?;
     if let Some(deck) = deck {
@@ -203,16 +212,23 @@ pub fn read_file(file: &Path, answers: &Answers, deck: Option<&DeckRoot>) -> Res
             let priced = rate.status == facts::deck::RowStatus::Open && rate.steps.is_empty();
             zero += u64::from(priced && rate.next_rate.0 == 0);
             rows.push(rate);
+            told.row();
         }
         decks::Item::Problem(problem) => {
             problem_rows += 1;
-            if problems.len() < PROBLEMS_SHOWN {
+            if problems.len() < told.problems {
                 problems.push(problem_line(file, &problem));
             }
         }
     });
-    let (found, _) = read.map_err(Failure::usage)?;
+    let (found, totals) = read.map_err(Failure::usage)?;
     rows.finish();
+    told.file(FileTold {
+        read: decks::json::summary(&found, &totals).into_iter().map(|(label, text)| (label.to_owned(), text)).collect(),
+        problems: problems.clone(),
+        problem_rows,
+        template: decks::template::save(&options, &found).unwrap_or_default(),
+    });
     let mut assumptions: Vec<String> = found.to_confirm.iter().map(|text| format!("to confirm: {text}")).collect();
     assumptions.extend(found.assumptions.iter().map(|text| format!("taken for granted: {text}")));
     let (currency, product, origin_groups) = (found.currency, found.notice.product, found.origin_groups);

@@ -16,7 +16,7 @@ use facts::money::Currency;
 use serde_json::{Value, json};
 
 /// Changes that an answer lists one by one.
-const CHANGES_MAX: usize = 100_000;
+pub const CHANGES_MAX: usize = 100_000;
 /// Lines of one kind that people are shown.
 pub const SHOWN: usize = 20;
 
@@ -44,8 +44,13 @@ pub struct Step<'a> {
 
 impl Weighed {
     pub fn of(step: &Step<'_>, traffic: &Traffic) -> Result<Self, Failure> {
+        Self::first(step, traffic, CHANGES_MAX)
+    }
+
+    /// The same, with the first `keep` changes only.
+    pub fn first(step: &Step<'_>, traffic: &Traffic, keep: usize) -> Result<Self, Failure> {
         let Step { old, new, at: moment, rule, rules, .. } = *step;
-        let review = review(old, new, moment, rule, rules, CHANGES_MAX);
+        let review = review(old, new, moment, rule, rules, keep);
         let warnings = if old.is_empty() { Vec::new() } else { warnings(old, new, moment.received, rule, rules) };
         let (effect, no_effect) = match traffic {
             Traffic::None(why) => (None, why.clone()),

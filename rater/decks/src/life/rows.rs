@@ -4,9 +4,10 @@
 use super::charge::{Charge, charge};
 use facts::Prefix;
 use facts::deck::{IntervalRule, OriginMode, Price, Rate, RowStatus};
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use smol_str::SmolStr;
 use std::cmp::Ordering;
+use std::hash::BuildHasher;
 
 /// Before every instant: a row without a first day.
 pub const ALWAYS: i64 = i64::MIN;
@@ -40,7 +41,9 @@ pub struct RowRef<'a> {
 pub struct Rows {
     rows: Vec<Row>,
     bodies: Vec<Rate>,
-    known: HashMap<Rate, u32>,
+    /// Places in `bodies`, found by what stands there: no body is held twice.
+    known: HashTable<u32>,
+    hasher: DefaultHashBuilder,
 }
 
 impl<'a> RowRef<'a> {
@@ -152,12 +155,15 @@ impl Rows {
         {
             return last.body;
         }
-        if let Some(known) = self.known.get(body) {
+        let (bodies, hasher) = (&self.bodies, &self.hasher);
+        let hash = hasher.hash_one(body);
+        let same = |at: &u32| bodies.get(*at as usize) == Some(body);
+        if let Some(known) = self.known.find(hash, same) {
             return *known;
         }
-        let next = self.bodies.len() as u32;
+        let next = bodies.len() as u32;
+        self.known.insert_unique(hash, next, |at| bodies.get(*at as usize).map_or(0, |body| hasher.hash_one(body)));
         self.bodies.push(body.clone());
-        self.known.insert(body.clone(), next);
         next
     }
 
@@ -199,7 +205,7 @@ impl Rows {
     pub fn bytes(&self) -> usize {
         self.rows.capacity() * size_of::<Row>()
             + self.bodies.capacity() * size_of::<Rate>()
-            + self.known.capacity() * (size_of::<Rate>() + size_of::<u32>() + 1)
+            + self.known.capacity() * (size_of::<u32>() + 1)
     }
 
     pub fn get(&self, index: usize) -> Option<RowRef<'_>> {

@@ -1,7 +1,7 @@
 //! What stands in sentences, in two lines or once for the whole deck.
 
 use super::{check, plain};
-use crate::ReadOptions;
+use crate::{ReadOptions, read};
 use expect_test::expect;
 
 #[test]
@@ -105,4 +105,34 @@ fn an_exception_is_for_the_country_that_a_column_of_its_own_names() {
         to confirm: increments 1/1, Mexico 60/60 by the words "Billing: 1/1, except Mexico 60/60": --increment 1/1
     "#]],
     );
+}
+
+#[test]
+fn tables_of_origins_below_the_rates_are_read_and_no_rate_is_taken_for_one() {
+    let text = "Code;Destination;Rate USD;Increment\n43;Austria;0.02;60/1\n4930;Germany - Berlin;0.008;60/1\n\
+                Code;Destination;Rate USD;Increment\n49;Germany;0.01;60/1\n\nSurcharges by the caller's country\n\
+                Origin group;Dial codes\nEEA;43, 33\n\nOrigin group;Destination;Surcharge\nEEA;Germany;0.05\n\
+                unknown;;0.5\nEEA;Nowhere;0.1\n";
+    let file = read("below.csv", text.as_bytes(), &ReadOptions::default()).unwrap();
+    let rows: Vec<String> = file
+        .rates
+        .iter()
+        .map(|(rate, source)| {
+            let origin = rate.origin.as_deref().unwrap_or("-");
+            format!("{} {} {origin} {:?} row {}", rate.prefix, rate.next_rate, rate.origin_mode, source.row)
+        })
+        .collect();
+    expect![[r#"
+        43 0.02 - Replace row 2
+        4930 0.008 - Replace row 3
+        49 0.01 - Replace row 5
+        49 0.05 EEA Add row 12
+         0.5 unknown Add row 13"#]]
+    .assert_eq(&rows.join("\n"));
+    let groups: Vec<String> = file.found.origin_groups.iter().map(|g| format!("{} {:?}", g.name, g.prefixes)).collect();
+    expect![[r#"EEA [33, 43]; unknown []"#]].assert_eq(&groups.join("; "));
+    let problems: Vec<String> = file.problems.iter().map(|p| format!("{}: {}", p.source.row, p.reason)).collect();
+    expect![[r#"14: no destination of the deck is called "Nowhere""#]].assert_eq(&problems.join("\n"));
+    let totals = &file.totals;
+    assert_eq!((totals.rate_rows, totals.rates, totals.origin_rates), (3, 5, 2));
 }
