@@ -182,7 +182,13 @@ impl Jobs {
         let row = |job: &Job| {
             let progress = self.progress_of(&state, job);
             let what = if job.state.moves() { console::jobs::stage(&progress) } else { job.message.clone() };
-            vec![job.id.clone(), job.title(), job.state.word().to_owned(), what, rfc3339(job.at)]
+            vec![
+                job.id.clone(),
+                job.title(),
+                job.state.word().to_owned(),
+                what,
+                rfc3339(job.at / 1_000_000 * 1_000_000),
+            ]
         };
         table_of(&columns, state.jobs.values().rev().take(LISTED).map(row).collect())
     }
@@ -216,7 +222,7 @@ impl Jobs {
         let config = self.node.config.current();
         let newest = config.decks.get(job.deck.as_str()).and_then(|versions| versions.last()).map_or(0, |r| r.version);
         let review = if job.state.moves() { None } else { outcome::load(&self.folder_of(id)) };
-        let mut facts = vec![Fact::new("Job", id), Fact::new("Since", rfc3339(job.at))];
+        let mut facts = vec![Fact::new("Job", id), Fact::new("Since", rfc3339(job.at / 1_000_000 * 1_000_000))];
         if let Task::Import { file, form, .. } = &job.task {
             let kind = if form.get("kind").is_some_and(|kind| kind == "az") { "whole deck" } else { "amendment" };
             facts.push(Fact::new("File", format!("{file}, {} bytes, {kind}", job.bytes)));

@@ -28,9 +28,15 @@ pub struct Outcome {
     pub template: String,
 }
 
+/// A message about the file by its own name: where it lies in the data folder says nothing to who sent it.
+pub fn by_name(message: &str, folder: &Path) -> String {
+    message.replace(&format!("{}/", folder.join("file").display()), "")
+}
+
 /// Keeps an answer.
 pub fn save(folder: &Path, answer: &Answer, told: &Told) -> io::Result<()> {
-    let file = told.found().unwrap_or_default();
+    let mut file = told.found().unwrap_or_default();
+    file.problems.iter_mut().for_each(|problem| *problem = by_name(problem, folder));
     let letter = answer.files.first().map(|(_, text)| text.clone()).unwrap_or_default();
     let outcome = Outcome {
         summary: summary(answer),

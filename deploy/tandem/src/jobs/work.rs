@@ -117,7 +117,9 @@ fn turn(jobs: &Jobs, job: &Job, told: &Told) -> Turn {
         }
         Task::Held { import } => Turn::compared(held::compare(&jobs.node, import, DAYS, wall_micros(), told)),
         Task::Import { form, confirmed, .. } => {
-            import(jobs, job, form, confirmed.as_ref(), told).unwrap_or_else(Turn::failed)
+            let mut turn = import(jobs, job, form, confirmed.as_ref(), told).unwrap_or_else(Turn::failed);
+            turn.message = outcome::by_name(&turn.message, &jobs.folder_of(&job.id));
+            turn
         }
     }
 }
