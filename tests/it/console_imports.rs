@@ -139,7 +139,7 @@ fn a_carriers_file_is_previewed_written_and_held_as_by_the_command() {
     ]);
     let said: Vec<Value> = said.expect_code(1).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let shown = |label: &str| -> Vec<String> {
-        let cells = browser.find_all(&format!("td[data-label='{label}']"));
+        let cells = browser.find_all(&format!("#changes td[data-label='{label}']"));
         cells.iter().map(|cell| cell.attribute("data-value").unwrap_or_default()).collect()
     };
     for (label, key) in
@@ -265,7 +265,7 @@ fn a_form_without_its_token_writes_nothing_and_a_file_that_is_no_deck_says_so() 
     browser.await_text("a PDF document; ask for the deck as XLSX or CSV");
     let bad = file(&tandem, "bad.csv", "code;destination;rate USD\n49;Germany;0.01\n44;UK;cheap\n");
     send(&browser, &base, "vendor", "az", &bad, &[]);
-    browser.await_text("1 rows cannot be read");
+    browser.await_text("Rows that cannot be read: 1");
     assert!(browser.find_all(".act").is_empty(), "nothing to write");
     fits(&browser, "import-problems-1280", 1280);
     browser.goto(&format!("{base}/jobs"));

@@ -143,8 +143,9 @@ fn names(message: &str, flag: &str) -> bool {
 /// The questions of a file that was read, or could not be, with the answers so far.
 pub fn answers(job: &JobView, form: &Form, token: &str) -> Markup {
     let asked = job.progress.state == JobState::Asked;
+    let unreadable = !job.can_write && job.review.as_ref().is_some_and(|review| review.problem_rows > 0);
     html! {
-        details open[asked] { summary { "Answers: read the same file again with others" }
+        details open[asked || unreadable] { summary { "Answers: read the same file again with others" }
             form method="post" action={ "/jobs/" (job.id) "/read" } {
                 input type="hidden" name="form_token" value=(token);
                 div.filters {

@@ -137,7 +137,7 @@ pub fn list(site: &str, answer: &Result<Table, SourceError>) -> Markup {
 pub fn job(site: &str, job: &JobView, ask: &JobAsk, token: &str) -> Markup {
     let moves = job.progress.state.moves();
     let body = html! {
-        @if !job.deck.is_empty() { (version_tabs(&job.deck, job.newest, "")) }
+        @if job.newest > 0 { (version_tabs(&job.deck, job.newest, "")) }
         (facts(&job.facts))
         section #job.panel data-state=(job.progress.state.word()) data-job=[moves.then_some(&job.id)] role="status" {
             p { b { (job.progress.state.word()) } @if moves { ": " span #stage { (stage(&job.progress)) } } }
@@ -181,7 +181,7 @@ fn reviewed(job: &JobView, review: &Review, ask: &JobAsk, token: &str) -> Markup
         }
         @if review.problem_rows > 0 {
             section.trouble {
-                h2 { (review.problem_rows) " rows cannot be read" }
+                h2 { "Rows that cannot be read: " (review.problem_rows) }
                 ul { @for problem in &review.problems { li { (problem) } } }
                 @if review.problem_rows > review.problems.len() as u64 {
                     p.small { "... and " (review.problem_rows - review.problems.len() as u64) " more; " code { "tandem deck read FILE" } " lists them all." }
@@ -224,7 +224,7 @@ fn changes(base: &str, review: &Review, ask: &JobAsk) -> Markup {
             }
             span.small { "unchanged " (review.unchanged) }
         }
-        (table(&review.changes, &no_link, html! { p { "Nothing changes." } }))
+        div #changes { (table(&review.changes, &no_link, html! { p { "Nothing changes." } })) }
         p.pager {
             @if ask.offset > 0 { a href=(here(&ask.class, 0)) { "First" } " " }
             @if shown < review.listed { a rel="next" href=(here(&ask.class, shown)) { "Next" } }

@@ -175,8 +175,8 @@ impl Jobs {
             ("job", "Job", Kind::Text),
             ("what", "What", Kind::Text),
             ("state", "State", Kind::Text),
-            ("stage", "Where it is", Kind::Text),
             ("at", "Since", Kind::Instant),
+            ("stage", "Where it is", Kind::Text),
         ];
         let state = self.lock();
         let row = |job: &Job| {
@@ -186,8 +186,8 @@ impl Jobs {
                 job.id.clone(),
                 job.title(),
                 job.state.word().to_owned(),
-                what,
                 rfc3339(job.at / 1_000_000 * 1_000_000),
+                what,
             ]
         };
         table_of(&columns, state.jobs.values().rev().take(LISTED).map(row).collect())

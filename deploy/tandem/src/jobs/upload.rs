@@ -57,7 +57,7 @@ impl Arriving {
         // The hour of the notice is that of the preview, also when it is written later.
         let received = form.entry("received".to_owned()).or_default();
         if received.trim().is_empty() {
-            *received = rfc3339(self.job.at);
+            *received = rfc3339(self.job.at / 1_000_000 * 1_000_000);
         }
         self.job.deck = deck;
         let hashed = self.hash.finalize().to_hex().to_string();

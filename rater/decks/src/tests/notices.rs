@@ -130,7 +130,7 @@ fn tables_of_origins_below_the_rates_are_read_and_no_rate_is_taken_for_one() {
          0.5 unknown Add row 13"#]]
     .assert_eq(&rows.join("\n"));
     let groups: Vec<String> = file.found.origin_groups.iter().map(|g| format!("{} {:?}", g.name, g.prefixes)).collect();
-    expect![[r#"EEA [33, 43]; unknown []"#]].assert_eq(&groups.join("; "));
+    expect!["EEA [43*, 33*]; unknown []"].assert_eq(&groups.join("; "));
     let problems: Vec<String> = file.problems.iter().map(|p| format!("{}: {}", p.source.row, p.reason)).collect();
     expect![[r#"14: no destination of the deck is called "Nowhere""#]].assert_eq(&problems.join("\n"));
     let totals = &file.totals;
