@@ -3,12 +3,20 @@
 use facts::entry::LedgerItem;
 use facts::xdr::Position;
 use facts::{CallId, LedgerEntry};
-use schemas::FrameView;
+use schemas::{FrameView, SchemaIds};
 use smol_str::SmolStr;
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use crate::error::LedgerError;
+use crate::view::View;
 use bus::stream::FrameReader;
+use bus::{Batch, Bus};
+
+/// Bytes asked of the log at once.
+const POLL_BYTES: usize = 4 << 20;
+/// How long a durable record may take to arrive.
+const WAIT: Duration = Duration::from_secs(10);
 
 /// An item of a ledger frame.
 pub fn ledger_item(stream: &SmolStr, frame: &FrameView<'_>, index: usize) -> Result<LedgerItem, LedgerError> {
@@ -79,5 +87,45 @@ impl CallEntries {
         let found = self.kept.front().and_then(|(_, entries)| entries.get(&call));
         out.extend(found.into_iter().flatten().cloned());
         Ok(())
+    }
+}
+
+/// Reads accepted frames `first` to `last` in their order, by the places that the view knows.
+pub fn walk(
+    (bus, ids, view): (&dyn Bus, &SchemaIds, &View),
+    first: u64,
+    last: u64,
+    each: &mut dyn FnMut(&FrameView<'_>) -> Result<(), LedgerError>,
+) -> Result<(), LedgerError> {
+    let stream = view.stream();
+    let missing = |seq| LedgerError::Missing { stream: stream.clone(), seq };
+    let place = |seq| view.offset(seq).ok_or_else(|| missing(seq));
+    if first > last {
+        return Ok(());
+    }
+    let (mut seq, mut offset) = (first, place(first)?);
+    let mut reader = bus.reader(stream, 0, offset)?;
+    let mut batch = Batch::new();
+    loop {
+        if reader.poll(&mut batch, POLL_BYTES, WAIT)? == 0 {
+            return Err(missing(seq));
+        }
+        for record in (0..batch.len()).filter_map(|at| batch.get(at)) {
+            // Fences and void records lie between.
+            if record.offset < offset {
+                continue;
+            }
+            let damaged = |error| LedgerError::Frame { stream: stream.clone(), seq, error };
+            let frame = FrameView::parse(record.value, ids).map_err(damaged)?;
+            if record.offset > offset || frame.header.seq != seq {
+                return Err(missing(seq));
+            }
+            each(&frame)?;
+            if seq == last {
+                return Ok(());
+            }
+            seq += 1;
+            offset = place(seq)?;
+        }
     }
 }

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use crate::api::EntryRow;
 use crate::error::LedgerError;
+use crate::frames::walk;
 use crate::orders::{BooksNow, OrderError, Orders};
 use crate::run::wall_micros;
 use crate::view::{LedgerView, View};
@@ -215,7 +216,7 @@ impl Prover {
     fn rows_of(&self, xdr: XdrId) -> Result<Vec<EntryRow>, ProveError> {
         let last = self.view.progress().state.seq();
         let mut rows = Vec::new();
-        leaves::walk(self, 1, last, &mut |frame, _| {
+        walk((&*self.bus, &self.ids, &self.view), 1, last, &mut |frame| {
             // The id stands in the bytes as it is, so most items need no decoding.
             if !frame.body().windows(16).any(|window| window == xdr.0) {
                 return Ok(());
@@ -254,7 +255,7 @@ fn items_root(frame: &FrameView<'_>) -> Result<Hash, schemas::DecodeError> {
 }
 
 /// Writes a file so that it stands whole or not at all.
-fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), ProveError> {
+pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), ProveError> {
     let failed = |error: std::io::Error| {
         let (what, path, reason) = ("cannot write", path.to_path_buf(), error.to_string());
         ProveError::File { what, path, reason }

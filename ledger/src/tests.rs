@@ -3,11 +3,10 @@
 mod credit;
 mod house;
 mod kill;
-mod orders;
+pub(crate) mod orders;
 mod proof;
 mod prove;
 mod runs;
 mod sites;
 mod view;
-mod world;
-mod worlds;
+pub(crate) mod world;

@@ -8,13 +8,14 @@ pub use outcome::{CallRefused, CallReplaced, RunOutcome};
 
 use accounting::{Balance, Total, TrialRow, views};
 use bus::Bus;
+use facts::LedgerEntry;
 use facts::config::Config;
 use facts::entry::LedgerItem;
 use facts::ids::CallId;
 use facts::xdr::Position;
 use schemas::{FrameView, SchemaIds};
 use smol_str::SmolStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::api::{EntryFilter, EntryPage, EntryRow, HoldRow, LimitRow, Page, Status};
@@ -22,6 +23,7 @@ use crate::error::LedgerError;
 use crate::fold::Fold;
 use crate::frames::{entries_of_call, ledger_item};
 use crate::orders::BooksNow;
+use crate::past::Past;
 use crate::run::wall_micros;
 use crate::shared::{Progress, Shared};
 use bus::stream::FrameReader;
@@ -66,13 +68,14 @@ pub struct View {
     stream: SmolStr,
     config: ConfigNow,
     frames: Mutex<FrameReader>,
+    past: OnceLock<Weak<Past>>,
 }
 
 impl View {
     pub fn new(shared: Arc<Shared>, bus: Arc<dyn Bus>, ids: SchemaIds, config: ConfigNow) -> Self {
         let stream = shared.fold().stream().clone();
         let frames = Mutex::new(FrameReader::new(bus, ids, stream.clone()));
-        Self { shared, stream, config, frames }
+        Self { shared, stream, config, frames, past: OnceLock::new() }
     }
 
     /// How this site stands to the others, as of its last tick; `None`: it has no peers, or has not begun.
@@ -105,6 +108,30 @@ impl View {
     /// certified instead ([`crate::Orders::certify`]).
     pub(crate) fn books_now(&self) -> Result<BooksNow, LedgerError> {
         self.settled(|fold| BooksNow::of(fold, self.shared.progress_now().state.seq()))?
+    }
+
+    /// All entries of a frame, in its order.
+    pub fn entries_of_frame(&self, seq: u64) -> Result<Vec<LedgerEntry>, LedgerError> {
+        self.read(seq, |frame| {
+            let mut entries = Vec::with_capacity(frame.len());
+            for index in 0..frame.len() {
+                if let LedgerItem::Entry(entry) = ledger_item(&self.stream, frame, index)? {
+                    entries.push(*entry);
+                }
+            }
+            Ok(entries)
+        })
+    }
+
+    /// Waits until the log has been read.
+    pub(crate) fn ready(&self) -> Result<(), LedgerError> {
+        self.settled(|_| ())
+    }
+
+    /// Pages that reach further back than memory does are found by this index from now on.
+    pub fn use_past(&self, past: &Arc<Past>) {
+        // A second one is of the same folder.
+        let _ = self.past.set(Arc::downgrade(past));
     }
 
     pub(crate) fn stream(&self) -> &SmolStr {

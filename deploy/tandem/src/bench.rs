@@ -2,6 +2,7 @@
 //! the figure to quote; machines differ.
 
 mod deck;
+mod history;
 mod hold;
 mod pipeline;
 mod rerate;
@@ -26,6 +27,7 @@ pub fn run(args: &BenchArgs, settings: &Settings, json: bool) -> Outcome {
         BenchName::Bus => bus(settings, &folder),
         BenchName::Rate => rate(args),
         BenchName::Hold => hold::hold(args, settings, &folder),
+        BenchName::History => history::history(args, &folder),
         BenchName::Deck => deck::deck(settings, &folder),
         BenchName::Pipeline => pipeline::pipeline(args, settings, &folder),
         BenchName::Rerate => rerate::rerate(args, settings, &folder),

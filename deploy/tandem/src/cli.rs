@@ -404,6 +404,9 @@ pub enum BenchName {
     /// A carrier's next file read, compared and in force: a workbook of 18,254 rows, a CSV of 1,000,000; and a
     /// thousand versions of a deck beside ten decks
     Deck,
+    /// Balances of any time and statements from the index over the past, for a ledger of so many entries and a tenth of
+    /// them, beside reading the log
+    History,
     /// Preview of stored calls priced again by a dearer deck of 1,000,000 codes, beside reading the log
     Rerate,
 }

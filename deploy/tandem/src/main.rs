@@ -22,6 +22,7 @@ mod node;
 mod ops;
 mod output;
 mod pages;
+mod past;
 mod price_page;
 mod prove;
 mod quote;
@@ -87,7 +88,7 @@ fn run(cli: &Cli) -> Outcome {
             up::run(&settings, &Roles { rater: Some(partitions), ..Roles::default() })
         }
         Command::Ledger(args) => match &args.command {
-            None => up::run(&settings, &Roles { ledger: true, radius: true, ..Roles::default() }),
+            None => up::run(&settings, &Roles { ledger: true, radius: true, past: true, ..Roles::default() }),
             Some(command) => ask(cli_ledger::op(command)?),
         },
         Command::Loader => up::run(&settings, &Roles { loader: true, engine: true, ..Roles::default() }),

@@ -5,6 +5,7 @@
 use crate::node::{Node, wall_micros};
 use crate::ops::{Answer, instant};
 use crate::output::Failure;
+use crate::past;
 use crate::tables;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -12,9 +13,9 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing::post};
 use facts::entry::EntryKind;
 use facts::ids::OriginId;
-use facts::{Amount, OccurredAt, Side};
+use facts::{Amount, BookedAt, OccurredAt, Side};
 use ledger::api::{CapsOrder, GrantOrder};
-use ledger::{EntryFilter, EntryRow, LedgerView, Order, OrderError, Page, Payment, Receipt};
+use ledger::{EntryFilter, EntryRow, LedgerView, Order, OrderError, Page, Payment, Receipt, UpTo};
 use serde::{Deserialize, Serialize};
 use smol_str::{SmolStr, format_smolstr};
 use std::sync::Arc;
@@ -236,6 +237,13 @@ fn walk_back(
 
 fn statement(node: &Node, account: &str, limit: usize) -> Result<Answer, Failure> {
     let limit = limit.clamp(1, STATEMENT_MAX);
+    let (balance, _) = node.view.anchor(account).map_err(Failure::broken)?;
+    if let Some(currency) = balance.map(|balance| balance.currency)
+        && let Some((rows, opening)) =
+            past::newest(node, account, currency, limit, |row| effect(row, account, &currency))?
+    {
+        return Ok(shown(rows, opening, currency));
+    }
     let mut rows = Vec::new();
     let (opening, currency) = walk_back(node, account, |row, amount, owed| {
         if rows.len() == limit {
@@ -244,16 +252,27 @@ fn statement(node: &Node, account: &str, limit: usize) -> Result<Answer, Failure
         rows.push((row.clone(), amount, owed));
         true
     })?;
+    Ok(shown(rows, opening, currency))
+}
+
+fn shown(mut rows: past::Rows, opening: Amount, currency: facts::Currency) -> Answer {
     rows.reverse();
     let mut answer = Answer::of(tables::statement(&rows, currency));
     answer.notes.push(format!("owed before: {opening} {currency}"));
-    Ok(answer)
+    answer
 }
 
 fn as_of(node: &Node, account: &str, booked: &str, occurred: &str) -> Result<Answer, Failure> {
     let (by_booked, text) = if occurred.is_empty() { (true, booked) } else { (false, occurred) };
     let field = if by_booked { "booked" } else { "occurred" };
     let at = instant(field, text)?.ok_or_else(|| Failure::Usage(format!("{field} is empty; say an instant")))?;
+    let (balance, _) = node.view.anchor(account).map_err(Failure::broken)?;
+    let up_to = if by_booked { UpTo::Booked(BookedAt(at)) } else { UpTo::Occurred(OccurredAt(at)) };
+    if let Some(currency) = balance.map(|balance| balance.currency)
+        && let Some(owed) = past::owed(node, account, currency, up_to)
+    {
+        return Ok(Answer::of(tables::as_of(account, currency, owed, field, at)));
+    }
     let (mut occurred_by_then, mut range) = (Amount::ZERO, false);
     let (owed, currency) = walk_back(node, account, |row, amount, _| {
         let time = if by_booked { &row.booked_at } else { &row.occurred_at };

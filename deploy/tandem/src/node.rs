@@ -5,14 +5,15 @@ use crate::authorise::Gate;
 use crate::engine;
 use crate::health::{Noticed, RoleEnded};
 use crate::output::{Failure, note};
+use crate::past;
 use crate::radius::{self, settings::RadiusSettings};
 use crate::records::Records;
 use crate::registry;
 use crate::runs::{LoaderRuns, RunsHub, RunsWorker};
-use crate::settings::{BusKind, EngineKind, Settings, XdrOutSettings};
+use crate::settings::{EngineKind, Settings, XdrOutSettings};
 use crate::xdr_out::{self, XdrOut};
+use bus::Bus;
 use bus::config_log::{self, ConfigFollower};
-use bus::{Bus, EmbeddedBus, EmbeddedConfig, KafkaBus, KafkaConfig};
 use facts::config::{Config, ConfigItem};
 use ingest::{DropFolder, Ingest, IngestOptions, SwitchTopic, WriterOptions};
 use ledger::{ConfigNow, Follower, LedgerOptions, Orders, View};
@@ -24,6 +25,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+mod open;
+
+pub use open::{kafka_config, open_bus};
 
 /// Which roles a node runs.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +44,8 @@ pub struct Roles {
     pub engine: bool,
     /// Follow the xdrs streams for imports and rejects.
     pub records: bool,
+    /// Keep the index over the past of accounts up to date; where not, the first question does.
+    pub past: bool,
     /// Publish priced sides on the topic of the settings.
     pub xdr_out: bool,
     /// Speak RADIUS where the settings say so; beside the ledger.
@@ -49,7 +56,7 @@ impl Roles {
     /// Everything in one process.
     pub fn all(settings: &Settings) -> Self {
         let xdr_out = settings.xdr_out.is_some();
-        Self { collect: true, records: true, xdr_out, radius: true, ..Self::pipeline(settings) }
+        Self { collect: true, records: true, past: true, xdr_out, radius: true, ..Self::pipeline(settings) }
     }
 
     /// All that brings an imported file to balances and reports.
@@ -62,6 +69,7 @@ impl Roles {
             loader: settings.engine.kind != EngineKind::None,
             engine: settings.engine.kind != EngineKind::None,
             records: true,
+            past: false,
             xdr_out: false,
             radius: false,
         }
@@ -106,6 +114,8 @@ pub struct Node {
     pub config: Arc<ConfigHub>,
     pub ingest: Option<Arc<Ingest>>,
     pub view: Arc<View>,
+    /// Balances and entries of any time.
+    pub past: Arc<past::Slot>,
     pub orders: Option<Orders>,
     /// Partition and counters of each rater of this process.
     pub raters: Vec<(u32, Arc<RaterStats>)>,
@@ -144,35 +154,6 @@ pub fn wall_micros() -> i64 {
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// Opens the bus of the settings.
-pub fn open_bus(settings: &Settings, ids: &SchemaIds) -> Result<Arc<dyn Bus>, Failure> {
-    let incarnation = ids.id(schemas::Schema::Incarnation);
-    match settings.bus.kind {
-        BusKind::Embedded => {
-            let mut config = EmbeddedConfig::new(settings.data.join("log"));
-            config.incarnation_schema_id = incarnation;
-            let bus = EmbeddedBus::open(config).map_err(Failure::broken)?;
-            for torn in bus.torn_tails() {
-                note(&format!("a torn tail was cut off: {torn:?}"));
-            }
-            Ok(Arc::new(bus))
-        }
-        BusKind::Kafka => Ok(Arc::new(KafkaBus::connect(kafka_config(settings, ids)).map_err(Failure::broken)?)),
-    }
-}
-
-/// How the broker of the settings is reached.
-pub fn kafka_config(settings: &Settings, ids: &SchemaIds) -> KafkaConfig {
-    let bootstrap = settings.bus.kafka.get("bootstrap.servers").cloned().unwrap_or_default();
-    let mut config = KafkaConfig::new(bootstrap);
-    config.properties = settings.bus.kafka.clone();
-    config.properties.remove("bootstrap.servers");
-    config.replication = u16::try_from(settings.bus.replication).ok();
-    config.memory = Some(settings.data.join("kafka-topics.json"));
-    config.incarnation_schema_id = ids.id(schemas::Schema::Incarnation);
-    config
-}
-
 impl Running {
     /// Opens folder, bus, configuration and engine, and starts the roles.
     pub fn start(settings: &Settings, roles: &Roles) -> Result<Self, Failure> {
@@ -180,7 +161,7 @@ impl Running {
             .map_err(|e| Failure::Broken(format!("data folder {}: {e}", settings.data.display())))?;
         let ids = registry::schema_ids(settings.schema_registry.as_ref()).map_err(Failure::Broken)?;
         let bus = open_bus(settings, &ids)?;
-        ensure_topics(&*bus, settings)?;
+        open::ensure_topics(&*bus, settings)?;
         let follower = ConfigFollower::open(&*bus, &ids).map_err(Failure::broken)?;
         let current = RwLock::new(follower.current());
         let config = Arc::new(ConfigHub { follower: Mutex::new(follower), current });
@@ -227,6 +208,14 @@ impl Running {
             (Some(radius), Some(orders)) if roles.radius => Some(starter.radius(radius, orders)?),
             _ => None,
         };
+        let past = past::Slot::new(bus.clone(), ids.clone(), view.clone(), settings.data.clone());
+        if roles.past {
+            let past = past.clone();
+            starter.spawn("past", move |stop| {
+                past.run(stop);
+                Ok(())
+            })?;
+        }
         let threads = starter.threads;
         let sampled = Mutex::new(None);
         let settings = settings.clone();
@@ -237,6 +226,7 @@ impl Running {
             config,
             ingest,
             view,
+            past,
             orders,
             raters,
             engine,
@@ -381,15 +371,6 @@ impl Lag {
 /// Name of a rater's stream.
 pub fn xdrs_stream(site: &str, partition: usize) -> String {
     format!("xdrs.{site}.{partition}")
-}
-
-fn ensure_topics(bus: &dyn Bus, settings: &Settings) -> Result<(), Failure> {
-    let ensure = |spec: bus::TopicSpec| bus.ensure(&spec).map(drop).map_err(Failure::broken);
-    ensure(bus::TopicSpec::events(ingest::writer::TOPIC, settings.partitions))?;
-    for partition in 0..settings.partitions as usize {
-        ensure(bus::TopicSpec::frames(xdrs_stream(&settings.site, partition), 1))?;
-    }
-    ensure(bus::TopicSpec::frames(format!("ledger.{}", settings.site), 1))
 }
 
 /// Starts roles and keeps their threads.

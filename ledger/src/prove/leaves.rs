@@ -3,19 +3,14 @@
 
 use super::{ProveError, Prover, items_root, write_durably};
 use crate::error::LedgerError;
-use bus::Batch;
+use crate::frames::walk;
 use proof::{Hash, frame_leaf, root};
-use schemas::FrameView;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 /// Frame hash, items' root, check.
 const RECORD: usize = 32 + 32 + 8;
-const POLL_BYTES: usize = 4 << 20;
-/// How long a durable record may take to arrive.
-const WAIT: Duration = Duration::from_secs(10);
 /// One thread at a time reads and writes the file.
 static FILE: Mutex<()> = Mutex::new(());
 
@@ -40,7 +35,8 @@ impl Leaves {
         if known >= last {
             return Ok(leaves);
         }
-        walk(prover, known + 1, last, &mut |frame, hash| {
+        walk((&*prover.bus, &prover.ids, &prover.view), known + 1, last, &mut |frame| {
+            let hash = Hash(frame.hash());
             let seq = frame.header.seq;
             let failed = |error| LedgerError::Frame { stream: frame.header.stream.clone(), seq, error };
             let before = leaves.0.last().map_or([0; 32], |(hash, _)| hash.0);
@@ -109,44 +105,4 @@ impl Leaves {
 
 fn file(prover: &Prover) -> PathBuf {
     prover.data_dir.join("proofs").join(format!("{}.leaves", prover.view.stream()))
-}
-
-/// Reads the accepted frames `first` to `last` in their order, each with its hash.
-pub fn walk(
-    prover: &Prover,
-    first: u64,
-    last: u64,
-    each: &mut dyn FnMut(&FrameView<'_>, Hash) -> Result<(), LedgerError>,
-) -> Result<(), LedgerError> {
-    let stream = prover.view.stream();
-    let missing = |seq| LedgerError::Missing { stream: stream.clone(), seq };
-    let place = |seq| prover.view.offset(seq).ok_or_else(|| missing(seq));
-    if first > last {
-        return Ok(());
-    }
-    let (mut seq, mut offset) = (first, place(first)?);
-    let mut reader = prover.bus.reader(stream, 0, offset)?;
-    let mut batch = Batch::new();
-    loop {
-        if reader.poll(&mut batch, POLL_BYTES, WAIT)? == 0 {
-            return Err(missing(seq));
-        }
-        for record in (0..batch.len()).filter_map(|at| batch.get(at)) {
-            // Fences and void records lie between.
-            if record.offset < offset {
-                continue;
-            }
-            let damaged = |error| LedgerError::Frame { stream: stream.clone(), seq, error };
-            let frame = FrameView::parse(record.value, &prover.ids).map_err(damaged)?;
-            if record.offset > offset || frame.header.seq != seq {
-                return Err(missing(seq));
-            }
-            each(&frame, Hash(frame.hash()))?;
-            if seq == last {
-                return Ok(());
-            }
-            seq += 1;
-            offset = place(seq)?;
-        }
-    }
 }

@@ -5,6 +5,7 @@ use facts::entry::{EntryKind, LedgerItem};
 use facts::xdr::Position;
 use schemas::FrameView;
 use smol_str::SmolStr;
+use std::sync::Weak;
 
 use super::View;
 use crate::api::{EntryFilter, EntryPage, EntryRow, PAGE_MAX, Page};
@@ -25,7 +26,17 @@ impl View {
     pub(super) fn page(&self, filter: &EntryFilter, page: &Page) -> Result<EntryPage, LedgerError> {
         let limit = page.limit.clamp(1, PAGE_MAX);
         let walk = Walk { filter, page, limit, stream: &self.stream, rows: Vec::new(), at: None, full: false };
-        match self.candidates(filter, page)? {
+        let mut candidates = self.candidates(filter, page)?;
+        if let (Candidates::Frames { .. }, Some(account), true) = (&candidates, &filter.account, page.newest_first)
+            && let Some(past) = self.past.get().and_then(Weak::upgrade)
+        {
+            let most = FRAMES_PER_PAGE + limit;
+            match past.places(account, page.after, most) {
+                Ok(places) => candidates = Candidates::Exact { more: places.len() == most, places },
+                Err(error) => tracing::warn!(%error, "entries are looked for in the log itself"),
+            }
+        }
+        match candidates {
             Candidates::Exact { places, more } => self.exact(walk, &places, more),
             Candidates::Frames { last } => self.scan(walk, last),
         }

@@ -11,7 +11,6 @@ pub mod exact;
 pub mod explain;
 pub mod identify;
 mod intervals;
-pub mod least;
 pub mod offer;
 mod origin;
 pub mod price;
