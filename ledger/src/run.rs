@@ -59,6 +59,8 @@ pub struct LedgerOptions {
     pub config_site: u16,
     /// How messages reach the other sites; none: only by their frames.
     pub mail: Option<Arc<dyn Mail>>,
+    /// How long a pull of rights is waited for (design 8.3).
+    pub pull_wait: Duration,
     /// Between two announcements; a site not heard of for three of them does not answer.
     pub tick: Duration,
     /// How far all sites together may go below zero while they cannot ask one another.
@@ -119,6 +121,7 @@ impl LedgerOptions {
             peers: Vec::new(),
             config_site: 1,
             mail: None,
+            pull_wait: Duration::from_secs(2),
             tick: Duration::from_secs(2),
             reserves: Reserves::default(),
             partitions,

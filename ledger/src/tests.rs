@@ -10,3 +10,4 @@ mod runs;
 mod sites;
 mod view;
 pub(crate) mod world;
+mod worlds;

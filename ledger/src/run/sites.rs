@@ -24,8 +24,6 @@ use crate::mail;
 use crate::sites::{ALARMS_MAX, Double};
 use crate::streams::ledger_source;
 
-/// How long a pull is waited for.
-const PULL_WAIT: i64 = 2_000_000;
 /// Between two tries to open a copy that is not there yet.
 const LOOK: Duration = Duration::from_millis(500);
 /// Messages taken in one turn.
@@ -62,6 +60,10 @@ pub(super) struct Sites {
     opened: bool,
 }
 
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX / 4)
+}
+
 impl Sites {
     pub fn open(options: &LedgerOptions) -> Option<Self> {
         if options.peers.is_empty() {
@@ -77,8 +79,8 @@ impl Sites {
             me,
             sites,
             config_site: options.config_site,
-            pull_wait: PULL_WAIT,
-            silent_after: i64::try_from(options.tick.as_micros()).unwrap_or(i64::MAX / 4).saturating_mul(3),
+            pull_wait: micros(options.pull_wait),
+            silent_after: micros(options.tick).saturating_mul(3),
             call_limit: 0,
             surplus: Amount::ZERO,
             repay_at_once: true,

@@ -16,7 +16,7 @@ use smallvec::smallvec;
 use smol_str::SmolStr;
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -28,6 +28,8 @@ use crate::sites::{AccountRights, SitesStatus};
 use crate::{CreditAnswer, CreditAsk, CreditError, LedgerView, Mail, Order, OrderError, Receipt};
 
 pub const TICK: Duration = Duration::from_millis(100);
+/// Short, so that a refusal does not take long.
+const PULL_WAIT: Duration = Duration::from_millis(400);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn amount(text: &str) -> Amount {
@@ -148,6 +150,7 @@ pub struct Place {
     folder: PathBuf,
     pub ledger: Option<Running>,
     rater: StreamWriter,
+    fault: Arc<Fault>,
 }
 
 /// All sites, and the copier.
@@ -177,7 +180,9 @@ impl House {
                 let stream = format!("xdrs.{name}.0");
                 let rater =
                     StreamWriter::claim::<StreamError>(&*bus, &ids(), &stream, "rater", None, 1, &mut |_| Ok(()));
-                Place { number, name, bus, folder, ledger: None, rater: rater.unwrap() }
+                let fault = Fault { left: AtomicI64::new(i64::MAX), lands: false, passing: false };
+                let (rater, fault) = (rater.unwrap(), Arc::new(fault));
+                Place { number, name, bus, folder, ledger: None, rater, fault }
             })
             .collect();
         let buses: Vec<(u16, SmolStr, Arc<dyn Bus>)> =
@@ -200,12 +205,16 @@ impl House {
         let peers = peers.map(|place| (place.number, place.name.clone())).collect();
         let post = Post { me: site, links: self.links.clone(), boxes: self.boxes.clone() };
         let place = &mut self.places[usize::from(site) - 1];
-        let mut options = options(place.bus.clone(), &place.folder);
+        let fault = Arc::new(Fault { left: AtomicI64::new(i64::MAX), lands: site.is_multiple_of(2), passing: false });
+        place.fault = fault.clone();
+        let failing = Arc::new(Failing { inner: place.bus.clone(), fault });
+        let mut options = options(failing, &place.folder);
         options.site = place.name.clone();
         options.partitions = 1;
         (options.number, options.peers) = (site, peers);
         options.mail = Some(Arc::new(post));
         options.tick = TICK;
+        options.pull_wait = PULL_WAIT;
         options.reserves = Reserves { postpaid_percent: 0, accounts: [("acme".into(), self.reserve)].into() };
         place.ledger = Some(Running::start(options));
     }
@@ -213,6 +222,16 @@ impl House {
     /// The ledger's thread ends as it stands; messages on their way are lost.
     pub fn stop(&mut self, site: u16) {
         self.places[usize::from(site) - 1].ledger = None;
+        self.boxes[usize::from(site)].letters.lock().unwrap().clear();
+    }
+
+    /// The ledger dies at its next frame: at even sites the frame is in the log all the same, at odd ones it is lost.
+    pub fn kill(&mut self, site: u16, id: &str) {
+        self.place(site).fault.left.store(0, Ordering::Relaxed);
+        let died = self.pay(site, id, "1");
+        assert!(matches!(died, Err(OrderError::Unknown(_))), "{died:?}");
+        let ledger = self.places[usize::from(site) - 1].ledger.take();
+        assert!(ledger.unwrap().end().is_err());
         self.boxes[usize::from(site)].letters.lock().unwrap().clear();
     }
 
@@ -297,6 +316,19 @@ impl House {
         }
     }
 
+    /// Waits until every site has all frames of all others, hears them, and comes to the same roots.
+    pub fn met(&self) {
+        self.until("all have all of each other and are heard", |house| {
+            let seen: Option<Vec<_>> = house.places.iter().map(|place| house.status(place.number)).collect();
+            let Some(seen) = seen else { return false };
+            let equal = |of: &SitesStatus, at: &SitesStatus| {
+                let peer = at.peers.iter().find(|peer| peer.number == of.number).cloned().unwrap_or_default();
+                peer.folded == of.seq && peer.root == of.root && !peer.silent
+            };
+            seen.iter().all(|of| seen.iter().all(|at| of.number == at.number || equal(of, at)))
+        });
+    }
+
     /// What acme owes by the entries of all sites.
     pub fn owed(&self) -> Amount {
         let owed = |place: &Place| self.door(place.number).view.balances(Some("acme")).unwrap()[0].owed.0;
@@ -378,7 +410,9 @@ fn copy(buses: &[(u16, SmolStr, Arc<dyn Bus>)], links: &Links) {
         let mut busy = false;
         for way in &mut ways {
             let Way { from, to, topic, source, target, ends } = way;
-            if !open(&links.no_frames[usize::from(*from)], *to) || source.partitions(topic).unwrap().is_none() {
+            // A log begins with a record of its own, which comes a moment after the topic.
+            let begun = source.partitions(topic).unwrap().is_some() && source.end(topic, 0).unwrap() > 0;
+            if !begun || !open(&links.no_frames[usize::from(*from)], *to) {
                 continue;
             }
             let (reader, writer) = ends.get_or_insert_with(|| {

@@ -221,7 +221,7 @@ impl Bus for Failing {
     }
     fn writer(&self, topic: &str) -> Result<Box<dyn Writer>, BusError> {
         let inner = self.inner.writer(topic)?;
-        if topic != "ledger.main" {
+        if !topic.starts_with("ledger.") {
             return Ok(inner);
         }
         Ok(Box::new(FailingWriter { inner, fault: self.fault.clone() }))

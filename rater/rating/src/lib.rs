@@ -11,6 +11,7 @@ pub mod exact;
 pub mod explain;
 pub mod identify;
 mod intervals;
+pub mod least;
 pub mod offer;
 mod origin;
 pub mod price;

@@ -5,6 +5,7 @@ mod areas;
 mod deck_text;
 pub mod diff;
 pub mod document;
+pub mod least;
 pub mod rollback;
 
 use crate::output::Failure;
@@ -26,6 +27,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// Rows of deck files that could not be read: file, place, reason, advice.
     pub problems: Vec<String>,
+    /// What may not be meant, and is written all the same.
+    pub warnings: Vec<String>,
 }
 
 /// Reads `path` (a TOML file or a folder of them) and plans the way from `now` to it.
@@ -60,7 +63,8 @@ pub fn plan_items(items: Vec<ConfigItem>, now: &Config, prune: bool, problems: V
         return Err(Failure::Usage(format!("nothing was applied:\n  {}", faults.join("\n  "))));
     }
     let changes = changes.into_iter().filter(|change| change.kind != "deck_chunk").collect();
-    Ok(Plan { items, changes, problems })
+    let warnings = least::warnings(&after, &items);
+    Ok(Plan { items, changes, problems, warnings })
 }
 
 /// Chunks that an earlier deck already brought are not written again.
@@ -252,5 +256,6 @@ pub fn lines(plan: &Plan) -> Vec<String> {
         let more = plan.problems.len() - SHOWN;
         lines.push(format!("... and {more} more rows with problems; see them all with tandem deck read FILE"));
     }
+    lines.extend(plan.warnings.iter().cloned());
     lines
 }

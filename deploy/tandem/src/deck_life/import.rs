@@ -97,6 +97,7 @@ pub fn import(node: &Node, args: &ImportArgs, write: bool, now: i64, told: &Told
         told.stage("writing");
         let seq = write_import(node, &config, record, terms, &merged)?;
         answer.notes.push(format!("written as configuration version {seq}"));
+        answer.notes.extend(apply::least::of_deck(&node.config.current(), &args.deck));
     }
     Ok(answer)
 }
@@ -503,7 +504,8 @@ pub fn decide(node: &Node, args: &DecideArgs, approve: bool, now: i64) -> Result
     }
     let word = if approve { format!("approved as version {}", record.version) } else { "rejected".to_owned() };
     let seq = publish(node, &config, items, record)?;
-    let notes = vec![format!("import {} is {word}, configuration version {seq}", args.id)];
+    let mut notes = vec![format!("import {} is {word}, configuration version {seq}", args.id)];
+    notes.extend(apply::least::of_deck(&node.config.current(), &held.deck));
     let json = json!({ "import": args.id, "state": if approve { "applied" } else { "rejected" }, "config_seq": seq });
     Ok(Answer { notes, json: Some(json), ..Answer::default() })
 }
