@@ -8,6 +8,7 @@ mod proof;
 mod prove;
 mod runs;
 mod sites;
+mod strangers;
 mod view;
 pub(crate) mod world;
 mod worlds;

@@ -171,7 +171,7 @@ pub fn available(book: &Book, config: &Config, account: &str, now: i64) -> Optio
 
 /// What may still be spent today, where the account has a cap on it.
 fn day_left(book: &Book, account: &str, now: i64) -> Option<i128> {
-    let cap = book.holds().terms(account)?.caps.as_ref()?.daily_spend?;
+    let cap = book.share_of_amount(book.holds().terms(account)?.caps.as_ref()?.daily_spend?);
     Some(cap.0.saturating_sub(book.holds().spent(account, now).0).saturating_sub(book.holds().held(account).amount.0))
 }
 
@@ -188,13 +188,13 @@ pub fn authorise(book: &Book, config: &Config, pace: &mut Pace, wish: &Wish) -> 
     }
     wish.lines.iter().try_for_each(|line| may_use(book, config, wish, line))?;
     for line in &wish.lines {
-        let cap = caps(book, &line.account).and_then(|caps| caps.calls_per_second);
+        let cap = caps(book, &line.account).and_then(|caps| caps.calls_per_second).map(|cap| book.share_of(cap));
         if cap.is_some_and(|cap| pace.at(now).get(&line.account).copied().unwrap_or(0) >= cap) {
             return Err(Refusal::CallsPerSecond);
         }
     }
     for line in &wish.lines {
-        let cap = caps(book, &line.account).and_then(|caps| caps.calls);
+        let cap = caps(book, &line.account).and_then(|caps| caps.calls).map(|cap| book.share_of(cap));
         if cap.is_some_and(|cap| book.holds().held(&line.account).calls >= cap) {
             return Err(Refusal::Calls);
         }

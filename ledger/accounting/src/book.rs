@@ -87,6 +87,8 @@ pub struct Book {
     pub(crate) holds: Holds,
     pub(crate) rights: Rights,
     pub(crate) means: Option<Vec<(SmolStr, Amount)>>,
+    /// This site's place among all, from 0, and how many there are; caps are divided equally.
+    pub(crate) among: Option<(u32, u32)>,
 }
 
 impl Book {
@@ -250,6 +252,22 @@ impl Book {
     /// ledger has no other site beside it, and all that is left may be spent. Stands in no root and no snapshot.
     pub fn set_means(&mut self, means: Option<Vec<(SmolStr, Amount)>>) {
         self.means = means;
+    }
+
+    /// This site is the `place`-th (from 0) of so many: channels, calls a second and daily spend are divided equally
+    /// (design 8.3). Stands in no root and no snapshot.
+    pub fn set_among(&mut self, place: u32, sites: u32) {
+        self.among = (sites > 0).then_some((place, sites));
+    }
+
+    /// This site's share of a number of calls; what does not divide goes to the first sites.
+    pub(crate) fn share_of(&self, cap: u32) -> u32 {
+        self.among.map_or(cap, |(place, sites)| cap / sites + u32::from(place < cap % sites))
+    }
+
+    /// This site's share of an amount; the rest of the division is nobody's.
+    pub(crate) fn share_of_amount(&self, cap: Amount) -> Amount {
+        self.among.map_or(cap, |(_, sites)| Amount(cap.0 / i128::from(sites)))
     }
 
     /// What may be spent of an account, where that was handed in; an account that was not has nothing.

@@ -11,6 +11,7 @@ use std::sync::mpsc::TryRecvError;
 use super::{Answer, Core};
 use crate::api::{Order, Receipt};
 use crate::error::LedgerError;
+use crate::fold::Fold;
 use crate::frames::ledger_item;
 use crate::orders::{OrderError, Reply, Waiting};
 
@@ -85,7 +86,11 @@ impl Core<'_> {
             }
         };
         match booked {
-            Ok(receipt) => self.replies.push_back((self.behind(receipt.seq), Answer::Receipt(reply, receipt))),
+            Ok(receipt) => {
+                // What another site has booked stands in its log already.
+                let seq = if receipt.stream == self.stream { receipt.seq } else { 0 };
+                self.replies.push_back((self.behind(seq), Answer::Receipt(reply, receipt)));
+            }
             Err(refusal) => {
                 let refusal = match refusal {
                     PayRefusal::IdReused { origin, .. } if !id.is_empty() => PayRefusal::IdReused { id, origin },
@@ -112,6 +117,9 @@ impl Core<'_> {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let mut fold = self.shared().fold();
+        if let Some(known) = known_elsewhere(&fold, &entry) {
+            return Ok(known);
+        }
         if self.poster.is_empty() {
             self.certify(&mut fold)?;
         }
@@ -167,4 +175,30 @@ impl Core<'_> {
             _ => Ok(Err(PayRefusal::UnknownEntry(origin))),
         }
     }
+}
+
+/// Another site has booked this order, as far as its ledger is folded here: its place, or that the content differs. What
+/// is not known yet is settled when the sites meet.
+fn known_elsewhere(fold: &Fold, entry: &LedgerEntry) -> Option<Result<Receipt, PayRefusal>> {
+    let origin = entry.origin_id;
+    if fold.book.order(origin).is_some() {
+        return None;
+    }
+    let reversed = pay::origin_of_reversal(origin);
+    let other = fold
+        .others
+        .values()
+        .find(|other| other.book.order(origin).is_some() && other.book.order(reversed).is_none())?;
+    let stream = other.stream().clone();
+    Some(match other.book.known_order(entry)? {
+        Ok(at) => Ok(Receipt {
+            entry_id: EntryId::new(&stream, entry.kind.as_str(), origin),
+            origin_id: origin,
+            stream,
+            seq: at.seq,
+            index: at.index,
+            repeated: true,
+        }),
+        Err(_) => Err(PayRefusal::IdReused { id: SmolStr::default(), origin }),
+    })
 }

@@ -3,10 +3,11 @@
 
 use accounting::credit::messages::Announced;
 use accounting::credit::{Announcement, Memo, Message};
+use accounting::limits::content_of_caps;
 use accounting::wants::{self, Wants};
 use accounting::{PayRefusal, Payment};
 use facts::config::Config;
-use facts::entry::EntryKind;
+use facts::entry::{Caps, EntryKind, LedgerItem};
 use facts::ids::OriginId;
 use facts::{Amount, OccurredAt, Side};
 use smol_str::SmolStr;
@@ -175,6 +176,22 @@ impl Core<'_> {
                 return Err(PayRefusal::BeyondRights { account, rights: Amount(rights) });
             }
         }
+        Ok(())
+    }
+
+    /// Caps are ordered at the configuration's site; each site keeps its own copy, and a share of them holds here.
+    pub(super) fn take_caps(&mut self, caps: Caps) -> Result<(), LedgerError> {
+        if !self.poster.has_room_for_order() {
+            self.cut()?;
+        }
+        let mut fold = self.shared().fold();
+        if self.poster.is_empty() {
+            self.certify(&mut fold)?;
+        }
+        let (key, seq) = ((caps.origin_id, content_of_caps(&caps)), self.seq());
+        // The same id again is no order; with other content it was refused where it was ordered.
+        let _ = self.poster.terms(&mut fold, seq, key, &LedgerItem::Caps(Box::new(caps)))?;
+        self.shown();
         Ok(())
     }
 

@@ -142,6 +142,7 @@ struct Named {
     accounts: BTreeSet<SmolStr>,
     calls: BTreeSet<CallId>,
     orders: Vec<facts::LedgerEntry>,
+    caps: Vec<facts::entry::Caps>,
 }
 
 impl Named {
@@ -168,6 +169,7 @@ impl Named {
             }
             LedgerItem::Limit(limit) => drop(self.accounts.insert(limit.account.clone())),
             LedgerItem::Reserve(reserve) => drop(self.accounts.insert(reserve.account.clone())),
+            LedgerItem::Caps(caps) => self.caps.push((**caps).clone()),
             LedgerItem::Grant(grant) => drop(self.accounts.insert(grant.account.clone())),
             _ => {}
         }
@@ -303,6 +305,11 @@ impl Core<'_> {
         }
         for entry in std::mem::take(&mut named.orders) {
             self.settle_order(sites, number, &entry)?;
+        }
+        if number == self.options.config_site {
+            for caps in std::mem::take(&mut named.caps) {
+                self.take_caps(caps)?;
+            }
         }
         let config = (self.options.config)();
         named.accounts.retain(|account| config.accounts.contains_key(account));

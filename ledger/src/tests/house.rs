@@ -203,7 +203,7 @@ impl House {
     pub fn start(&mut self, site: u16) {
         let peers = self.places.iter().filter(|place| place.number != site);
         let peers = peers.map(|place| (place.number, place.name.clone())).collect();
-        let post = Post { me: site, links: self.links.clone(), boxes: self.boxes.clone() };
+        let post = self.post(site);
         let place = &mut self.places[usize::from(site) - 1];
         let fault = Arc::new(Fault { left: AtomicI64::new(i64::MAX), lands: site.is_multiple_of(2), passing: false });
         place.fault = fault.clone();
@@ -217,6 +217,11 @@ impl House {
         options.pull_wait = PULL_WAIT;
         options.reserves = Reserves { postpaid_percent: 0, accounts: [("acme".into(), self.reserve)].into() };
         place.ledger = Some(Running::start(options));
+    }
+
+    /// Sends in the name of a site.
+    pub fn post(&self, site: u16) -> Post {
+        Post { me: site, links: self.links.clone(), boxes: self.boxes.clone() }
     }
 
     /// The ledger's thread ends as it stands; messages on their way are lost.

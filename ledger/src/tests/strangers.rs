@@ -1,0 +1,150 @@
+//! Bad input from other sites: refused by name, kept, alarmed, and this site goes on.
+
+use accounting::authorise::Refusal;
+use accounting::credit::messages::Announced;
+use accounting::credit::{Announcement, Message, PullId, Row};
+use bus::stream::{FrameParts, StreamError, StreamWriter};
+use facts::entry::LedgerItem;
+use facts::{Amount, OccurredAt};
+use schemas::frame::FrameBuilder;
+
+use super::house::*;
+use super::orders::payment;
+use super::world::ids;
+use crate::{LedgerView, Mail, Order, OrderError, mail};
+
+fn alarmed(house: &House, site: u16, what: &str) {
+    house.until(what, |house| {
+        house.status(site).is_some_and(|status| status.alarms.iter().any(|alarm| alarm.contains(what)))
+    });
+}
+
+#[test]
+fn messages_of_strangers_liars_and_other_versions_are_alarmed_and_count_for_nothing() {
+    let house = House::new(2, "0", 1);
+    house.until("the limit is granted", |house| house.rights(1, 1) == Some(amount("100")));
+    let post = house.post(2);
+    post.send(1, b"{\"version\":1,\"message\":{\"pull\":".to_vec());
+    alarmed(&house, 1, "cannot be read");
+    post.send(1, b"{\"version\":7,\"message\":\"hello\"}".to_vec());
+    alarmed(&house, 1, "of version 7");
+    let line = |line: &str, row: Row| Announced { line: line.into(), row, seen: vec![(1, i128::MAX / 4)] };
+    let lie = |site: u16, seq: u64| {
+        let lines = vec![line("acme", Row { over: 5, ..Row::default() }), line("nobody", Row::default())];
+        mail::encode(&Message::Announce(Announcement { site, seq, lines }))
+    };
+    post.send(1, lie(1, 3));
+    alarmed(&house, 1, "announces totals of site 1");
+    house.post(3).send(1, lie(3, 3));
+    alarmed(&house, 1, "no peer of this one");
+    // It says that it is far ahead: shown as what it is, and nobody can spend what is not there.
+    post.send(1, lie(2, u64::MAX));
+    house.until("the watermark is shown beside what is folded", |house| {
+        let peer = house.status(1).unwrap().peers[0].clone();
+        peer.announced == Some(u64::MAX) && peer.folded < 100
+    });
+    // A pull of all there is, of more than there is, of an account that nobody knows: what is there, once, or nothing.
+    let pull = |number: u64, line: &str, want: i128| {
+        let id = PullId::new(2, 9, number);
+        mail::encode(&Message::Pull { id, line: line.into(), want: Amount(want) })
+    };
+    for message in [pull(1, "nobody", 5), pull(2, "acme", i128::MAX), pull(2, "acme", i128::MAX), pull(3, "acme", -5)] {
+        post.send(1, message);
+    }
+    house.until("what was there is given, once", |house| {
+        let row = house.acme(1).unwrap();
+        row.sites[0].given == amount("100") && row.sites[0].rights.is_zero()
+    });
+    house.links.both(1, 2, false);
+    assert_eq!(house.authorise(1, "c1"), Err(Refusal::Credit));
+}
+
+#[test]
+fn a_ledger_that_does_not_balance_is_left_where_it_is_and_the_others_go_on() {
+    let mut house = House::new(3, "0", 2);
+    house.until("all hear each other", |house| (1..=3).all(|site| house.status(site).is_some()));
+    house.met();
+    house.stop(2);
+    let bus = house.place(2).bus.clone();
+    let mut writer =
+        StreamWriter::claim::<StreamError>(&*bus, &ids(), "ledger.east", "thief", None, 1, &mut |_| Ok(())).unwrap();
+    let mut builder = FrameBuilder::new();
+    let forged = LedgerItem::Certificate { root: [7; 32], entries: 1 };
+    builder.push(|public, private| schemas::ledger::encode_item(&forged, public, private)).unwrap();
+    let parts = FrameParts {
+        item_schema: schemas::ledger::ITEMS,
+        config_seq: 3,
+        fold_version: accounting::FOLD_VERSION,
+        inputs: Default::default(),
+        floor: None,
+        clock: None,
+        wall_micros: 1,
+    };
+    writer.append(&mut builder, parts).unwrap();
+    writer.settle().unwrap();
+    for site in [1, 3] {
+        alarmed(&house, site, "the ledger of site east cannot be folded");
+    }
+    house.pay(3, "bank", "5").unwrap();
+    house.until("the others go on", |house| {
+        house.acme(1).is_some_and(|row| row.sites.iter().any(|one| one.site == 3 && one.owed == amount("-5")))
+    });
+    let trouble = house.status(1).unwrap().peers.iter().find(|peer| peer.number == 2).cloned().unwrap().trouble;
+    assert!(trouble.unwrap().contains("certificate"));
+}
+
+#[test]
+fn an_order_that_another_site_has_booked_is_known_here() {
+    let house = House::new(2, "0", 3);
+    let first = house.pay(1, "bank-1", "10").unwrap();
+    house.until("it is folded", |house| {
+        house.acme(2).is_some_and(|row| row.sites.iter().any(|one| one.site == 1 && one.owed == amount("-10")))
+    });
+    let again = house.pay(2, "bank-1", "10").unwrap();
+    assert!(again.repeated);
+    assert_eq!((again.stream, again.seq, again.index), (first.stream, first.seq, first.index));
+    let Err(OrderError::Refused(refusal)) = house.pay(2, "bank-1", "11") else { panic!("booked") };
+    assert_eq!(refusal.code(), "id_reused");
+    for (order, code) in [
+        (payment("x1", "acme", "99999999999999999999999999"), "amount"),
+        (
+            crate::Payment { currency: facts::Currency::new("USD").unwrap(), ..payment("x2", "acme", "1") },
+            "other_currency",
+        ),
+        (payment("x3", "nobody", "1"), "unknown_account"),
+    ] {
+        let Err(OrderError::Refused(refusal)) = house.order(2, Order::Pay(order)) else { panic!("booked") };
+        assert_eq!(refusal.code(), code);
+    }
+    assert_eq!(house.owed(), amount("-10"));
+}
+
+/// Three calls at once, two sites: two at the first and one at the second, whoever is asked how often.
+#[test]
+fn caps_are_divided_among_the_sites() {
+    let house = House::new(2, "100", 4);
+    house.until("the limit is granted", |house| house.rights(2, 1) == Some(amount("100")));
+    let caps = crate::api::CapsOrder {
+        id: "c".into(),
+        account: "acme".into(),
+        at: OccurredAt(0),
+        calls: Some(3),
+        daily_spend: Some(amount("2.4")),
+        by: "fay".into(),
+        reason: "new".into(),
+        ..Default::default()
+    };
+    house.order(1, Order::Caps(caps)).unwrap();
+    let limits = |site: u16| house.place(site).ledger.as_ref().unwrap().door.view.limits(Some("acme")).unwrap();
+    house.until("the caps are at both sites", |_| [1, 2].iter().all(|site| !limits(*site).is_empty()));
+    assert_eq!(limits(1)[0].caps, limits(2)[0].caps);
+    house.authorise(1, "a").unwrap();
+    // 1.20 a day here, of which 0.60 are held: one more full hold, and then the third call is one too many.
+    house.authorise(1, "b").unwrap();
+    assert_eq!(house.authorise(1, "c"), Err(Refusal::Calls));
+    house.authorise(2, "d").unwrap();
+    assert_eq!(house.authorise(2, "e"), Err(Refusal::Calls));
+    house.extend(2, "d", 360).unwrap();
+    assert_eq!(house.extend(2, "d", 660).unwrap().0, 720);
+    assert_eq!(house.extend(2, "d", 720), Err(Refusal::DailySpend));
+}
