@@ -29,6 +29,7 @@ mod rate;
 mod readers;
 mod repeats;
 mod rerate;
+mod selling;
 mod servers;
 mod tidy;
 mod workbook;

@@ -1,7 +1,9 @@
 //! The command line: clap definitions only; what a command does stands in the file of its name.
 
 use crate::cli_ledger::LedgerArgs;
-use crate::deck_life::args::{DecideArgs, DiffArgs, ExportArgs, ImportArgs, PriceArgs, RollbackArgs, ShowArgs};
+use crate::deck_life::args::{
+    DecideArgs, DiffArgs, ExportArgs, ImportArgs, MakeArgs, NamesArgs, PriceArgs, RollbackArgs, ShowArgs,
+};
 use crate::settings::SettingsFlags;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -166,12 +168,16 @@ pub enum DeckCommand {
     },
     /// Take a carrier's file into a deck: shows what changes and what it costs, asks, writes a new version
     Import(Box<ImportArgs>),
+    /// Make a sell deck from buy decks by a recipe (LCR position, margins, floors by charge): shows, asks, writes a version
+    Make(Box<MakeArgs>),
     /// What one version or file changes of another, by class, with its money on past traffic; stores nothing
     Diff(Box<DiffArgs>),
     /// All decks with their versions, or the rows of one version
     Show(ShowArgs),
     /// A version as a file for somebody else: CSV or XLSX, his columns, changes marked
     Export(ExportArgs),
+    /// What a carrier's names of destinations mean among ours, by their codes; writes a mapping for deck read and import
+    Names(Box<NamesArgs>),
     /// The row that prices a number at a time, and how its price moves
     Price(PriceArgs),
     /// Bring an older version back as a new one: shows what changes, asks, writes

@@ -62,6 +62,9 @@ pub struct Answers {
     /// Zone in which dates without an offset begin
     #[arg(long, value_name = "IANA")]
     pub zone: Option<String>,
+    /// Our names of this carrier's destinations: a mapping by tandem deck names --save
+    #[arg(long, value_name = "FILE")]
+    pub names: Option<PathBuf>,
     /// A price of 0 is a price; without this such a row is a problem
     #[arg(long)]
     pub zero_is_free: bool,
@@ -79,6 +82,9 @@ impl Answers {
         }
         if !self.sheet.is_empty() {
             options.sheets = self.sheet.iter().map(Into::into).collect();
+        }
+        if let Some(path) = &self.names {
+            options.names.extend(crate::deck_life::names::mapping(path)?);
         }
         options.all_sheets |= self.all_sheets;
         options.zero_is_free |= self.zero_is_free;

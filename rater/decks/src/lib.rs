@@ -14,6 +14,8 @@ mod header;
 pub mod json;
 mod lexicon;
 pub mod life;
+pub mod make;
+pub mod names;
 mod notice;
 mod ods;
 mod options;
@@ -42,6 +44,7 @@ use cell::Cell;
 use facts::Currency;
 use facts::deck::{DeckTerms, OriginGroup, Rate, RateDeck};
 use smol_str::SmolStr;
+use std::collections::BTreeSet;
 
 /// Where a row stood in its file.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -161,6 +164,38 @@ pub fn read(file_name: &str, bytes: &[u8], template: &ReadOptions) -> Result<Dec
 
 /// Reads a deck row by row without keeping it; what [`read`] does with a million rows in little memory.
 pub fn read_rows(
+    file_name: &str,
+    bytes: &[u8],
+    template: &ReadOptions,
+    sink: &mut dyn FnMut(Item),
+) -> Result<(Found, Totals), DeckError> {
+    if template.names.is_empty() {
+        return read_as_written(file_name, bytes, template, sink);
+    }
+    let ours: BTreeSet<&SmolStr> = template.names.values().collect();
+    let mut unknown: BTreeSet<SmolStr> = BTreeSet::new();
+    let (mut found, totals) = read_as_written(file_name, bytes, template, &mut |item| match item {
+        Item::Rate(mut rate, source) => {
+            match template.names.get(&rate.destination) {
+                Some(name) => rate.destination = name.clone(),
+                None if ours.contains(&rate.destination) || unknown.contains(&rate.destination) => {}
+                None => drop(unknown.insert(rate.destination.clone())),
+            }
+            sink(Item::Rate(rate, source));
+        }
+        problem => sink(problem),
+    })?;
+    if let Some(first) = unknown.first() {
+        found.assumptions.push(format!(
+            "{} destinations that the mapping of names does not know keep the carrier's name, the first is {first:?}",
+            unknown.len()
+        ));
+    }
+    Ok((found, totals))
+}
+
+/// Reads a deck with the carrier's names of destinations.
+fn read_as_written(
     file_name: &str,
     bytes: &[u8],
     template: &ReadOptions,

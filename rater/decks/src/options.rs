@@ -119,6 +119,8 @@ pub struct ReadOptions {
     pub flat_time_types: Vec<SmolStr>,
     /// Time bands that rows may name.
     pub time_bands: Vec<SmolStr>,
+    /// A carrier's names of destinations to ours; others stay as they are.
+    pub names: crate::names::Names,
     pub limits: Limits,
 }
 
@@ -146,6 +148,7 @@ impl Default for ReadOptions {
             issued_at: None,
             flat_time_types: Vec::new(),
             time_bands: Vec::new(),
+            names: crate::names::Names::new(),
             limits: Limits::default(),
         }
     }

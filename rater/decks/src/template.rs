@@ -49,6 +49,8 @@ struct Text {
     increments: BTreeMap<SmolStr, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     status: BTreeMap<SmolStr, RowStatus>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    names: crate::names::Names,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -92,6 +94,7 @@ pub fn parse(text: &str) -> Result<ReadOptions, DeckError> {
         flat_time_types: text.flat_time_types,
         time_bands: text.time_bands,
         columns,
+        names: text.names,
         ..ReadOptions::default()
     })
 }
@@ -131,6 +134,7 @@ pub fn save(options: &ReadOptions, found: &Found) -> Result<String, DeckError> {
         columns: found.columns.iter().map(|(field, name)| (field.to_string(), name.clone())).collect(),
         increments: increments.iter().map(|(name, increment)| (name.clone(), pair(*increment))).collect(),
         status: options.status_words.clone(),
+        names: options.names.clone(),
     };
     toml::to_string(&text).map_err(|error| DeckError::Template(error.to_string()))
 }

@@ -54,6 +54,34 @@ pub struct ImportArgs {
 }
 
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
+pub struct MakeArgs {
+    /// The recipe, TOML: buy decks, LCR position, margins, increments, floor, rounding (docs/guides/selling.md)
+    pub recipe: PathBuf,
+    /// From when the prices count (default: now)
+    #[arg(long, value_name = "TIME")]
+    pub effective: Option<String>,
+    /// When the customers are told (default: now): the notice of the deck's rules counts from here, increases wait for it
+    #[arg(long, value_name = "TIME")]
+    pub announced: Option<String>,
+    /// Days of past traffic that the money effect is told for
+    #[arg(long, default_value_t = 7, value_name = "N")]
+    pub days: u32,
+    /// Write why each price is as it is: which vendor, which cost, which rule decided; CSV
+    #[arg(long, value_name = "FILE")]
+    pub explain: Option<PathBuf>,
+    /// Write without asking
+    #[arg(long)]
+    #[serde(skip)]
+    pub yes: bool,
+    /// Who makes it
+    #[arg(long)]
+    pub by: String,
+    /// Why
+    #[arg(long)]
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
 pub struct DiffArgs {
     /// The older one: DECK, DECK@VERSION or a file
     pub old: String,
@@ -94,16 +122,50 @@ pub struct ExportArgs {
     /// Only rows in force at this time or later
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
+    /// The customer's layout, TOML: columns, lines above, dates, decimal mark, his words (docs/guides/selling.md)
+    #[arg(long, value_name = "FILE")]
+    pub template: Option<PathBuf>,
     /// Columns as the customer wants them, as "Prefix=code,Price=rate"; see the guide for the fields
     #[arg(long, value_name = "HEADER=FIELD,..", value_delimiter = ',')]
     pub columns: Vec<String>,
     /// Mark what changed since this version
     #[arg(long, value_name = "VERSION")]
     pub since: Option<u32>,
+    /// Only rows that changed
+    #[arg(long, requires = "since")]
+    pub changes: bool,
+    /// Write the text of the mail that tells of the changes; refused where an increase is earlier than the notice allows
+    #[arg(long, value_name = "FILE", requires = "since")]
+    pub notice: Option<PathBuf>,
+    /// When the customer is told (default: now)
+    #[arg(long, value_name = "TIME")]
+    pub announced: Option<String>,
+    /// Days of notice that he has for increases (default: the deck's rules)
+    #[arg(long, value_name = "N")]
+    pub notice_days: Option<u32>,
     /// Write here instead of to stdout
     #[arg(long, short, value_name = "FILE")]
-    #[serde(skip)]
     pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
+pub struct NamesArgs {
+    /// The carrier's file
+    pub file: PathBuf,
+    /// Deck whose names are ours
+    #[arg(long, value_name = "DECK", conflicts_with = "numbering")]
+    pub like: Option<String>,
+    /// Number ranges whose countries and kinds are our names: CSV as of libphonenumber (docs/guides/selling.md)
+    #[arg(long, value_name = "FILE")]
+    pub numbering: Option<PathBuf>,
+    /// Mobile ranges by operator too
+    #[arg(long, requires = "numbering")]
+    pub operators: bool,
+    /// Write the mapping here; what is open stands in it as comments
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    #[command(flatten)]
+    pub answers: Answers,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -162,9 +224,11 @@ pub struct DecideArgs {
 #[serde(tag = "deck_op", content = "args", rename_all = "snake_case")]
 pub enum DeckOp {
     Import { args: Box<ImportArgs>, write: bool },
+    Make { args: Box<MakeArgs>, write: bool },
     Diff(Box<DiffArgs>),
     Show(ShowArgs),
     Export(ExportArgs),
+    Names(Box<NamesArgs>),
     Price(PriceArgs),
     Rollback { args: RollbackArgs, write: bool },
     Decide { args: DecideArgs, approve: bool },
@@ -174,7 +238,7 @@ pub enum DeckOp {
 impl DeckOp {
     /// Weighs its changes by past traffic.
     pub fn weighs(&self) -> bool {
-        matches!(self, Self::Import { .. } | Self::Diff(_) | Self::Rollback { .. })
+        matches!(self, Self::Import { .. } | Self::Make { .. } | Self::Diff(_) | Self::Rollback { .. })
     }
 }
 

@@ -1,17 +1,21 @@
-//! A deck as a file for somebody else: CSV or XLSX, in his columns, with what changed marked. A name that a spreadsheet
-//! would take for a formula is made text; prices are text too, for a spreadsheet's numbers are not decimals.
+//! A deck as a file for somebody else: CSV or XLSX, in his columns, with what changed marked, and the notice that tells him
+//! of it. A name that a spreadsheet would take for a formula is made text; prices are text too, for a spreadsheet's
+//! numbers are no decimals.
 
 use super::args::{ExportArgs, ExportFormat};
+use super::layout::Layout;
 use super::show::status;
+use super::traffic::instant_or;
 use super::{root, rows_of};
 use crate::node::Node;
 use crate::ops::{self, Answer};
 use crate::output::Failure;
-use decks::life::diff::{day, each};
+use decks::life::announce::{Announcement, Told, announce, day as day_of};
+use decks::life::diff::{Change, day, diff};
 use decks::life::rows::{ALWAYS, OPEN};
 use decks::life::{Class, RowRef, Rows};
 use facts::Prefix;
-use facts::config::DeckRoot;
+use facts::config::{Config, DeckRoot};
 use rust_xlsxwriter::{Color, Format, Workbook};
 use std::collections::HashMap;
 
@@ -20,7 +24,7 @@ const SHEET_ROWS_MAX: usize = 1_048_575;
 
 /// What a column can hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Field {
+pub enum Field {
     Code,
     Destination,
     Rate,
@@ -34,9 +38,11 @@ enum Field {
     Status,
     Currency,
     Change,
+    OldRate,
+    OldIncrement,
 }
 
-const FIELDS: [(&str, Field); 13] = [
+const FIELDS: [(&str, Field); 15] = [
     ("code", Field::Code),
     ("destination", Field::Destination),
     ("rate", Field::Rate),
@@ -50,78 +56,165 @@ const FIELDS: [(&str, Field); 13] = [
     ("status", Field::Status),
     ("currency", Field::Currency),
     ("change", Field::Change),
+    ("old_rate", Field::OldRate),
+    ("old_increment", Field::OldIncrement),
 ];
 
-/// Writes the rows of a version.
-pub fn export(node: &Node, args: &ExportArgs) -> Result<Answer, Failure> {
+impl Field {
+    pub fn named(word: &str) -> Option<Self> {
+        FIELDS.iter().find(|(name, _)| *name == word).map(|(_, field)| *field)
+    }
+
+    /// All of them, for messages.
+    pub fn words() -> String {
+        FIELDS.map(|(name, _)| name).join(", ")
+    }
+}
+
+/// What changed at a row.
+struct Mark {
+    class: Class,
+    old_rate: String,
+    old_increment: String,
+}
+
+/// Rows of a version against an older one.
+type Marks = HashMap<(Prefix, i64), Mark>;
+
+/// A line of the file.
+struct Line {
+    cells: Vec<String>,
+    marked: bool,
+}
+
+/// Writes the rows of a version, and the notice where one is asked for.
+pub fn export(node: &Node, args: &ExportArgs, now: i64) -> Result<Answer, Failure> {
     let config = node.config.current();
     let root = root(&config, &args.deck)?;
     let rows = rows_of(&config, &root.chunks)?;
     let at = ops::instant("--at", args.at.as_deref().unwrap_or_default())?;
-    let changes = match args.since {
-        None => HashMap::new(),
-        Some(version) => {
-            let then = super::root(&config, &format!("{}@{version}", root.id))?;
-            changes(&rows_of(&config, &then.chunks)?, &rows, root)
-        }
-    };
-    let columns = columns(args)?;
-    let kept: Vec<RowRef<'_>> = rows.iter().filter(|row| at.is_none_or(|at| at < row.row.until)).collect();
-    let change = |row: RowRef<'_>| changes.get(&(row.prefix(), row.row.from)).map_or("", |class| class.as_str());
+    let told = instant_or("--announced", args.announced.as_deref(), now)?;
+    let layout = Layout::of(args)?;
+    let changes = changes(&config, args, root, &rows)?;
+    let marks = marks(&changes);
+    let kept = rows.iter().filter(|row| at.is_none_or(|at| at < row.row.until));
+    let wanted = kept.filter(|row| !layout.changes_only || marks.contains_key(&key(*row)));
+    let lines = wanted.map(|row| line(row, root, &layout, marks.get(&key(row))));
+    let mut lines: Vec<Line> = lines.collect();
+    let count = lines.len();
+    if let Some(between) = &layout.join_codes {
+        lines = joined(lines, &layout.columns, between);
+    }
+    let above: Vec<String> = layout.above.iter().map(|text| filled(text, root, told)).collect();
     let bytes = match args.format {
-        ExportFormat::Csv => csv(&columns, &kept, root, &change).into_bytes(),
-        ExportFormat::Xlsx => xlsx(&columns, &kept, root, &change)?,
+        ExportFormat::Csv => csv(&layout, &above, &lines).into_bytes(),
+        ExportFormat::Xlsx => xlsx(&layout, &above, &lines)?,
     };
-    let notes = vec![format!("{} rows of deck {} version {}", kept.len(), root.id, root.version)];
-    Ok(Answer { bytes: Some(bytes), notes, ..Answer::default() })
+    let notes = vec![format!("{count} rows of deck {} version {}", root.id, root.version)];
+    let mut answer = Answer { bytes: Some(bytes), notes, ..Answer::default() };
+    if args.notice.is_some() {
+        notice(&config, args, root, &changes, told, &mut answer)?;
+    }
+    Ok(answer)
 }
 
-/// Columns as asked for: `HEADER=FIELD`, or a field that is its own header.
-fn columns(args: &ExportArgs) -> Result<Vec<(String, Field)>, Failure> {
-    let named = |word: &str| FIELDS.iter().find(|(name, _)| *name == word).map(|(_, field)| *field);
-    if args.columns.is_empty() {
-        // Headers that `tandem deck read` knows.
-        let dates = |word: &str| matches!(word, "from" | "until");
-        let header = |word: &str| if dates(word) { format!("valid_{word}") } else { word.to_owned() };
-        let words = ["code", "destination", "rate", "increment", "from", "until", "status"];
-        let all = words.into_iter().chain(args.since.map(|_| "change"));
-        return Ok(all.filter_map(|word| Some((header(word), named(word)?))).collect());
-    }
-    let parse = |text: &String| {
-        let (header, word) = text.split_once('=').unwrap_or((text, text));
-        let field = named(word.trim()).ok_or_else(|| {
-            let words: Vec<&str> = FIELDS.iter().map(|(name, _)| *name).collect();
-            Failure::Usage(format!("--columns {text}: {word:?} is no field; the fields are {}", words.join(", ")))
-        })?;
-        Ok((header.trim().to_owned(), field))
+/// What changed since the version that the customer has.
+fn changes(config: &Config, args: &ExportArgs, root: &DeckRoot, rows: &Rows) -> Result<Vec<Change>, Failure> {
+    let Some(version) = args.since else {
+        return match args.notice.is_some() || args.changes {
+            true => Err(Failure::Usage("--since: name the version that the customer has".to_owned())),
+            false => Ok(Vec::new()),
+        };
     };
-    args.columns.iter().map(parse).collect()
+    let then = super::root(config, &format!("{}@{version}", root.id))?;
+    Ok(diff(&rows_of(config, &then.chunks)?, rows, ALWAYS, root.terms.interval_rule).changes)
+}
+
+fn key(row: RowRef<'_>) -> (Prefix, i64) {
+    (row.prefix(), row.row.from)
+}
+
+/// The text of a mail, written beside the file; increases that come too early are told and not sent.
+fn notice(
+    config: &Config,
+    args: &ExportArgs,
+    root: &DeckRoot,
+    changes: &[Change],
+    told: i64,
+    answer: &mut Answer,
+) -> Result<(), Failure> {
+    let file = args.output.as_ref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
+    let announcement = Announcement {
+        deck: &root.id,
+        version: root.version,
+        since: args.since.unwrap_or_default(),
+        currency: root.terms.currency,
+        rule: root.terms.interval_rule,
+        told,
+        notice_days: args.notice_days.unwrap_or(config.rules_of(&root.id).notice_days),
+        we: &config.settings.legal_entity,
+        file: file.as_deref().unwrap_or_default(),
+    };
+    let Told { text, early, changes } = announce(&announcement, changes);
+    answer.notes.push(format!("{changes} changes since version {}", announcement.since));
+    answer.differs = !early.is_empty();
+    if !early.is_empty() {
+        let days = announcement.notice_days;
+        answer.notes.push(format!("{} codes become dearer before {days} days of notice have run:", early.len()));
+        let shown = early.iter().take(super::weigh::SHOWN);
+        answer.notes.extend(shown.map(|(code, name, at)| format!("  {code} {name} from {}", day_of(*at))));
+        answer.notes.push(
+            "make or import the deck again with the day that the customer is told; no notice is written".to_owned(),
+        );
+        return Ok(());
+    }
+    if let Some(path) = &args.notice {
+        answer.files.push((path.clone(), text));
+    }
+    Ok(())
+}
+
+fn filled(text: &str, root: &DeckRoot, told: i64) -> String {
+    let (version, currency) = (root.version.to_string(), root.terms.currency.to_string());
+    let text = text.replace("{deck}", &root.id).replace("{version}", &version).replace("{currency}", &currency);
+    text.replace("{date}", &day_of(told))
 }
 
 /// What changed at the row that begins then.
-fn changes(old: &Rows, new: &Rows, root: &DeckRoot) -> HashMap<(Prefix, i64), Class> {
+fn marks(changes: &[Change]) -> Marks {
     let mut found = HashMap::new();
-    each(old, new, ALWAYS, root.terms.interval_rule, &mut |changes| {
-        for change in changes.iter() {
-            let from = change.new.as_ref().map_or(change.from, |rate| rate.valid_from.unwrap_or(ALWAYS));
-            found.insert((change.prefix, from), change.class);
-            // A row that only ends has no new one: its end is what changed.
-            if let (Some(old), None) = (&change.old, &change.new) {
-                found.insert((change.prefix, old.valid_from.unwrap_or(ALWAYS)), change.class);
-            }
+    for change in changes {
+        let old = change.old.as_ref();
+        let mark = || Mark {
+            class: change.class,
+            old_rate: old.map(|rate| rate.next_rate.to_string()).unwrap_or_default(),
+            old_increment: old
+                .map(|rate| format!("{}/{}", rate.first_interval, rate.next_interval))
+                .unwrap_or_default(),
+        };
+        let from = change.new.as_ref().map_or(change.from, |rate| rate.valid_from.unwrap_or(ALWAYS));
+        found.insert((change.prefix, from), mark());
+        // A row that only ends has no new one: its end is what changed.
+        if let (Some(old), None) = (&change.old, &change.new) {
+            found.insert((change.prefix, old.valid_from.unwrap_or(ALWAYS)), mark());
         }
-    });
+    }
     found
 }
 
-fn cell(field: Field, row: RowRef<'_>, root: &DeckRoot, change: &str) -> String {
-    let instant = |at: i64| if at == ALWAYS || at == OPEN { String::new() } else { day(at) };
+fn line(row: RowRef<'_>, root: &DeckRoot, layout: &Layout, mark: Option<&Mark>) -> Line {
+    let cells = layout.columns.iter().map(|(_, field)| cell(*field, row, root, layout, mark)).collect();
+    Line { cells, marked: mark.is_some() }
+}
+
+fn cell(field: Field, row: RowRef<'_>, root: &DeckRoot, layout: &Layout, mark: Option<&Mark>) -> String {
+    let instant = |at: i64| if at == ALWAYS || at == OPEN { String::new() } else { layout.date(day(at)) };
     match field {
         Field::Code => row.prefix().to_string(),
-        Field::Destination => row.destination().to_string(),
-        Field::Rate => row.row.next_rate.to_string(),
-        Field::FirstRate => row.row.first_rate.to_string(),
-        Field::ConnectFee => row.body.connect_fee.to_string(),
+        Field::Destination => harmless(row.destination()),
+        Field::Rate => layout.decimal(row.row.next_rate.to_string()),
+        Field::FirstRate => layout.decimal(row.row.first_rate.to_string()),
+        Field::ConnectFee => layout.decimal(row.body.connect_fee.to_string()),
         Field::Increment => format!("{}/{}", row.body.first_interval, row.body.next_interval),
         Field::FirstInterval => row.body.first_interval.to_string(),
         Field::NextInterval => row.body.next_interval.to_string(),
@@ -129,8 +222,47 @@ fn cell(field: Field, row: RowRef<'_>, root: &DeckRoot, change: &str) -> String 
         Field::Until => instant(row.row.until),
         Field::Status => status(row).to_owned(),
         Field::Currency => root.terms.currency.to_string(),
-        Field::Change => change.to_owned(),
+        Field::Change => mark.map(|mark| layout.word(mark.class.as_str())).unwrap_or_default(),
+        Field::OldRate => mark.map(|mark| layout.decimal(mark.old_rate.clone())).unwrap_or_default(),
+        Field::OldIncrement => mark.map(|mark| mark.old_increment.clone()).unwrap_or_default(),
     }
+}
+
+/// Lines that differ in nothing but the code become one.
+fn joined(lines: Vec<Line>, columns: &[(String, Field)], between: &str) -> Vec<Line> {
+    let Some(code) = columns.iter().position(|(_, field)| *field == Field::Code) else { return lines };
+    let mut places: HashMap<Vec<String>, usize> = HashMap::new();
+    let mut all: Vec<Line> = Vec::new();
+    for line in lines {
+        let mut rest = line.cells.clone();
+        let own = std::mem::take(&mut rest[code]);
+        if let Some(known) = places.get(&rest).and_then(|at| all.get_mut(*at)) {
+            known.cells[code].push_str(between);
+            known.cells[code].push_str(&own);
+        } else {
+            places.insert(rest, all.len());
+            all.push(line);
+        }
+    }
+    all
+}
+
+/// A line of CSV, its cells quoted where they need it and none of them a formula.
+pub(super) fn csv_line(cells: impl Iterator<Item = String>) -> String {
+    let mut line = cells.map(|cell| quoted(harmless(&cell))).collect::<Vec<_>>().join(",");
+    line.push_str("\r\n");
+    line
+}
+
+fn quoted(text: String) -> String {
+    match text.contains([',', '"', '\n', '\r']) {
+        true => quoted_always(&text),
+        false => text,
+    }
+}
+
+fn quoted_always(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
 }
 
 /// Text that no spreadsheet takes for a formula. Ours alone: codes, prices and dates are never changed.
@@ -138,43 +270,32 @@ pub(super) fn harmless(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
 }
 
-fn csv(
-    columns: &[(String, Field)],
-    rows: &[RowRef<'_>],
-    root: &DeckRoot,
-    change: &dyn Fn(RowRef<'_>) -> &'static str,
-) -> String {
-    let quoted = |text: String| match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text,
+fn csv(layout: &Layout, above: &[String], lines: &[Line]) -> String {
+    let separator = layout.separator;
+    let text = |cell: &str| match cell.contains([separator, '"', '\n', '\r']) {
+        true => quoted_always(cell),
+        false => cell.to_owned(),
     };
     let mut out = String::new();
-    let mut line = |cells: Vec<String>| {
-        out.push_str(&cells.join(","));
+    let mut put = |cells: &[String]| {
+        for (at, cell) in cells.iter().enumerate() {
+            if at > 0 {
+                out.push(separator);
+            }
+            out.push_str(&text(cell));
+        }
         out.push_str("\r\n");
     };
-    line(columns.iter().map(|(header, _)| quoted(harmless(header))).collect());
-    for row in rows {
-        let text = |(_, field): &(String, Field)| {
-            let text = cell(*field, *row, root, change(*row));
-            quoted(if *field == Field::Destination { harmless(&text) } else { text })
-        };
-        line(columns.iter().map(text).collect());
-    }
+    above.iter().for_each(|line| put(&[harmless(line)]));
+    put(&layout.columns.iter().map(|(header, _)| harmless(header)).collect::<Vec<_>>());
+    lines.iter().for_each(|line| put(&line.cells));
     out
 }
 
-fn xlsx(
-    columns: &[(String, Field)],
-    rows: &[RowRef<'_>],
-    root: &DeckRoot,
-    change: &dyn Fn(RowRef<'_>) -> &'static str,
-) -> Result<Vec<u8>, Failure> {
-    if rows.len() > SHEET_ROWS_MAX {
-        return Err(Failure::Usage(format!(
-            "{} rows are above the {SHEET_ROWS_MAX} of a sheet; export csv",
-            rows.len()
-        )));
+fn xlsx(layout: &Layout, above: &[String], lines: &[Line]) -> Result<Vec<u8>, Failure> {
+    if lines.len() + above.len() > SHEET_ROWS_MAX {
+        let rows = lines.len();
+        return Err(Failure::Usage(format!("{rows} rows are above the {SHEET_ROWS_MAX} of a sheet; export csv")));
     }
     let mut workbook = Workbook::new();
     let sheet = workbook.add_worksheet();
@@ -188,16 +309,16 @@ fn xlsx(
             };
             written.map(drop).map_err(Failure::usage)
         };
-    for (at, (header, _)) in columns.iter().enumerate() {
-        write(sheet, 0, at, header, Some(&bold))?;
+    for (at, text) in above.iter().enumerate() {
+        write(sheet, at, 0, &harmless(text), None)?;
     }
-    for (at, row) in rows.iter().enumerate() {
-        let change = change(*row);
-        let format = (!change.is_empty()).then_some(&marked);
-        for (column, (_, field)) in columns.iter().enumerate() {
-            let text = cell(*field, *row, root, change);
-            let text = if *field == Field::Destination { harmless(&text) } else { text };
-            write(sheet, at + 1, column, &text, format)?;
+    for (at, (header, _)) in layout.columns.iter().enumerate() {
+        write(sheet, above.len(), at, &harmless(header), Some(&bold))?;
+    }
+    for (at, line) in lines.iter().enumerate() {
+        let format = line.marked.then_some(&marked);
+        for (column, text) in line.cells.iter().enumerate() {
+            write(sheet, above.len() + at + 1, column, text, format)?;
         }
     }
     workbook.save_to_buffer().map_err(|e| Failure::Broken(format!("workbook: {e}")))

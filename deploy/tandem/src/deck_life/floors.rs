@@ -1,6 +1,7 @@
 //! After a buy deck changes: which customers' codes would be sold below cost, by the calls there were. Finds the decks
 //! behind the accounts; what is below cost is `decks::life::floors`.
 
+use super::foreign::exchange_at;
 use super::rows_of;
 use crate::output::Failure;
 use decks::life::diff::day;
@@ -57,13 +58,12 @@ impl Loaded {
     }
 }
 
-/// Units of `to` for one of `from`, in 10^-8, as they stand now.
-fn exchange(config: &Config, from: Currency, to: Currency, now: i64) -> Option<i64> {
+/// Units of `to` for one of `from`, in 10^-8, as they stand at an instant.
+pub fn exchange(config: &Config, from: Currency, to: Currency, at: i64) -> Option<i64> {
     if from == to {
         return Some(100_000_000);
     }
-    let rates = config.exchange_rates.iter().filter(|x| (x.from, x.to) == (from, to) && x.valid_from.0 <= now);
-    rates.max_by_key(|x| x.valid_from).map(|x| x.rate)
+    exchange_at(config, from, to, at).map(|x| x.rate)
 }
 
 fn deck_of<'a>(config: &'a Config, agreement: &'a Agreement) -> Option<&'a DeckRoot> {

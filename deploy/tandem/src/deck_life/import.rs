@@ -1,35 +1,29 @@
 //! A carrier's file into the next version of a deck, an older version back as the newest, and the second person's word
-//! on what is held. All or nothing: one configuration version holds rows, version and the record of who did it and why.
+//! on what is held. What a version is made of, weighed and written by stands in `take`.
 
 use super::args::{DecideArgs, DiffArgs, ImportArgs, RollbackArgs, absolute};
-use super::floors::{self, Sold};
-use super::letter::{Letter, short_notice};
+use super::foreign::Foreign;
+use super::take::{Claims, Incoming, new_record, person, plan, publish, source, take};
 use super::told::Told;
 use super::traffic::{self, Traffic, instant_or};
 use super::weigh::{Step, Weighed};
 use super::{FileRows, read_file, root, rows_of, split_name};
-use crate::apply;
 use crate::node::Node;
 use crate::ops::Answer;
 use crate::output::Failure;
-use decks::life::{Kind, Merged, Missing, Moment, Plan, Rows, dispute, merge};
-use facts::config::{Config, ConfigItem, DeckImport, DeckRoot, DeckRules, ImportState};
+use decks::life::{Kind, Moment, Rows, merge};
+use facts::OccurredAt;
+use facts::config::{Config, ConfigItem, DeckImport, DeckRoot, ImportState};
 use facts::deck::DeckTerms;
-use facts::{Amount, OccurredAt};
 use serde_json::json;
 use smol_str::SmolStr;
 use std::path::Path;
-
-const DAY: i64 = 86_400_000_000;
-const WEEK: u32 = 7;
-/// Longest notice, days.
-const NOTICE_DAYS_MAX: u32 = 3_660;
 
 /// Reads, merges and weighs a file; with `write` it becomes the next version, or is held.
 pub fn import(node: &Node, args: &ImportArgs, write: bool, now: i64, told: &Told) -> Result<Answer, Failure> {
     let config = node.config.current();
     let last = config.decks.get(args.deck.as_str()).and_then(|versions| versions.last());
-    let file = read_file(&args.file, &args.answers, last, told)?;
+    let mut file = read_file(&args.file, &args.answers, last, told)?;
     let terms = terms(args, last, &file)?;
     if file.problem_rows > 0 && !args.with_problems {
         return Ok(unreadable(&file));
@@ -37,103 +31,58 @@ pub fn import(node: &Node, args: &ImportArgs, write: bool, now: i64, told: &Told
     if file.rows.is_empty() {
         return Err(Failure::Usage(format!("{}: no row could be read; nothing was imported", args.file.display())));
     }
-    let rules = config.rules_of(&args.deck);
-    let plan = plan(args.kind.az, instant_or("--received", args.received.as_deref(), now)?, &rules, &terms)?;
-    let previous = config.last_import(&args.deck);
-    told.stage("comparing with the version in force");
-    let old = last.map_or(Ok(Rows::new()), |last| rows_of(&config, &last.chunks))?;
-    let known_claims = previous.map_or(Ok(Rows::new()), |import| rows_of(&config, &import.claims))?;
-    let merged = merge(&old, &known_claims, &file.rows, &plan);
-    told.stage("weighing by past traffic");
-    let traffic = traffic::of_deck(node, &config, &args.deck, now, args.days)?;
-    let (currency, rule) = (terms.currency, plan.rule);
-    let at = Moment { now, received: plan.effective };
-    let step = Step { old: &old, new: &merged.rows, at, rule, rules: &rules, currency, days: args.days };
-    let weighed = Weighed::first(&step, &traffic, told.changes)?;
+    let received = instant_or("--received", args.received.as_deref(), now)?;
+    let mut foreign = Foreign::of(&config, &args.deck, file.currency, terms.currency, received)?;
+    let mut causes = Vec::new();
+    if let Some(foreign) = &mut foreign {
+        causes.push(foreign.cause(&args.deck));
+        file.rows = foreign.converted(std::mem::take(&mut file.rows))?;
+    }
+    if file.problem_rows > 0 {
+        causes.push(format!("{} rows could not be read; their codes count as not listed", file.problem_rows));
+    }
     let product = file.product.clone().unwrap_or_default();
-    let causes = causes(node, &config, args, &step, &weighed, &traffic, &file)?;
-    let contract = Contract::of(&known_claims, &merged, &old, &file.rows, &plan, &traffic, args.days)?;
-    let record = DeckImport {
-        state: if causes.is_empty() { ImportState::Applied } else { ImportState::Held },
-        base: last.map_or(0, |last| last.version),
-        kind: plan.kind.as_str().into(),
+    let was = config.last_import(&args.deck).map(|import| &import.product);
+    if let Some(was) = was.filter(|was| !was.is_empty() && **was != product) {
+        causes.push(format!("the product is {product:?}, last time it was {was:?}"));
+    }
+    let kind = if args.kind.az { Kind::Az } else { Kind::Partial };
+    let incoming = Incoming {
+        deck: &args.deck,
+        terms,
+        rows: &file.rows,
+        kind,
+        word: SmolStr::new_static(kind.as_str()),
+        effective: received,
+        notified: received,
+        days: args.days,
         file: args.file.display().to_string(),
         file_hash: file.hash,
         product,
-        effective: OccurredAt(plan.effective),
-        notice: plan.notice.map(OccurredAt),
+        by: &args.by,
+        reason: &args.reason,
+        zero: file.zero,
         causes,
-        rows: merged.rows.len() as u64,
-        ..new_record(&config, &args.deck, &args.by, &args.reason, now)
+        claims: Claims::Kept { letter: args.letter.clone() },
+        foreign: foreign.as_ref(),
+        lines: Vec::new(),
+        more: json!({}),
     };
-    let sold = match traffic.lines() {
-        None => Sold::default(),
-        Some(lines) => {
-            let at = weighed.review.last.max(now);
-            let (deck, old, new, days) = (args.deck.as_str(), &old, &merged.rows, args.days);
-            floors::sold(&config, &floors::Change { deck, currency, rule, old, new, at, now, days }, lines)?
-        }
-    };
-    let title = format!("import {} of {} into deck {}", record.id, record.file, args.deck);
-    let mut answer = weighed.answer(&title, import_json(&record, &contract, &sold, weighed.review.total));
-    answer.notes.extend(file.problems.iter().cloned());
-    answer.notes.extend(file.assumptions.iter().cloned());
-    contract.note(&mut answer, currency);
-    answer.notes.extend(sold.notes(currency, super::weigh::SHOWN));
-    if weighed.review.total == 0 {
-        answer.notes.push("the file changes nothing; there is nothing to import".to_owned());
-        return Ok(answer);
-    }
-    answer.differs = record.state == ImportState::Held;
-    held_notes(&record, write, &mut answer);
-    if !contract.new_claims.is_empty() {
-        let (we, notice_days, dispute) = (config.settings.legal_entity.as_str(), rules.notice_days, contract.dispute);
-        let text =
-            short_notice(&Letter { import: &record, we, notice_days, currency, dispute }, &old, &contract.new_claims);
-        let name = format!("short-notice-{}.txt", record.id.replace('/', "-"));
-        answer.files.push((args.letter.clone().unwrap_or_else(|| name.into()), text));
-    }
-    if write {
-        told.stage("writing");
-        let seq = write_import(node, &config, record, terms, &merged)?;
-        answer.notes.push(format!("written as configuration version {seq}"));
-        answer.notes.extend(apply::least::of_deck(&node.config.current(), &args.deck));
-    }
-    Ok(answer)
-}
-
-/// The record of something taken in now, under the deck's next number.
-fn new_record(config: &Config, deck: &str, by: &str, reason: &str, now: i64) -> DeckImport {
-    let number = config.imports.values().filter(|import| import.deck == deck).count() + 1;
-    DeckImport {
-        id: format!("{deck}/{number}").into(),
-        deck: deck.into(),
-        state: ImportState::Held,
-        base: 0,
-        version: 0,
-        kind: SmolStr::default(),
-        file: String::new(),
-        file_hash: [0; 32],
-        product: SmolStr::default(),
-        at: OccurredAt(now),
-        by: by.to_owned(),
-        reason: reason.to_owned(),
-        effective: OccurredAt(now),
-        notice: None,
-        causes: Vec::new(),
-        decided_by: String::new(),
-        decided_at: None,
-        decision: String::new(),
-        terms: None,
-        chunks: Vec::new(),
-        rows: 0,
-        claims: Vec::new(),
-    }
+    let mut notes = file.problems.clone();
+    notes.extend(file.assumptions.iter().cloned());
+    take(node, &config, incoming, notes, write, now, told)
 }
 
 /// The terms of the version: the deck's own, or those of a new one in the file's currency.
 fn terms(args: &ImportArgs, last: Option<&DeckRoot>, file: &FileRows) -> Result<DeckTerms, Failure> {
-    let mut terms = base_terms(args, last, file)?;
+    let mut terms = match (last, file.currency) {
+        (Some(last), _) => last.terms.clone(),
+        (None, Some(found)) => DeckTerms::new(found),
+        (None, None) => {
+            let file = args.file.display();
+            return Err(Failure::Usage(format!("{file}: the file does not say its currency; name it with --currency")));
+        }
+    };
     // A group that the deck has already stands above the file's of that name.
     for group in &file.origin_groups {
         if terms.origin_groups.iter().all(|known| known.name != group.name) {
@@ -141,36 +90,6 @@ fn terms(args: &ImportArgs, last: Option<&DeckRoot>, file: &FileRows) -> Result<
         }
     }
     Ok(terms)
-}
-
-fn base_terms(args: &ImportArgs, last: Option<&DeckRoot>, file: &FileRows) -> Result<DeckTerms, Failure> {
-    match (last, file.currency) {
-        (Some(last), Some(found)) if last.terms.currency != found => Err(Failure::Usage(format!(
-            "deck {:?} is in {}, the file is in {found}: past calls keep their currency, so a deck never changes it; \
-             import the file into a new deck and name that in the agreement",
-            args.deck, last.terms.currency
-        ))),
-        (Some(last), _) => Ok(last.terms.clone()),
-        (None, Some(found)) => Ok(DeckTerms::new(found)),
-        (None, None) => Err(Failure::Usage(format!(
-            "{}: the file does not say its currency; name it with --currency",
-            args.file.display()
-        ))),
-    }
-}
-
-fn plan(az: bool, effective: i64, rules: &DeckRules, terms: &DeckTerms) -> Result<Plan, Failure> {
-    if rules.notice_days > NOTICE_DAYS_MAX {
-        return Err(Failure::Usage(format!("notice of {} days is above {NOTICE_DAYS_MAX}", rules.notice_days)));
-    }
-    let notice = effective.checked_add(i64::from(rules.notice_days) * DAY);
-    Ok(Plan {
-        kind: if az { Kind::Az } else { Kind::Partial },
-        missing: if rules.missing_blocked { Missing::Blocked } else { Missing::Discontinued },
-        effective,
-        notice: notice.filter(|_| rules.notice_days > 0),
-        rule: terms.interval_rule,
-    })
 }
 
 fn unreadable(file: &FileRows) -> Answer {
@@ -187,146 +106,6 @@ fn unreadable(file: &FileRows) -> Answer {
     ));
     let json = json!([{ "summary": { "changes": 0, "refused": true, "problems": file.problem_rows } }]);
     Answer { notes, json: Some(json), differs: true, ..Answer::default() }
-}
-
-/// What holds this version; the rule about minutes looks at a week, whatever was asked for.
-fn causes(
-    node: &Node,
-    config: &Config,
-    args: &ImportArgs,
-    step: &Step<'_>,
-    weighed: &Weighed,
-    traffic: &Traffic,
-    file: &FileRows,
-) -> Result<Vec<String>, Failure> {
-    let of_week;
-    let week = if args.days == WEEK {
-        traffic.lines()
-    } else {
-        of_week = traffic::of_deck(node, config, &args.deck, step.at.now, WEEK)?;
-        of_week.lines()
-    };
-    let mut causes = weighed.review.causes(step.old, week, step.at.received, step.rules, file.zero);
-    if file.problem_rows > 0 {
-        causes.push(format!("{} rows could not be read; their codes count as not listed", file.problem_rows));
-    }
-    let product = file.product.clone().unwrap_or_default();
-    let was = config.last_import(&args.deck).map(|import| &import.product);
-    if let Some(was) = was.filter(|was| !was.is_empty() && **was != product) {
-        causes.push(format!("the product is {product:?}, last time it was {was:?}"));
-    }
-    Ok(causes)
-}
-
-/// The contract's dates beside the carrier's.
-struct Contract {
-    new_claims: Rows,
-    dispute: Option<Amount>,
-}
-
-impl Contract {
-    #[allow(clippy::too_many_arguments, reason = "two versions, two sets of claims and the traffic that weighs them")]
-    fn of(
-        known: &Rows,
-        merged: &Merged,
-        old: &Rows,
-        file: &Rows,
-        plan: &Plan,
-        traffic: &Traffic,
-        days: u32,
-    ) -> Result<Self, Failure> {
-        let mut new_claims = Rows::new();
-        for claim in merged.claims.iter() {
-            let before = known.of_prefix(claim.prefix());
-            let mut same = before
-                .filter(|was| was.same(claim) && (was.row.from, was.row.until) == (claim.row.from, claim.row.until));
-            if same.next().is_none() {
-                new_claims.push_between(claim, claim.row.from, claim.row.until);
-            }
-        }
-        new_claims.finish();
-        let dispute = match traffic.lines() {
-            Some(lines) if !new_claims.is_empty() => {
-                let claimed = merge(old, known, file, &Plan { notice: None, ..*plan }).rows;
-                Some(dispute(&merged.rows, &claimed, lines, plan.effective, days, plan.rule).map_err(Failure::usage)?)
-            }
-            _ => None,
-        };
-        Ok(Self { new_claims, dispute })
-    }
-
-    fn note(&self, answer: &mut Answer, currency: facts::money::Currency) {
-        if self.new_claims.is_empty() {
-            return;
-        }
-        let money = match self.dispute {
-            Some(amount) => format!("expected dispute by the past days' traffic: {currency} {amount}"),
-            None => "expected dispute not known without traffic".to_owned(),
-        };
-        answer.notes.push(format!(
-            "{} increases come before the contract's notice: they count from the contract's date, his is kept; {money}",
-            self.new_claims.len()
-        ));
-    }
-}
-
-fn import_json(record: &DeckImport, contract: &Contract, sold: &Sold, changes: u64) -> serde_json::Value {
-    let state = if changes == 0 { "nothing" } else { record.state.as_str() };
-    json!({
-        "import": record.id.as_str(), "state": state, "causes": record.causes, "base": record.base,
-        "short_notice": contract.new_claims.len(),
-        "below_cost": sold.json(),
-        "expected_dispute": contract.dispute.map(|amount| amount.to_string()),
-    })
-}
-
-fn held_notes(record: &DeckImport, write: bool, answer: &mut Answer) {
-    if record.state != ImportState::Held {
-        return;
-    }
-    let verb = if write { "is held" } else { "will be held" };
-    answer.notes.push(format!("this import {verb} for a second person, because"));
-    answer.notes.extend(record.causes.iter().map(|cause| format!("  {cause}")));
-    let id = &record.id;
-    answer.notes.push(format!(
-        "another person decides: tandem deck approve {id} --by NAME, or tandem deck reject {id} --by NAME"
-    ));
-}
-
-fn write_import(
-    node: &Node,
-    config: &Config,
-    mut record: DeckImport,
-    terms: DeckTerms,
-    merged: &Merged,
-) -> Result<u64, Failure> {
-    let rates = merged.rows.iter().map(|row| row.rate());
-    let (root, mut items) = apply::version_items(&record.deck, terms, rates, &source(&record), config)?;
-    let claims = schemas::deck_rows::split(&merged.claims.rates()).map_err(Failure::usage)?;
-    record.claims = claims.iter().map(|(hash, _)| *hash).collect();
-    items.extend(claims.into_iter().map(|(hash, rows)| ConfigItem::DeckChunk { hash, rows }));
-    if record.state == ImportState::Held {
-        (record.terms, record.chunks, record.rows) = (Some(root.terms), root.chunks, root.rows);
-    } else {
-        record.version = root.version;
-        items.push(ConfigItem::Deck(root));
-    }
-    publish(node, config, items, record)
-}
-
-fn source(record: &DeckImport) -> String {
-    format!("import {} ({}) of {}", record.id, record.kind, record.file)
-}
-
-fn publish(node: &Node, config: &Config, mut items: Vec<ConfigItem>, record: DeckImport) -> Result<u64, Failure> {
-    let (by, what) = match record.decided_by.is_empty() {
-        true => (record.by.clone(), record.reason.clone()),
-        false => (record.decided_by.clone(), record.decision.clone()),
-    };
-    let comment = format!("deck {} {} {}: {what}", record.kind, record.id, record.state.as_str());
-    items.push(ConfigItem::DeckImport(Box::new(record)));
-    let plan = apply::plan_items(items, config, false, Vec::new())?;
-    node.publish(&plan.items, &by, &comment)
 }
 
 /// What one version changes of another, or what a file would change of a version. Writes nothing.
@@ -352,7 +131,8 @@ pub fn compare(
     let mut rules = config.rules_of(&deck);
     rules.notice_days = args.notice_days.unwrap_or(rules.notice_days);
     let terms = old.root.as_ref().map_or_else(|| DeckTerms::new(currency), |root| root.terms.clone());
-    let plan = plan(!args.partial, received, &rules, &terms)?;
+    let kind = if args.partial { Kind::Partial } else { Kind::Az };
+    let plan = plan(kind, received, received, &rules, &terms)?;
     let (rows, claims) = if new.root.is_some() {
         (new.rows, Rows::new())
     } else {
@@ -422,6 +202,7 @@ impl DiffArgs {
 
 /// An older version back, as a new one.
 pub fn rollback(node: &Node, args: &RollbackArgs, write: bool, now: i64) -> Result<Answer, Failure> {
+    person(&args.by)?;
     let config = node.config.current();
     let last = root(&config, &args.deck)?;
     let then = root(&config, &format!("{}@{}", args.deck, args.to))?;
@@ -505,7 +286,7 @@ pub fn decide(node: &Node, args: &DecideArgs, approve: bool, now: i64) -> Result
     let word = if approve { format!("approved as version {}", record.version) } else { "rejected".to_owned() };
     let seq = publish(node, &config, items, record)?;
     let mut notes = vec![format!("import {} is {word}, configuration version {seq}", args.id)];
-    notes.extend(apply::least::of_deck(&node.config.current(), &held.deck));
+    notes.extend(crate::apply::least::of_deck(&node.config.current(), &held.deck));
     let json = json!({ "import": args.id, "state": if approve { "applied" } else { "rejected" }, "config_seq": seq });
     Ok(Answer { notes, json: Some(json), ..Answer::default() })
 }

@@ -4,10 +4,15 @@
 pub mod args;
 mod export;
 mod floors;
+mod foreign;
 pub mod held;
 mod import;
+mod layout;
 mod letter;
+mod make;
+pub mod names;
 pub mod show;
+mod take;
 pub mod told;
 mod traffic;
 mod weigh;
@@ -39,13 +44,15 @@ pub fn execute_told(node: &Node, op: &DeckOp, told: &Told) -> Result<Answer, Fai
     let now = wall_micros();
     match op {
         DeckOp::Import { args, write } => import::import(node, args, *write, now, told),
+        DeckOp::Make { args, write } => make::make(node, args, *write, now, told),
         DeckOp::Diff(args) => import::compare(Some(node), &node.config.current(), args, now, told),
         DeckOp::Rollback { args, write } => import::rollback(node, args, *write, now),
         DeckOp::Decide { args, approve } => import::decide(node, args, *approve, now),
         DeckOp::Show(args) => show::show(node, args, now),
         DeckOp::Price(args) => show::price(node, args, now),
         DeckOp::Imports { deck } => show::imports(node, deck.as_deref()),
-        DeckOp::Export(args) => export::export(node, args),
+        DeckOp::Export(args) => export::export(node, args, now),
+        DeckOp::Names(args) => names::names(node, args, now),
     }
 }
 
@@ -58,10 +65,16 @@ pub fn run(settings: &Settings, command: &DeckCommand, json: bool) -> Outcome {
             args.file = args::absolute(&args.file)?;
             settle(&mut args.answers)?;
             let (yes, args) = (args.yes, args);
-            asked(settings, yes, json, &|write| DeckOp::Import { args: args.clone(), write })
+            asked(settings, yes, json, None, &|write| DeckOp::Import { args: args.clone(), write })
+        }
+        DeckCommand::Make(args) => {
+            let mut args = args.clone();
+            args.recipe = args::absolute(&args.recipe)?;
+            let (yes, explain) = (args.yes, args.explain.clone());
+            asked(settings, yes, json, explain.as_deref(), &|write| DeckOp::Make { args: args.clone(), write })
         }
         DeckCommand::Rollback(args) => {
-            asked(settings, args.yes, json, &|write| DeckOp::Rollback { args: args.clone(), write })
+            asked(settings, args.yes, json, None, &|write| DeckOp::Rollback { args: args.clone(), write })
         }
         DeckCommand::Diff(args) => {
             let mut args = args.clone();
@@ -82,12 +95,25 @@ pub fn run(settings: &Settings, command: &DeckCommand, json: bool) -> Outcome {
         DeckCommand::Approve(args) => ask(settings, DeckOp::Decide { args: args.clone(), approve: true }, json),
         DeckCommand::Reject(args) => ask(settings, DeckOp::Decide { args: args.clone(), approve: false }, json),
         DeckCommand::Export(args) => {
+            let mut args = args.clone();
+            args.template = args.template.as_deref().map(args::absolute).transpose()?;
             let mut answer = reach::ask(settings, &Op::Deck(DeckOp::Export(args.clone())))?;
+            write_files(&answer, &|_| true)?;
             if let (Some(path), Some(bytes)) = (&args.output, &answer.bytes) {
                 std::fs::write(path, bytes).map_err(|e| Failure::Broken(format!("{}: {e}", path.display())))?;
                 answer.bytes = None;
             }
             reach::print(&answer, false)
+        }
+        DeckCommand::Names(args) => {
+            let mut args = args.clone();
+            args.file = args::absolute(&args.file)?;
+            args.numbering = args.numbering.as_deref().map(args::absolute).transpose()?;
+            settle(&mut args.answers)?;
+            let answer = reach::ask(settings, &Op::Deck(DeckOp::Names(args)))?;
+            let ending = reach::print(&answer, json)?;
+            write_files(&answer, &|_| true)?;
+            Ok(ending)
         }
     }
 }
@@ -100,6 +126,7 @@ fn settle(answers: &mut Answers) -> Result<(), Failure> {
         ));
     }
     answers.template = answers.template.as_deref().map(args::absolute).transpose()?;
+    answers.names = answers.names.as_deref().map(args::absolute).transpose()?;
     Ok(())
 }
 
@@ -107,17 +134,19 @@ fn ask(settings: &Settings, op: DeckOp, json: bool) -> Outcome {
     reach::print(&reach::ask(settings, &Op::Deck(op))?, json)
 }
 
-/// Shows what would be written, asks, writes; with `yes` at once.
-fn asked(settings: &Settings, yes: bool, json: bool, op: &dyn Fn(bool) -> DeckOp) -> Outcome {
+/// Shows what would be written, asks, writes; with `yes` at once. `first` is a file to decide by.
+fn asked(settings: &Settings, yes: bool, json: bool, first: Option<&Path>, op: &dyn Fn(bool) -> DeckOp) -> Outcome {
     let shown = reach::ask(settings, &Op::Deck(op(yes)))?;
     let ending = reach::print(&shown, json)?;
+    let is_first = |path: &Path| Some(path) == first;
+    write_files(&shown, &is_first)?;
     let summary =
         shown.json.as_ref().and_then(|json| json.as_array()?.last()?.get("summary").cloned()).unwrap_or_default();
     if summary.get("changes").is_none_or(|changes| changes == 0) {
         return Ok(ending);
     }
     if yes {
-        write_files(&shown)?;
+        write_files(&shown, &|path| !is_first(path))?;
         return Ok(ending);
     }
     if !output::confirm("Write this?") {
@@ -125,7 +154,7 @@ fn asked(settings: &Settings, yes: bool, json: bool, op: &dyn Fn(bool) -> DeckOp
         return Ok(Ending::Differs);
     }
     let written = reach::ask(settings, &Op::Deck(op(true)))?;
-    write_files(&written)?;
+    write_files(&written, &|path| !is_first(path))?;
     // The difference has been shown; the last word is where it was written.
     if let Some(last) = written.notes.last() {
         output::note(last);
@@ -133,10 +162,10 @@ fn asked(settings: &Settings, yes: bool, json: bool, op: &dyn Fn(bool) -> DeckOp
     Ok(if written.differs { Ending::Differs } else { Ending::Good })
 }
 
-fn write_files(answer: &Answer) -> Result<(), Failure> {
-    for (path, text) in &answer.files {
+fn write_files(answer: &Answer, wanted: &dyn Fn(&Path) -> bool) -> Result<(), Failure> {
+    for (path, text) in answer.files.iter().filter(|(path, _)| wanted(path)) {
         std::fs::write(path, text).map_err(|e| Failure::Broken(format!("{}: {e}", path.display())))?;
-        output::note(&format!("the letter that rejects the short notice is in {}", path.display()));
+        output::note(&format!("written: {}", path.display()));
     }
     Ok(())
 }

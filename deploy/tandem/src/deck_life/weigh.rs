@@ -64,11 +64,17 @@ impl Weighed {
 
     /// The difference as a table and as JSON Lines: one object a change, the summary last.
     pub fn answer(&self, title: &str, more: Value) -> Answer {
+        self.answer_with(title, Vec::new(), more)
+    }
+
+    /// The same with `others` before the summary.
+    pub fn answer_with(&self, title: &str, others: Vec<Value>, more: Value) -> Answer {
         let rows: Vec<Vec<String>> = self.review.changes.iter().map(|change| self.cells(change)).collect();
         let mut lines: Vec<Value> = rows
             .iter()
             .map(|cells| COLUMNS.iter().zip(cells).map(|((key, ..), cell)| ((*key).to_owned(), json!(cell))).collect())
             .collect();
+        lines.extend(others);
         lines.push(self.summary(more));
         let mut notes = vec![title.to_owned()];
         notes.extend(self.notes());

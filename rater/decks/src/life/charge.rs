@@ -95,7 +95,7 @@ fn stepped(body: &Rate, billed: i64) -> Option<(i128, i128)> {
 }
 
 /// Least common multiple of two positive numbers.
-pub(super) fn lcm(a: i128, b: i128) -> Option<i128> {
+pub(crate) fn lcm(a: i128, b: i128) -> Option<i128> {
     let (mut x, mut y) = (a, b);
     while y != 0 {
         (x, y) = (y, x % y);

@@ -1,0 +1,264 @@
+//! `tandem deck make`: a sell deck from buy decks by a recipe, taken in like a file: held, compared, weighed, a version of
+//! its own. Loads the decks and tells the reasons; what a price must be is `decks::make`.
+
+use super::args::MakeArgs;
+use super::export::csv_line;
+use super::floors::exchange;
+use super::take::{Claims, Incoming, take};
+use super::told::Told;
+use super::traffic::instant_or;
+use super::{root, rows_of};
+use crate::apply::read_bounded;
+use crate::node::Node;
+use crate::ops::Answer;
+use crate::output::Failure;
+use decks::life::diff::day;
+use decks::life::{Kind, Rows};
+use decks::make::{Buy, Code, CodeSet, Made, Recipe, Rule, Why, make as make_rows, union, with_settings};
+use facts::config::Config;
+use facts::deck::{DeckTerms, IntervalRule, RowStatus, Settings};
+use facts::money::Currency;
+use serde_json::{Value, json};
+use smol_str::SmolStr;
+use std::collections::BTreeMap;
+
+/// A vendor's rate this many percent above its own is told: increments and fees made it so.
+const FAR_PERCENT: i128 = 150;
+
+/// A sell deck as a recipe makes it, before it is taken in.
+pub struct Making {
+    pub made: Made,
+    pub terms: DeckTerms,
+    /// What a person should know of it.
+    pub notes: Vec<String>,
+}
+
+/// A vendor's deck as it is bought by.
+struct Loaded {
+    name: SmolStr,
+    rows: Rows,
+    rule: IntervalRule,
+    exchange: i64,
+}
+
+/// Makes the rows of a recipe that count from `effective` on. Writes nothing.
+pub fn making(config: &Config, recipe: &Recipe, effective: i64) -> Result<Making, Failure> {
+    let terms = terms(config, recipe)?;
+    let mut notes = Vec::new();
+    let loaded = recipe.buy.iter().map(|name| load(config, name, terms.currency, effective, &terms, &mut notes));
+    let loaded = loaded.collect::<Result<Vec<Loaded>, Failure>>()?;
+    let buys: Vec<Buy<'_>> = loaded
+        .iter()
+        .map(|deck| Buy { name: &deck.name, rows: &deck.rows, rule: deck.rule, exchange: deck.exchange })
+        .collect();
+    let codes = codes(config, recipe, &buys, effective)?;
+    let made = make_rows(recipe, &buys, &codes, effective, terms.interval_rule).map_err(Failure::usage)?;
+    if terms.settings != Settings::default() {
+        notes.push(format!(
+            "deck {} has settings of its own (grace, bounds or fees): calls that they make cheaper are not covered",
+            recipe.deck
+        ));
+    }
+    tell(&made, &buys, &mut notes);
+    Ok(Making { made, terms, notes })
+}
+
+fn terms(config: &Config, recipe: &Recipe) -> Result<DeckTerms, Failure> {
+    let last = config.decks.get(&recipe.deck).and_then(|versions| versions.last());
+    match (last, recipe.currency) {
+        (Some(last), Some(wanted)) if last.terms.currency != wanted => Err(Failure::Usage(format!(
+            "deck {:?} is in {}, the recipe asks for {wanted}; a deck never changes its currency",
+            recipe.deck, last.terms.currency
+        ))),
+        (Some(last), _) => Ok(last.terms.clone()),
+        (None, Some(currency)) => Ok(DeckTerms::new(currency)),
+        (None, None) => match recipe.buy.first() {
+            Some(first) => Ok(DeckTerms::new(root(config, first)?.terms.currency)),
+            None => Err(Failure::Usage("the recipe names no buy deck".to_owned())),
+        },
+    }
+}
+
+fn load(
+    config: &Config,
+    name: &SmolStr,
+    into: Currency,
+    at: i64,
+    sell: &DeckTerms,
+    notes: &mut Vec<String>,
+) -> Result<Loaded, Failure> {
+    let root = root(config, name)?;
+    let from = root.terms.currency;
+    let exchange = exchange(config, from, into, at).filter(|rate| *rate > 0).ok_or_else(|| {
+        Failure::Usage(format!(
+            "deck {} is in {from}, deck to be made is in {into}, and there is no exchange rate from {from} to {into} at {}; \
+             apply one ([[exchange_rate]])",
+            root.id,
+            facts::time::rfc3339(at)
+        ))
+    })?;
+    if from != into {
+        notes.push(format!("deck {} is in {from}: its costs count at the rate to {into} of {}", root.id, day(at)));
+    }
+    if root.terms.rated_number != sell.rated_number {
+        notes.push(format!("deck {} prices another number (dialled or LRN) than the deck that is made", root.id));
+    }
+    let rows = with_settings(rows_of(config, &root.chunks)?, &root.terms.settings);
+    Ok(Loaded { name: root.id.clone(), rows, rule: root.terms.interval_rule, exchange })
+}
+
+fn codes(config: &Config, recipe: &Recipe, buys: &[Buy<'_>], effective: i64) -> Result<Vec<Code>, Failure> {
+    let name = match &recipe.codes {
+        CodeSet::Buy => return Ok(union(buys, effective)),
+        CodeSet::Own => &recipe.deck,
+        CodeSet::Deck(name) => name,
+    };
+    let root = root(config, name)?;
+    let rows = rows_of(config, &root.chunks)?;
+    let own = Buy { name: &root.id, rows: &rows, rule: root.terms.interval_rule, exchange: 1 };
+    Ok(union(&[own], effective))
+}
+
+/// What is not in the prices, and what made them.
+fn tell(made: &Made, buys: &[Buy<'_>], notes: &mut Vec<String>) {
+    let mut rules: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut vendors: BTreeMap<&SmolStr, u64> = BTreeMap::new();
+    let mut far: Vec<&Why> = Vec::new();
+    let mut without = 0;
+    for why in &made.whys {
+        *rules.entry(why.rule.as_str()).or_default() += 1;
+        without += u64::from(why.rule != Rule::NoVendor && why.without_vendor > 0);
+        let Some(by) = &why.decider else { continue };
+        *vendors.entry(&by.vendor).or_default() += 1;
+        let exchange = buys.iter().find(|buy| *buy.name == by.vendor).map_or(0, |buy| i128::from(buy.exchange));
+        let rate = i128::from(by.next_rate.0.max(by.first_rate.0)) * exchange;
+        if i128::from(by.cost.0) * 100 * 100_000_000 > rate * FAR_PERCENT {
+            far.push(why);
+        }
+    }
+    let counted = |map: Vec<(String, u64)>| {
+        map.into_iter().map(|(word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
+    };
+    let by_rule = counted(rules.iter().map(|(word, count)| (format!("by {word}"), *count)).collect());
+    let by_vendor = counted(vendors.iter().map(|(name, count)| (format!("decided by {name}"), *count)).collect());
+    notes.push(format!("{} rows made: {by_rule}; {by_vendor}", made.rates.len()));
+    far.sort_by_key(|why| std::cmp::Reverse(why.price));
+    if let Some(why) = far.first()
+        && let Some(by) = &why.decider
+    {
+        notes.push(format!(
+            "{} rows cost more than half as much again as the vendor's rate, because of increments or fees; the dearest is \
+             {} {}: {} asks {}/{} s at {}, and a call of {} s must be covered",
+            far.len(), why.prefix, why.destination, by.vendor, by.first_interval, by.next_interval, by.next_rate, by.seconds
+        ));
+    }
+    let told = [
+        (without, "sold codes hold longer codes that no vendor takes; calls to these have no route"),
+        (made.not_sold, "codes of vendors lie in no code that is sold"),
+        (made.left_out, "codes are left out because no vendor takes them"),
+        (made.surcharges, "surcharges by the caller's origin are in no price: sell them on by rows of their own"),
+        (made.reverse, "rows with a negative price are taken for no offer"),
+        (made.attempt_fees, "rows have an attempt fee: what unanswered calls cost is in no price"),
+    ];
+    notes.extend(told.iter().filter(|(count, _)| *count > 0).map(|(count, text)| format!("{count} {text}")));
+}
+
+/// Makes, compares and weighs; with `write` it becomes the next version, or is held.
+pub fn make(node: &Node, args: &MakeArgs, write: bool, now: i64, told: &Told) -> Result<Answer, Failure> {
+    let config = node.config.current();
+    let bytes = read_bounded(&args.recipe)?;
+    let wrong = |reason: &dyn std::fmt::Display| Failure::Usage(format!("{}: {reason}", args.recipe.display()));
+    let text = std::str::from_utf8(&bytes).map_err(|e| wrong(&e))?;
+    let recipe = Recipe::parse(text).map_err(|e| wrong(&e))?;
+    let effective = instant_or("--effective", args.effective.as_deref(), now)?;
+    told.stage("making the deck");
+    let Making { made, terms, notes } = making(&config, &recipe, effective)?;
+    if made.rates.is_empty() {
+        return Err(wrong(&"no code is sold by any of these decks; nothing was made"));
+    }
+    let priced = |status: RowStatus| status == RowStatus::Open;
+    let zero = made.rates.iter().filter(|rate| priced(rate.status) && rate.next_rate.0 == 0).count();
+    let reasons: Vec<Vec<String>> = made.whys.iter().zip(&made.rates).map(|(why, rate)| reason(why, rate)).collect();
+    let rows = Rows::of(made.rates);
+    let incoming = Incoming {
+        deck: &recipe.deck,
+        terms,
+        rows: &rows,
+        kind: Kind::Az,
+        word: SmolStr::new_static("make"),
+        effective,
+        notified: instant_or("--announced", args.announced.as_deref(), now)?,
+        days: args.days,
+        file: args.recipe.display().to_string(),
+        file_hash: *blake3::hash(&bytes).as_bytes(),
+        product: config.last_import(&recipe.deck).map(|import| import.product.clone()).unwrap_or_default(),
+        by: &args.by,
+        reason: &args.reason,
+        zero: zero as u64,
+        causes: Vec::new(),
+        claims: Claims::Wait,
+        foreign: None,
+        lines: reasons.iter().map(|cells| json!({ "made": object(cells) })).collect(),
+        more: json!({ "made": rows.len(), "not_sold": made.not_sold, "left_out": made.left_out }),
+    };
+    let mut answer = take(node, &config, incoming, notes, write, now, told)?;
+    if let Some(path) = &args.explain {
+        let mut text = csv_line(REASON.iter().map(|word| (*word).to_owned()));
+        text.extend(reasons.into_iter().map(|cells| csv_line(cells.into_iter())));
+        answer.files.push((path.clone(), text));
+    }
+    Ok(answer)
+}
+
+/// Columns of the explanation.
+const REASON: [&str; 19] = [
+    "code",
+    "destination",
+    "from",
+    "until",
+    "price",
+    "connect_fee",
+    "increment",
+    "rule",
+    "vendor",
+    "vendor_code",
+    "numbers",
+    "vendor_first_rate",
+    "vendor_rate",
+    "vendor_increment",
+    "vendor_fee",
+    "seconds",
+    "cost",
+    "cells",
+    "cells_without_vendor",
+];
+
+fn object(cells: &[String]) -> Value {
+    REASON.iter().zip(cells).map(|(key, cell)| ((*key).to_owned(), json!(cell))).collect()
+}
+
+fn reason(why: &Why, rate: &facts::deck::Rate) -> Vec<String> {
+    let by = why.decider.as_ref();
+    let text = |of: &dyn Fn(&decks::make::Decider) -> String| by.map(of).unwrap_or_default();
+    vec![
+        why.prefix.to_string(),
+        why.destination.to_string(),
+        day(why.from),
+        day(why.until),
+        why.price.to_string(),
+        rate.connect_fee.to_string(),
+        format!("{}/{}", rate.first_interval, rate.next_interval),
+        why.rule.as_str().to_owned(),
+        text(&|by| by.vendor.to_string()),
+        text(&|by| by.code.to_string()),
+        text(&|by| format!("{}*", by.cell)),
+        text(&|by| by.first_rate.to_string()),
+        text(&|by| by.next_rate.to_string()),
+        text(&|by| format!("{}/{}", by.first_interval, by.next_interval)),
+        text(&|by| by.connect_fee.to_string()),
+        text(&|by| if by.seconds == 0 { "profile".to_owned() } else { by.seconds.to_string() }),
+        text(&|by| by.cost.to_string()),
+        why.cells.to_string(),
+        why.without_vendor.to_string(),
+    ]
+}
