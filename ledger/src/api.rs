@@ -3,7 +3,8 @@
 
 use accounting::Payment;
 pub use accounting::limits::{CapsOrder, GiveOrder, GrantOrder};
-use facts::entry::{Caps, EntryKind, Grant, Hold, HoldLine, Posting};
+pub use accounting::scopes::ScopeCapsOrder;
+use facts::entry::{Caps, EntryKind, Grant, Hold, HoldLine, Posting, ScopeCaps};
 use facts::ids::{CallId, EntryId, OriginId, XdrId};
 use facts::stream::Consumed;
 use facts::xdr::Position;
@@ -192,6 +193,16 @@ pub struct LimitRow {
     pub caps: Option<Caps>,
     /// Charged today (UTC) since the caps were set.
     pub spent_today: Amount,
+    /// Its trunks and groups with caps.
+    pub scopes: Vec<ScopeRow>,
+}
+
+/// A trunk or a group of codes with caps.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ScopeRow {
+    pub caps: ScopeCaps,
+    pub calls_now: u32,
+    pub spent_today: Amount,
 }
 
 /// A person's order.
@@ -202,6 +213,7 @@ pub enum Order {
     Reverse { origin_id: OriginId, occurred_at: OccurredAt, by: SmolStr, reason: SmolStr },
     Grant(GrantOrder),
     Caps(CapsOrder),
+    ScopeCaps(ScopeCapsOrder),
     Give(GiveOrder),
 }
 
@@ -213,6 +225,7 @@ impl Order {
             Self::Pay(payment) => &payment.id,
             Self::Grant(order) => &order.id,
             Self::Caps(order) => &order.id,
+            Self::ScopeCaps(order) => &order.id,
             Self::Give(order) => &order.id,
             Self::Reverse { .. } => &NONE,
         }

@@ -80,6 +80,8 @@ pub struct LedgerOptions {
     pub snapshot_every: Duration,
     /// Orders taken into one frame at most.
     pub orders_per_frame: usize,
+    /// A notice when what we may still owe a vendor lasts for fewer days at the present rate; 0 = none.
+    pub vendor_days: u32,
     /// What customers may do who were never charged nor capped; none: what everybody may.
     pub new_customers: Option<NewCustomers>,
     /// Places of entries kept in memory over all accounts, 8 bytes each; older ones are read from the log.
@@ -133,6 +135,7 @@ impl LedgerOptions {
             certificate_every: Duration::from_secs(60),
             snapshot_every: Duration::from_secs(300),
             orders_per_frame: 256,
+            vendor_days: 0,
             new_customers: None,
             history_max: HISTORY_MAX,
         }

@@ -15,7 +15,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const MAGIC: &[u8; 8] = b"TDLEDG03";
+const MAGIC: &[u8; 8] = b"TDLEDG04";
 /// Snapshots kept.
 pub const KEEP: usize = 3;
 

@@ -18,7 +18,7 @@ use smol_str::SmolStr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::api::{EntryFilter, EntryPage, EntryRow, HoldRow, LimitRow, Page, Status};
+use crate::api::{EntryFilter, EntryPage, EntryRow, HoldRow, LimitRow, Page, ScopeRow, Status};
 use crate::error::LedgerError;
 use crate::fold::Fold;
 use crate::frames::{entries_of_call, ledger_item};
@@ -27,6 +27,7 @@ use crate::past::Past;
 use crate::run::wall_micros;
 use crate::shared::{Progress, Shared};
 use bus::stream::FrameReader;
+use std::collections::BTreeSet;
 
 /// The configuration in force now.
 pub type ConfigNow = Arc<dyn Fn() -> Arc<Config> + Send + Sync>;
@@ -231,14 +232,29 @@ impl LedgerView for View {
         let now = wall_micros();
         self.settled(|fold| {
             let holds = fold.book.holds();
-            let wanted = holds.all_terms().filter(|(of, _)| account.is_none_or(|account| *of == account));
-            let row = |(of, terms): (&SmolStr, &accounting::holds::Terms)| LimitRow {
-                account: of.clone(),
-                grants: terms.grants.clone(),
-                caps: terms.caps.clone(),
-                spent_today: holds.spent(of, now),
+            let mut known: BTreeSet<&SmolStr> = holds.all_terms().map(|(of, _)| of).collect();
+            known.extend(holds.scopes().iter().map(|scope| &scope.caps.account));
+            let scopes = |of: &SmolStr| {
+                let own = holds.scopes().iter().filter(|scope| scope.caps.account == *of);
+                let row = |scope: &accounting::holds::Scope| ScopeRow {
+                    caps: scope.caps.clone(),
+                    calls_now: scope.held.calls,
+                    spent_today: scope.spent_at(now),
+                };
+                own.map(row).collect()
             };
-            wanted.map(row).collect()
+            let row = |of: &SmolStr| {
+                let terms = holds.terms(of).cloned().unwrap_or_default();
+                let spent_today = holds.spent(of, now);
+                LimitRow {
+                    account: of.clone(),
+                    grants: terms.grants,
+                    caps: terms.caps,
+                    spent_today,
+                    scopes: scopes(of),
+                }
+            };
+            known.into_iter().filter(|of| account.is_none_or(|account| *of == account)).map(row).collect()
         })
     }
 

@@ -49,9 +49,11 @@ schemas! {
     LedgerItemV2 = "ledger-item.v2", 18;
     ConfigItemV3 = "config-item.v3", 19;
     DeckPatch = "deck-patch.v1", 20;
-    Notice = "notice.v1", 21;
-    LedgerItem = "ledger-item.v3", 22;
+    NoticeV1 = "notice.v1", 21;
+    LedgerItemV3 = "ledger-item.v3", 22;
     ConfigItem = "config-item.v4", 23;
+    Notice = "notice.v2", 24;
+    LedgerItem = "ledger-item.v4", 25;
 }
 
 impl Schema {

@@ -12,7 +12,9 @@ use facts::xdr::Position;
 use facts::{Amount, OccurredAt};
 
 /// Fingerprint that stands in the header of a frame of these items.
-pub const ITEMS: [u8; 8] = wire::LEDGER_ITEM_V3;
+pub const ITEMS: [u8; 8] = wire::LEDGER_ITEM_V4;
+/// The same for items that were written before caps of trunks and groups.
+const ITEMS_V3: [u8; 8] = wire::LEDGER_ITEM_V3;
 /// The same for items that were written before holds.
 const ITEMS_V1: [u8; 8] = wire::LEDGER_ITEM_V1;
 /// The same for items that were written before rights between sites.
@@ -37,6 +39,8 @@ pub fn encode_item(item: &LedgerItem, public: &mut Vec<u8>, _private: &mut Vec<u
         LedgerItem::Give(x) => Item::Give(memo::give_to_wire(x)),
         LedgerItem::Limit(x) => Item::Limit(memo::limit_to_wire(x)),
         LedgerItem::Reserve(x) => Item::Reserve(memo::reserve_to_wire(x)),
+        LedgerItem::ScopeCaps(x) => Item::ScopeCaps(memo::scope_caps_to_wire(x)),
+        LedgerItem::Counted(x) => Item::Counted(memo::counted_to_wire(x)),
     };
     wire::LedgerItem { item }.encode(public);
 }
@@ -58,6 +62,11 @@ fn decode_item_v1(public: &[u8], private: &[u8]) -> Result<LedgerItem, DecodeErr
     Ok(item_to_facts(wire::old::decode_ledger_item_v1(public)?.item))
 }
 
+fn decode_item_v3(public: &[u8], private: &[u8]) -> Result<LedgerItem, DecodeError> {
+    no_private(private)?;
+    Ok(item_to_facts(wire::old::decode_ledger_item_v3(public)?.item))
+}
+
 fn decode_item_v2(public: &[u8], private: &[u8]) -> Result<LedgerItem, DecodeError> {
     no_private(private)?;
     Ok(item_to_facts(wire::old::decode_ledger_item_v2(public)?.item))
@@ -69,7 +78,7 @@ fn no_private(private: &[u8]) -> Result<(), DecodeError> {
 
 /// Refuses a frame whose items are none of a ledger stream, by name.
 pub fn expect_items(frame: &FrameView<'_>) -> Result<(), DecodeError> {
-    if [ITEMS_V1, ITEMS_V2].contains(&frame.header.item_schema) { Ok(()) } else { frame.expect_items(ITEMS) }
+    if [ITEMS_V1, ITEMS_V2, ITEMS_V3].contains(&frame.header.item_schema) { Ok(()) } else { frame.expect_items(ITEMS) }
 }
 
 /// One item of a frame, by whichever schema its header names.
@@ -78,6 +87,7 @@ pub fn item(frame: &FrameView<'_>, index: usize) -> Result<LedgerItem, DecodeErr
     match frame.header.item_schema {
         ITEMS_V1 => decode_item_v1(public, private),
         ITEMS_V2 => decode_item_v2(public, private),
+        ITEMS_V3 => decode_item_v3(public, private),
         _ => decode_item(public, private),
     }
 }
@@ -100,6 +110,8 @@ fn item_to_facts(item: Item<'_>) -> LedgerItem {
         Item::Give(x) => LedgerItem::Give(Box::new(memo::give_to_facts(&x))),
         Item::Limit(x) => LedgerItem::Limit(Box::new(memo::limit_to_facts(&x))),
         Item::Reserve(x) => LedgerItem::Reserve(Box::new(memo::reserve_to_facts(&x))),
+        Item::ScopeCaps(x) => LedgerItem::ScopeCaps(Box::new(memo::scope_caps_to_facts(&x))),
+        Item::Counted(x) => LedgerItem::Counted(Box::new(memo::counted_to_facts(&x))),
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::error::{DecodeError, Problem};
 use crate::ids::{Schema, SchemaIds};
 use crate::wire;
+use facts::ids::CallId;
 use facts::notice::Notice;
 use facts::{Amount, OccurredAt};
 
@@ -17,6 +18,8 @@ pub fn encode(notice: &Notice, ids: &SchemaIds, out: &mut Vec<u8>) {
         at: notice.at.0,
         threshold: notice.threshold.0,
         value: notice.value.0,
+        days: notice.days,
+        call_id: notice.call_id.map(|id| id.0),
     };
     record.encode(out);
 }
@@ -24,10 +27,11 @@ pub fn encode(notice: &Notice, ids: &SchemaIds, out: &mut Vec<u8>) {
 /// Reads what [`encode`] wrote.
 pub fn decode(record: &[u8], ids: &SchemaIds) -> Result<Notice, DecodeError> {
     let (schema, body) = ids.split(record)?;
-    if schema != Schema::Notice {
-        return Err(DecodeError::new("record", Problem::WrongSchema(schema.name())));
-    }
-    let x = wire::Notice::decode(body)?;
+    let x = match schema {
+        Schema::Notice => wire::Notice::decode(body)?,
+        Schema::NoticeV1 => wire::old::decode_notice_v1(body)?,
+        _ => return Err(DecodeError::new("record", Problem::WrongSchema(schema.name()))),
+    };
     Ok(Notice {
         site: x.site.into(),
         account: x.account.into(),
@@ -36,5 +40,7 @@ pub fn decode(record: &[u8], ids: &SchemaIds) -> Result<Notice, DecodeError> {
         at: OccurredAt(x.at),
         threshold: Amount(x.threshold),
         value: Amount(x.value),
+        days: x.days,
+        call_id: x.call_id.map(CallId),
     })
 }

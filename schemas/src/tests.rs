@@ -35,8 +35,10 @@ fn recode_resolved(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError>
         Schema::Fence => same::decode_fence_v1(bytes)?.encode(&mut out),
         Schema::XdrsItem => same::decode_xdrs_item_v1(bytes)?.encode(&mut out),
         Schema::XdrsPrivate => same::decode_xdrs_private_v1(bytes)?.encode(&mut out),
-        Schema::Notice => same::decode_notice_v1(bytes)?.encode(&mut out),
-        Schema::LedgerItem => same::decode_ledger_item_v3(bytes)?.encode(&mut out),
+        Schema::Notice => same::decode_notice_v2(bytes)?.encode(&mut out),
+        Schema::NoticeV1 => wire::old::decode_notice_v1(bytes)?.encode(&mut out),
+        Schema::LedgerItem => same::decode_ledger_item_v4(bytes)?.encode(&mut out),
+        Schema::LedgerItemV3 => wire::old::decode_ledger_item_v3(bytes)?.encode(&mut out),
         Schema::LedgerItemV1 => wire::old::decode_ledger_item_v1(bytes)?.encode(&mut out),
         Schema::LedgerItemV2 => wire::old::decode_ledger_item_v2(bytes)?.encode(&mut out),
         Schema::ConfigItem => same::decode_config_item_v4(bytes)?.encode(&mut out),
@@ -72,7 +74,9 @@ fn recode(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
         Schema::XdrsItem => one!(XdrsItem),
         Schema::XdrsPrivate => one!(XdrsPrivate),
         Schema::Notice => one!(Notice),
+        Schema::NoticeV1 => wire::old::decode_notice_v1(bytes)?.encode(&mut out),
         Schema::LedgerItem => one!(LedgerItem),
+        Schema::LedgerItemV3 => wire::old::decode_ledger_item_v3(bytes)?.encode(&mut out),
         Schema::LedgerItemV1 => wire::old::decode_ledger_item_v1(bytes)?.encode(&mut out),
         Schema::LedgerItemV2 => wire::old::decode_ledger_item_v2(bytes)?.encode(&mut out),
         Schema::ConfigItem => one!(ConfigItem),
@@ -89,13 +93,15 @@ fn recode(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
 }
 
 /// Schemas that are only read.
-const OLD: [Schema; 6] = [
+const OLD: [Schema; 8] = [
     Schema::CallEventV0,
     Schema::ConfigItemV1,
     Schema::LedgerItemV1,
     Schema::ConfigItemV2,
     Schema::ConfigItemV3,
     Schema::LedgerItemV2,
+    Schema::LedgerItemV3,
+    Schema::NoticeV1,
 ];
 
 /// Schemas that are written today.

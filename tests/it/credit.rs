@@ -1,23 +1,30 @@
 //! A thousand callers at once on one prepaid account while the process is killed again and again: whatever is confirmed is
 //! covered by money at that moment, and in the end no hold is left and every charge stands in the books.
 //!
+//! One in ten asks over RADIUS, the others over HTTP; in `tests/night` for as long as a hundred deaths take.
+//!
 //! Callers keep their own count of what has been confirmed to them, taken off before they let go of it, so that it is
 //! never more than what the ledger holds; they never look into the ledger for it.
 
 use std::fs;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bus::failpoint::LEDGER;
+use radius::{Code, Packet, packet::types, sign};
 use serde_json::{Value, json};
 use tests::deaths::{Dice, arm, died};
 use tests::site::{amount, cell};
 use tests::tandem::address_in;
-use tests::{Tandem, eventually, http, night};
+use tests::{Tandem, eventually, http, night, ports};
 
 const UP: [&str; 4] = ["up", "--no-engine", "--listen", "127.0.0.1:0"];
 const CALLERS: u64 = 1_000;
+/// Every tenth asks over RADIUS.
+const RADIUS_EVERY: u64 = 10;
+const SECRET: &str = "correct horse battery";
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Paid before they begin: about a sixth of what all callers together ask for at once.
 const FUNDS: &str = "100";
@@ -65,6 +72,13 @@ pub(crate) const DECK: &str = "Prefix,Destination,Initial Interval,Next Interval
 fn a_thousand_callers_never_get_more_than_was_paid_whatever_dies() {
     let mut dice = Dice::new();
     let mut tandem = Tandem::new();
+    let port = ports::free();
+    fs::create_dir_all(tandem.data()).expect("the home can be written");
+    let settings = format!(
+        "[radius]\nlisten = \"127.0.0.1:{port}\"\n[[radius.client]]\nname = \"pop\"\naddress = \"127.0.0.1\"\n\
+         secret = \"{SECRET}\"\nswitch = \"edge\"\nuser_name = \"trunk\"\nextend = \"asks\"\n"
+    );
+    fs::write(tandem.data().join("tandem.toml"), settings).expect("the home can be written");
     let address = tandem.start_listening(&UP);
     let site = tandem.home().join("site");
     fs::create_dir_all(&site).expect("the home can be written");
@@ -74,7 +88,7 @@ fn a_thousand_callers_never_get_more_than_was_paid_whatever_dies() {
     tandem.run(&["ledger", "caps", "pre", "--id", "c1", "--reason", "an old customer"]).ok();
     tandem.run(&["ledger", "pay", "pre", FUNDS, "--id", "p1", "--reason", "top-up"]).ok();
     let token = fs::read_to_string(tandem.data().join("run/token")).expect("a token").trim().to_string();
-    let world = World::new(address, token);
+    let world = World::new(address, token, SocketAddr::from(([127, 0, 0, 1], port)));
     std::thread::scope(|scope| {
         for caller in 0..CALLERS {
             let world = &world;
@@ -90,10 +104,15 @@ fn a_thousand_callers_never_get_more_than_was_paid_whatever_dies() {
         world.follow(&tandem.start_listening(&UP));
         world.enough.store(true, Ordering::SeqCst);
     });
-    let counts = [&world.held, &world.extended, &world.refused, &world.given_up, &world.ended];
-    let [held, extended, refused, given_up, ended] = counts.map(|count| count.load(Ordering::SeqCst));
-    println!("{held} held, {extended} extended, {refused} refused, {given_up} given up, {ended} charged");
-    assert!(held > 300 && extended > 10 && refused > 100 && given_up > 30 && ended > 100, "too little happened");
+    let counts = [&world.held, &world.extended, &world.refused, &world.given_up, &world.ended, &world.radius];
+    let [held, extended, refused, given_up, ended, radius] = counts.map(|count| count.load(Ordering::SeqCst));
+    println!(
+        "{held} held, {extended} extended, {refused} refused, {given_up} given up, {ended} charged; {radius} of these answers over RADIUS"
+    );
+    assert!(
+        held > 300 && extended > 10 && refused > 100 && given_up > 30 && ended > 100 && radius > 100,
+        "too little happened"
+    );
 
     let open = || tandem.run(&["ledger", "holds", "--json"]).json_lines();
     eventually("every hold has ended", PATIENCE, || open().is_empty().then_some(()));
@@ -162,6 +181,8 @@ struct World {
     refused: AtomicU64,
     given_up: AtomicU64,
     ended: AtomicU64,
+    radius: AtomicU64,
+    radius_at: SocketAddr,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -173,10 +194,12 @@ struct Held {
     id: String,
     seconds: u64,
     amount: i128,
+    /// What a RADIUS caller gives back to ask for more.
+    state: Option<Vec<u8>>,
 }
 
 impl World {
-    fn new(address: String, token: String) -> World {
+    fn new(address: String, token: String, radius_at: SocketAddr) -> World {
         let zero = || AtomicU64::new(0);
         World {
             address: Mutex::new(address),
@@ -190,6 +213,8 @@ impl World {
             refused: zero(),
             given_up: zero(),
             ended: zero(),
+            radius: zero(),
+            radius_at,
         }
     }
 
@@ -235,6 +260,7 @@ impl World {
 
     fn caller(&self, caller: u64) {
         let mut dice = Lot(caller + 1);
+        let radius = (caller % RADIUS_EVERY == 0).then(|| UdpSocket::bind("127.0.0.1:0").expect("a socket"));
         for call in 0_u64.. {
             if self.enough.load(Ordering::SeqCst) && call > 0 {
                 return;
@@ -242,11 +268,15 @@ impl World {
             let key = format!("{caller}-{call}");
             let question =
                 json!({"switch": "edge", "call_key": key, "trunk": "in", "called": "4930123456", "caller": "43152345"});
-            match self.hold("/v1/authorise", &question) {
+            let answer = match &radius {
+                Some(socket) => self.hold_by_radius(socket, &key, None, &mut dice),
+                None => self.hold("/v1/authorise", &question),
+            };
+            match answer {
                 Some(held) => {
                     self.held.fetch_add(1, Ordering::Relaxed);
                     self.confirm(held.amount);
-                    self.talk(&key, held, &mut dice);
+                    self.talk(&key, held, radius.as_ref(), &mut dice);
                 }
                 None => drop(self.refused.fetch_add(1, Ordering::Relaxed)),
             }
@@ -263,15 +293,61 @@ impl World {
         assert_eq!(status, 200, "{answer}");
         let line = &answer["lines"][0];
         let id = answer["hold_id"].as_str().expect("an id").to_string();
-        Some(Held { id, seconds: answer["seconds_held"].as_u64().expect("seconds"), amount: cell(line, "amount") })
+        Some(Held {
+            id,
+            seconds: answer["seconds_held"].as_u64().expect("seconds"),
+            amount: cell(line, "amount"),
+            state: None,
+        })
+    }
+
+    /// The same question as an Access-Request, the same bytes again and again until there is a signed answer.
+    fn hold_by_radius(&self, socket: &UdpSocket, key: &str, state: Option<&[u8]>, dice: &mut Lot) -> Option<Held> {
+        let (number, random) = (dice.below(256) as u8, dice.below(u64::MAX).to_le_bytes());
+        let mut builder = sign::begin(Code::AccessRequest, number);
+        builder.add(types::USER_NAME, b"in").add(types::CALLED_STATION_ID, b"4930123456");
+        builder.add(types::CALLING_STATION_ID, b"43152345").cisco(24, key);
+        if let Some(state) = state {
+            builder.add(types::STATE, state);
+        }
+        let authenticator = [random, random].concat().try_into().expect("sixteen octets");
+        let request = sign::access_request(builder, SECRET.as_bytes(), &authenticator);
+        socket.set_read_timeout(Some(Duration::from_secs(1))).expect("a time");
+        let mut buffer = [0; 4096];
+        let answer = loop {
+            // Away, or died over it: the same bytes again.
+            drop(socket.send_to(&request, self.radius_at));
+            let Ok(length) = socket.recv(&mut buffer) else {
+                std::thread::sleep(Duration::from_millis(100));
+                continue;
+            };
+            let answer = Packet::read(&buffer[..length]).expect("a packet");
+            // An answer to an earlier question may still be on its way.
+            if sign::check_answer(&answer, SECRET.as_bytes(), &authenticator, true).is_ok() {
+                break answer;
+            }
+        };
+        self.radius.fetch_add(1, Ordering::Relaxed);
+        if answer.code == Code::AccessReject {
+            let why = String::from_utf8_lossy(answer.get(types::REPLY_MESSAGE).expect("a reason"));
+            assert!(why.starts_with("credit: "), "{why}");
+            return None;
+        }
+        let state = answer.get(types::STATE).expect("it may ask again").to_vec();
+        let seconds = u64::from(answer.number(types::SESSION_TIMEOUT).expect("seconds"));
+        let id: String = state[8..24].iter().map(|octet| format!("{octet:02x}")).collect();
+        Some(Held { id, seconds, amount: i128::from(seconds.div_ceil(60)) * amount("0.1"), state: Some(state) })
     }
 
     /// The rest of a call: extended or not, then given up, or ended within what is held.
-    fn talk(&self, key: &str, mut held: Held, dice: &mut Lot) {
+    fn talk(&self, key: &str, mut held: Held, radius: Option<&UdpSocket>, dice: &mut Lot) {
         std::thread::sleep(Duration::from_millis(dice.below(300)));
-        if dice.below(3) == 0
-            && let Some(more) = self.hold("/v1/extend", &json!({"hold_id": held.id, "seconds_held": held.seconds}))
-        {
+        let more = match radius {
+            _ if dice.below(3) > 0 => None,
+            Some(socket) => self.hold_by_radius(socket, key, held.state.as_deref(), dice),
+            None => self.hold("/v1/extend", &json!({"hold_id": held.id, "seconds_held": held.seconds})),
+        };
+        if let Some(more) = more {
             assert!(more.seconds > held.seconds && more.amount > held.amount);
             self.extended.fetch_add(1, Ordering::Relaxed);
             self.confirm(more.amount - held.amount);

@@ -196,7 +196,7 @@ fn a_stranger_reads_the_topics(kafka: &Kafka, registry: &SchemaRegistry, copies:
     assert_eq!(kinds["tandem.Incarnation"], 2, "one in each partition: {kinds:?}");
     rated_calls(&stranger, copies, sell, buy);
 
-    let item = stranger.latest("ledger-item.v3");
+    let item = stranger.latest("ledger-item.v4");
     let (mut epoch, mut seq, mut entries) = (0, 0, 0);
     let mut accounts: BTreeMap<(String, String), i128> = BTreeMap::new();
     for (_, name, value) in stranger.read("ledger.main") {

@@ -212,6 +212,7 @@ fn wish(question: &Question, config: &Config, tariffs: &Tariffs) -> Result<Wish,
         call_id,
         at: OccurredAt(wall_micros()),
         called: offers.number,
+        trunk: offers.trunk,
         extendable: question.extend.unwrap_or(true),
         lines: offers.levels.into_iter().map(offered).collect(),
     })

@@ -6,7 +6,7 @@ use crate::output::Failure;
 use crate::prove::ProofOp;
 use clap::{Args, Subcommand};
 use facts::Side;
-use ledger::api::CapsOrder;
+use ledger::api::{CapsOrder, ScopeCapsOrder};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -152,6 +152,15 @@ pub struct CapsArgs {
     /// The order's own id
     #[arg(long)]
     id: String,
+    /// Only calls of this trunk of the account
+    #[arg(long, conflicts_with_all = ["group", "highest_rate", "barred", "calls_without_extend", "low_balance", "high_spend"])]
+    trunk: Option<String>,
+    /// Only calls to these codes, under a name for them
+    #[arg(long, value_name = "NAME", requires = "codes", conflicts_with_all = ["highest_rate", "barred", "calls_without_extend", "low_balance", "high_spend"])]
+    group: Option<String>,
+    /// A dial code of the group (repeatable)
+    #[arg(long = "code", value_name = "PREFIX", requires = "group")]
+    codes: Vec<String>,
     /// Calls at once
     #[arg(long, value_name = "N")]
     calls: Option<u32>,
@@ -237,6 +246,9 @@ pub fn op(command: &LedgerCommand) -> Result<Op, Failure> {
             approved_by: approved_by.clone(),
             reason: reason.clone(),
         },
+        LedgerCommand::Caps(args) if args.trunk.is_some() || args.group.is_some() => {
+            MoneyOp::ScopeCaps(scope_caps(args)?)
+        }
         LedgerCommand::Caps(args) => MoneyOp::Caps(caps(args)?),
         LedgerCommand::Limits { account } => MoneyOp::Limits { account: account.clone() },
         LedgerCommand::Holds { account } => MoneyOp::Holds { account: account.clone() },
@@ -255,6 +267,24 @@ fn payment(kind: &str, money: &MoneyArgs) -> PaymentText {
         reason: money.reason.as_str().into(),
         ..PaymentText::default()
     }
+}
+
+fn scope_caps(args: &CapsArgs) -> Result<ScopeCapsOrder, Failure> {
+    let codes = args.codes.iter().map(|code| code.parse().map_err(Failure::usage));
+    let text = |text: &Option<String>| text.as_deref().unwrap_or_default().into();
+    Ok(ScopeCapsOrder {
+        id: args.id.as_str().into(),
+        account: args.account.as_str().into(),
+        trunk: text(&args.trunk),
+        group: text(&args.group),
+        codes: codes.collect::<Result<_, _>>()?,
+        calls: args.calls,
+        calls_per_second: args.calls_per_second,
+        daily_spend: args.daily_spend.as_ref().map(|sum| sum.parse().map_err(Failure::usage)).transpose()?,
+        by: args.by.as_str().into(),
+        reason: args.reason.as_str().into(),
+        ..ScopeCapsOrder::default()
+    })
 }
 
 fn caps(args: &CapsArgs) -> Result<CapsOrder, Failure> {

@@ -14,7 +14,7 @@ use axum::{Json, Router, routing::post};
 use facts::entry::EntryKind;
 use facts::ids::OriginId;
 use facts::{Amount, BookedAt, OccurredAt, Side};
-use ledger::api::{CapsOrder, GrantOrder};
+use ledger::api::{CapsOrder, GrantOrder, ScopeCapsOrder};
 use ledger::{EntryFilter, EntryRow, LedgerView, Order, OrderError, Page, Payment, Receipt, UpTo};
 use serde::{Deserialize, Serialize};
 use smol_str::{SmolStr, format_smolstr};
@@ -67,6 +67,7 @@ pub enum MoneyOp {
         reason: String,
     },
     Caps(CapsOrder),
+    ScopeCaps(ScopeCapsOrder),
     Statement {
         account: String,
         limit: usize,
@@ -114,6 +115,9 @@ pub fn execute(node: &Node, op: &MoneyOp) -> Result<Answer, Failure> {
             )
         }
         MoneyOp::Caps(order) => placed(node, Order::Caps(CapsOrder { at: OccurredAt(wall_micros()), ..order.clone() })),
+        MoneyOp::ScopeCaps(order) => {
+            placed(node, Order::ScopeCaps(ScopeCapsOrder { at: OccurredAt(wall_micros()), ..order.clone() }))
+        }
         MoneyOp::Statement { account, limit } => statement(node, account, *limit),
         MoneyOp::AsOf { account, booked, occurred } => as_of(node, account, booked, occurred),
         MoneyOp::Holds { account } => {

@@ -492,6 +492,7 @@ impl Starter<'_> {
         );
         options.ids = self.ids.clone();
         options.owner = owner();
+        options.vendor_days = self.settings.credit.vendor_days;
         options.new_customers = Some(self.settings.credit.new_customers.clone());
         let (door, inbox) = ledger::door(&options);
         self.spawn("ledger", move |stop| ledger::run(&options, &inbox, stop).map_err(|e| e.to_string()))?;

@@ -109,11 +109,19 @@ pub struct SwitchEventsSettings {
 }
 
 /// Credit at call time.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CreditSettings {
+    /// A notice when what we may still owe a vendor lasts for fewer days at the present rate; 0: none.
+    pub vendor_days: u32,
     /// What customers may do who were never charged nor capped.
     pub new_customers: NewCustomers,
+}
+
+impl Default for CreditSettings {
+    fn default() -> Self {
+        Self { vendor_days: 3, new_customers: NewCustomers::default() }
+    }
 }
 
 /// The plain topic of priced sides, for outsiders.

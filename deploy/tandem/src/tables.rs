@@ -243,9 +243,25 @@ pub fn limits(rows: &[LimitRow]) -> Table {
             let until = grant.until.map(|until| until.to_string()).unwrap_or_default();
             line("granted", grant.amount.to_string(), until, [&grant.by, &grant.approved_by, &grant.reason]);
         }
-        let Some(caps) = &row.caps else { continue };
         let number = |number: Option<u32>| number.map(|number| number.to_string());
         let money = |amount: Option<Amount>| amount.map(|amount| amount.to_string());
+        for scope in &row.scopes {
+            let (caps, name) = (&scope.caps, &scope.caps.scope);
+            let codes: Vec<String> = caps.codes.iter().map(ToString::to_string).collect();
+            for (what, value) in [
+                ("codes", (!codes.is_empty()).then(|| codes.join(" "))),
+                ("calls at once", number(caps.calls)),
+                ("calls a second", number(caps.calls_per_second)),
+                ("daily spend", money(caps.daily_spend)),
+            ] {
+                if let Some(value) = value {
+                    line(&format!("{name}: {what}"), value, String::new(), [&caps.by, "", &caps.reason]);
+                }
+            }
+            line(&format!("{name}: calls now"), scope.calls_now.to_string(), String::new(), ["", "", ""]);
+            line(&format!("{name}: spent today"), scope.spent_today.to_string(), String::new(), ["", "", ""]);
+        }
+        let Some(caps) = &row.caps else { continue };
         let barred: Vec<String> = caps.barred.iter().map(ToString::to_string).collect();
         for (what, value) in [
             ("calls at once", number(caps.calls)),

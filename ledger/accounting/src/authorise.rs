@@ -3,6 +3,7 @@
 
 use crate::book::Book;
 use crate::credit::Offer;
+use crate::holds::Scope;
 use crate::pay::is_party;
 use facts::config::Config;
 use facts::entry::{Extend, Gl, Hold, HoldLine, Release, ReleaseWhy, hold_id};
@@ -33,6 +34,8 @@ pub struct Wish {
     pub at: OccurredAt,
     /// The number that is rated; never stored.
     pub called: E164,
+    /// Trunk of the configuration that it comes in by; empty where none is known.
+    pub trunk: SmolStr,
     /// Whoever asks comes back before the seconds held are over.
     pub extendable: bool,
     /// By level.
@@ -75,11 +78,11 @@ pub enum Refusal {
     HighestRate,
     #[error("an amount of this call is beyond the integer range")]
     AmountRange,
-    #[error("the account has begun as many calls in this second as it may")]
+    #[error("the account, its trunk or the group of codes has begun as many calls in this second as it may")]
     CallsPerSecond,
-    #[error("the account has as many calls at once as it may")]
+    #[error("the account, its trunk or the group of codes has as many calls at once as it may")]
     Calls,
-    #[error("the account has spent today what it may")]
+    #[error("the account, its trunk or the group of codes has spent today what it may")]
     DailySpend,
     #[error("less than connect fee and first interval (or one further interval) is available")]
     Credit,
@@ -193,18 +196,41 @@ pub fn authorise(book: &Book, config: &Config, pace: &mut Pace, wish: &Wish) -> 
             return Err(Refusal::CallsPerSecond);
         }
     }
+    let scopes = scopes_of(book, wish);
+    for scope in &scopes {
+        let begun = pace.at(now).get(&scope.caps.scope).copied().unwrap_or(0);
+        if scope.caps.calls_per_second.is_some_and(|cap| begun >= cap) {
+            return Err(Refusal::CallsPerSecond);
+        }
+    }
     for line in &wish.lines {
         let cap = caps(book, &line.account).and_then(|caps| caps.calls).map(|cap| book.share_of(cap));
         if cap.is_some_and(|cap| book.holds().held(&line.account).calls >= cap) {
             return Err(Refusal::Calls);
         }
     }
-    let hold = sized(book, config, wish)?;
+    if scopes.iter().any(|scope| scope.caps.calls.is_some_and(|cap| scope.held.calls >= cap)) {
+        return Err(Refusal::Calls);
+    }
+    let hold = sized(book, config, wish, &scopes)?;
+    for scope in &scopes {
+        *pace.at(now).entry(scope.caps.scope.clone()).or_default() += 1;
+    }
     for line in &wish.lines {
         *pace.at(now).entry(line.account.clone()).or_default() += 1;
     }
     let allowed = if wish.extendable { allowed_more(book, config, &hold, now) } else { hold.seconds };
     Ok(Granted { item: Some(hold.clone()), hold, allowed })
+}
+
+/// Trunk and groups that have caps, in the order in which they are looked at.
+fn scopes_of<'a>(book: &'a Book, wish: &'a Wish) -> SmallVec<[&'a Scope; 2]> {
+    book.holds().scopes().of(wish.lines.iter().map(|line| &line.account), &wish.trunk, &wish.called)
+}
+
+/// The least that may still be spent today by an account's trunk and groups, where any of them has a cap on it.
+fn scopes_left<'a>(scopes: impl Iterator<Item = &'a Scope>, account: &str, now: i64) -> Option<i128> {
+    scopes.filter(|scope| scope.caps.account == account).filter_map(|scope| scope.day_left(now)).min()
 }
 
 fn caps<'a>(book: &'a Book, account: &str) -> Option<&'a facts::entry::Caps> {
@@ -226,7 +252,7 @@ fn may_use(book: &Book, config: &Config, wish: &Wish, line: &Offered) -> Result<
 }
 
 /// The hold as large as it may be: every level covers the same seconds, the fewest that any of them can pay.
-fn sized(book: &Book, config: &Config, wish: &Wish) -> Result<Hold, Refusal> {
+fn sized(book: &Book, config: &Config, wish: &Wish, scopes: &[&Scope]) -> Result<Hold, Refusal> {
     let now = wish.at.0;
     let longest = config.settings.maximum_call_seconds;
     let mut seconds = u32::MAX;
@@ -239,7 +265,8 @@ fn sized(book: &Book, config: &Config, wish: &Wish) -> Result<Hold, Refusal> {
             let sharers = caps(book, &line.account).and_then(|caps| caps.calls_without_extend).unwrap_or(1);
             money /= i128::from(sharers.max(1));
         }
-        if let Some(left) = day_left(book, &line.account, now) {
+        let scopes = scopes_left(scopes.iter().copied(), &line.account, now);
+        if let Some(left) = day_left(book, &line.account, now).into_iter().chain(scopes).min() {
             if least > left.max(0) {
                 return Err(Refusal::DailySpend);
             }
@@ -383,7 +410,9 @@ pub fn extend(
         let from = offer.intervals_for(hold.seconds);
         let mut money = left_of(book, config, hold, &line.account, now).ok_or(Refusal::AmountRange)?.0.max(0);
         let one = step_cost(&offer, from, from.saturating_add(1)).ok_or(Refusal::AmountRange)?;
-        if let Some(left) = day_left(book, &line.account, now).filter(|_| !hold.is_attempt()) {
+        let scopes = scopes_left(book.holds().scopes().of_hold(id), &line.account, now);
+        let left = day_left(book, &line.account, now).into_iter().chain(scopes).min();
+        if let Some(left) = left.filter(|_| !hold.is_attempt()) {
             if one > left.max(0) {
                 return Err(Refusal::DailySpend);
             }

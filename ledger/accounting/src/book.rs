@@ -8,6 +8,7 @@ use crate::limits::{content_of_caps, content_of_grant};
 use crate::lines::Lines;
 use crate::post::{PricedCall, PricedSide};
 use crate::rights::{Rights, RightsError, content_of_give};
+use crate::scopes::content_of_scope_caps;
 use facts::entry::{EntryKind, GiveWhy, LedgerItem};
 use facts::ids::OriginId;
 use facts::xdr::Position;
@@ -114,7 +115,8 @@ impl Book {
             }
             LedgerItem::Grant(grant) => self.apply_terms(at, grant.origin_id, content_of_grant(grant), item),
             LedgerItem::Caps(caps) => self.apply_terms(at, caps.origin_id, content_of_caps(caps), item),
-            LedgerItem::Hold(_) | LedgerItem::Extend(_) | LedgerItem::Release(_) => {
+            LedgerItem::ScopeCaps(caps) => self.apply_terms(at, caps.origin_id, content_of_scope_caps(caps), item),
+            LedgerItem::Hold(_) | LedgerItem::Extend(_) | LedgerItem::Release(_) | LedgerItem::Counted(_) => {
                 self.holds.apply(item)?;
                 Ok(Applied::Counted)
             }

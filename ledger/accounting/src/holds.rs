@@ -3,6 +3,9 @@
 //! `authorise`), trusts nothing: a hold opens once and ends once.
 
 mod dump;
+mod scopes;
+
+pub use scopes::{Scope, Scopes};
 
 use crate::authorise::full;
 use crate::post::PricedCall;
@@ -80,6 +83,7 @@ pub struct Holds {
     /// When each of them ended last.
     ended_at: HashMap<OriginId, i64>,
     terms: BTreeMap<SmolStr, Terms>,
+    scopes: Scopes,
 }
 
 fn page_of(id: OriginId) -> usize {
@@ -101,6 +105,15 @@ impl Holds {
             LedgerItem::Caps(caps) => {
                 self.terms.entry(caps.account.clone()).or_default().caps = Some((**caps).clone());
                 Ok(())
+            }
+            LedgerItem::ScopeCaps(caps) => {
+                self.scopes.set(caps);
+                Ok(())
+            }
+            LedgerItem::Counted(counted) => {
+                let page = self.pages.get(page_of(counted.hold_id)).ok_or(HoldError::NotOpen(counted.hold_id))?;
+                let hold = page.holds.get(&counted.hold_id).ok_or(HoldError::NotOpen(counted.hold_id))?;
+                self.scopes.open(counted, hold)
             }
             _ => Ok(()),
         }
@@ -144,6 +157,7 @@ impl Holds {
             return Err(HoldError::Amount(id));
         }
         let accounts = if hold.is_attempt() { &mut self.vendors } else { &mut self.accounts };
+        let before = if self.scopes.is_empty() { SmallVec::new() } else { hold.lines.clone() };
         for (line, amount) in hold.lines.iter_mut().zip(&extend.amounts) {
             if let Some(held) = accounts.get_mut(&line.account) {
                 held.amount.0 = held.amount.0.saturating_add(amount.0 - line.amount.0);
@@ -151,6 +165,7 @@ impl Holds {
             line.amount = *amount;
         }
         hold.seconds = extend.seconds;
+        self.scopes.grown(id, &before, &hold.lines);
         page.hash = None;
         Ok(())
     }
@@ -171,6 +186,7 @@ impl Holds {
                 }
             }
         }
+        self.scopes.close(&hold);
         self.due.remove(&(hold.until.0, id));
         self.ended.push_back((at.0, id));
         self.ended_at.insert(id, at.0);
@@ -191,6 +207,7 @@ impl Holds {
 
     /// Counts a charge of an account that has caps: what it owes more on the day the charge occurred.
     pub(crate) fn spend(&mut self, entry: &LedgerEntry, owed: impl Fn(&Posting) -> bool) {
+        self.scopes.spend(entry, &owed);
         if self.terms.is_empty() {
             return;
         }
@@ -297,6 +314,11 @@ impl Holds {
         self.due.first().filter(|(until, _)| *until <= now).map(|(_, id)| *id)
     }
 
+    /// Trunks and groups with caps, and what open holds count for.
+    pub fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+
     /// Grants and caps of an account.
     pub fn terms(&self, account: &str) -> Option<&Terms> {
         self.terms.get(account)
@@ -323,7 +345,7 @@ impl Holds {
     /// Root over open holds, grants and caps; `None` where there is none of them, so that a ledger that never held
     /// anything has the root of its balances alone.
     pub(crate) fn root(&mut self) -> Option<[u8; 32]> {
-        if self.open == 0 && self.terms.is_empty() {
+        if self.open == 0 && self.terms.is_empty() && self.scopes.is_empty() {
             return None;
         }
         let mut all = blake3::Hasher::new();
@@ -342,6 +364,11 @@ impl Holds {
             dump::terms(account, terms, &mut bytes);
         }
         all.update(&bytes);
+        if !self.scopes.is_empty() {
+            bytes.clear();
+            dump::scopes(&self.scopes, &mut bytes);
+            all.update(b"tandem.scopes.v1").update(&bytes);
+        }
         Some(*all.finalize().as_bytes())
     }
 }

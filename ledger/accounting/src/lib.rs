@@ -19,6 +19,7 @@ pub mod post;
 pub mod rights;
 #[cfg(any(test, feature = "sample"))]
 pub mod sample;
+pub mod scopes;
 mod snapshot;
 pub mod views;
 pub mod wants;

@@ -68,7 +68,7 @@ pub struct GiveOrder {
 /// Most codes that one order bars.
 pub const BARRED_MAX: usize = 200;
 
-fn text(field: &'static str, text: &str, limit: usize, needed: bool) -> Result<(), PayRefusal> {
+pub(crate) fn text(field: &'static str, text: &str, limit: usize, needed: bool) -> Result<(), PayRefusal> {
     if needed && text.trim().is_empty() {
         return Err(PayRefusal::Missing { field });
     }

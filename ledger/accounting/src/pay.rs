@@ -70,6 +70,10 @@ pub enum PayRefusal {
     OtherSite { config_site: u16 },
     #[error("site {0} is not among this site's peers")]
     UnknownSite(u16),
+    #[error("account {account} has no trunk {trunk:?} for calls that come in; apply it first")]
+    UnknownTrunk { trunk: SmolStr, account: SmolStr },
+    #[error("an order is about one trunk, or about one group with its codes; say one of them")]
+    TrunkOrGroup,
     #[error("it would have ended before it began; give an instant in the future")]
     Past,
     #[error("no entry {0} stands in this ledger")]
@@ -93,6 +97,8 @@ impl PayRefusal {
             Self::BeyondRights { .. } => "beyond_rights",
             Self::OtherSite { .. } => "other_site",
             Self::UnknownSite(_) => "unknown_site",
+            Self::UnknownTrunk { .. } => "unknown_trunk",
+            Self::TrunkOrGroup => "trunk_or_group",
             Self::Past => "past",
             Self::UnknownEntry(_) => "unknown_entry",
             Self::NotReversible { .. } => "not_reversible",

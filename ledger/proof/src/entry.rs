@@ -5,7 +5,7 @@ use crate::hex::{Bytes, Hash};
 use serde::Serialize;
 
 /// Fingerprints (CRC-64-AVRO, little endian, hexadecimal) of item schemas whose entries have the layout read here.
-pub const KNOWN_ITEMS: &[&str] = &["46c86609e837bcad", "3bbfbf714bcffcb0", "88193fce017ea4a1"];
+pub const KNOWN_ITEMS: &[&str] = &["46c86609e837bcad", "3bbfbf714bcffcb0", "88193fce017ea4a1", "9de63ac6f8cbe4c7"];
 
 /// Chart of accounts in the order of the schema.
 const GL: &[&str] = &[

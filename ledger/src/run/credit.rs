@@ -1,10 +1,11 @@
 //! Questions about calls: each decided against the fold as it is, set aside in the frame under construction, and answered
 //! when that frame has been read back as accepted (design 7.2). Holds of calls that cannot be going on any more end here.
 
-use accounting::attempts;
 use accounting::authorise::{self, Granted, Refusal};
+use accounting::{attempts, scopes};
 use facts::OccurredAt;
 use facts::entry::{Hold, LedgerItem, Release, ReleaseWhy};
+use smallvec::SmallVec;
 use std::time::{Duration, Instant};
 
 use super::{Answer, Core, wall_micros};
@@ -18,7 +19,7 @@ const EXPIRE_EVERY: Duration = Duration::from_millis(200);
 const EXPIRE_MAX: usize = 1_000;
 
 /// What was decided: an item to write, if any, and the answer.
-type Decided = Result<(Option<LedgerItem>, CreditAnswer), Refusal>;
+type Decided = Result<(SmallVec<[LedgerItem; 2]>, CreditAnswer), Refusal>;
 
 impl Core<'_> {
     pub(super) fn decided(&mut self, ask: CreditAsk, reply: CreditReply) -> Result<(), LedgerError> {
@@ -26,8 +27,8 @@ impl Core<'_> {
         let now = OccurredAt(wall_micros());
         let mut fold = self.shared().fold();
         match self.decide(&fold, ask, now) {
-            Ok((item, answer)) => {
-                if let Some(item) = item {
+            Ok((items, answer)) => {
+                for item in items {
                     if self.poster.is_empty() {
                         self.certify(&mut fold)?;
                     }
@@ -52,7 +53,10 @@ impl Core<'_> {
             CreditAsk::Authorise(mut wish) => {
                 wish.at = now;
                 let granted = authorise::authorise(book, &config, &mut self.pace, &wish)?;
-                Ok(held(granted, |hold| LedgerItem::Hold(Box::new(hold))))
+                let counted = granted.item.as_ref().and_then(|hold| scopes::counted(book, &wish, hold));
+                let (mut items, answer) = held(granted, |hold| LedgerItem::Hold(Box::new(hold)));
+                items.extend(counted.map(|counted| LedgerItem::Counted(Box::new(counted))));
+                Ok((items, answer))
             }
             CreditAsk::Attempt(mut wish) => {
                 wish.at = now;
@@ -65,7 +69,7 @@ impl Core<'_> {
             CreditAsk::Release { hold_id } => {
                 let item = authorise::release(book, hold_id, now)?.map(LedgerItem::Release);
                 let repeated = item.is_none();
-                Ok((item, CreditAnswer::Released { repeated }))
+                Ok((item.into_iter().collect(), CreditAnswer::Released { repeated }))
             }
         }
     }
@@ -96,9 +100,9 @@ impl Core<'_> {
     }
 }
 
-fn held<T>(granted: Granted<T>, item: impl FnOnce(T) -> LedgerItem) -> (Option<LedgerItem>, CreditAnswer) {
+fn held<T>(granted: Granted<T>, item: impl FnOnce(T) -> LedgerItem) -> (SmallVec<[LedgerItem; 2]>, CreditAnswer) {
     let Granted { item: new, hold, allowed } = granted;
     let hold: Box<Hold> = Box::new(hold);
     let answer = CreditAnswer::Held { hold, allowed, repeated: new.is_none() };
-    (new.map(item), answer)
+    (new.map(item).into_iter().collect(), answer)
 }

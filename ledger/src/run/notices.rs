@@ -29,6 +29,9 @@ impl Core<'_> {
         self.notices.looked_at = Some(Instant::now());
         let (config, now) = ((self.options.config)(), OccurredAt(wall_micros()));
         let told = self.notices.watch.look(&self.shared().fold().book, &config, now);
+        let mut told = told;
+        told.extend(self.notices.watch.vendors(&self.shared().fold().book, &config, self.options.vendor_days, now));
+        told.append(&mut self.poster.overruns);
         if told.is_empty() {
             return Ok(());
         }

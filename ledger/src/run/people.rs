@@ -1,6 +1,6 @@
 //! Orders of people: payments, refunds, corrections, reversals, each answered when it is durable.
 
-use accounting::{Applied, PayRefusal, limits, pay, rights};
+use accounting::{Applied, PayRefusal, limits, pay, rights, scopes};
 use facts::entry::LedgerItem;
 use facts::ids::{EntryId, OriginId};
 use facts::xdr::Position;
@@ -74,6 +74,13 @@ impl Core<'_> {
                     Err(refusal) => Err(refusal),
                 }
             }
+            Order::ScopeCaps(order) => match scopes::scope_caps(&order, &(self.options.config)()) {
+                Ok(caps) => {
+                    let (origin, content) = (caps.origin_id, scopes::content_of_scope_caps(&caps));
+                    self.book_terms((origin, content), "caps", &LedgerItem::ScopeCaps(Box::new(caps)))?
+                }
+                Err(refusal) => Err(refusal),
+            },
             Order::Caps(order) => {
                 let config = (self.options.config)();
                 match limits::caps(&order, config.accounts.get(&order.account)) {

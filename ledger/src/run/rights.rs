@@ -158,7 +158,9 @@ impl Core<'_> {
     fn may_order(&self, sites: &mut Sites, order: &Order) -> Result<(), PayRefusal> {
         let (config, me, config_site) = ((self.options.config)(), self.options.number, self.options.config_site);
         match order {
-            Order::Grant(_) | Order::Caps(_) if me != config_site => return Err(PayRefusal::OtherSite { config_site }),
+            Order::Grant(_) | Order::Caps(_) | Order::ScopeCaps(_) if me != config_site => {
+                return Err(PayRefusal::OtherSite { config_site });
+            }
             Order::Give(give) if !sites.peers.iter().any(|peer| peer.number == give.to) => {
                 return Err(PayRefusal::UnknownSite(give.to));
             }

@@ -33,7 +33,7 @@ fn wish(key: &str, account: &str) -> Wish {
         destination: "Germany".into(),
     };
     let (call_id, called) = (CallId::new("test", "sw1", key), E164::from_digits("4930123").unwrap());
-    Wish { call_id, at: OccurredAt(0), called, extendable: true, lines: smallvec![line] }
+    Wish { trunk: Default::default(), call_id, at: OccurredAt(0), called, extendable: true, lines: smallvec![line] }
 }
 
 fn ask(orders: &Orders, ask: CreditAsk) -> Result<CreditAnswer, CreditError> {

@@ -389,7 +389,14 @@ pub fn wish(key: &str) -> Wish {
         destination: "Germany".into(),
     };
     let called = E164::from_digits("4930123").unwrap();
-    Wish { call_id: call_of(key), at: OccurredAt(0), called, extendable: true, lines: smallvec![line] }
+    Wish {
+        trunk: Default::default(),
+        call_id: call_of(key),
+        at: OccurredAt(0),
+        called,
+        extendable: true,
+        lines: smallvec![line],
+    }
 }
 
 struct Way {

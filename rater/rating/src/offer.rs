@@ -54,6 +54,8 @@ pub struct LevelOffer {
 /// Who pays, in the order of levels, and the number that is rated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offers {
+    /// Trunk of the configuration.
+    pub trunk: SmolStr,
     pub number: E164,
     pub levels: Vec<LevelOffer>,
 }
@@ -74,7 +76,8 @@ impl Tariffs {
         for (level, party) in trunk.levels.iter().enumerate() {
             levels.push(self.level_offer(level as u8, party, number, wish)?);
         }
-        Ok(Offers { number: number.ok_or(Unrated::BadNumber)?, levels })
+        let trunk = self.sell.trunks().get(found.trunk as usize).cloned().unwrap_or_default();
+        Ok(Offers { trunk, number: number.ok_or(Unrated::BadNumber)?, levels })
     }
 
     /// What an attempt at a vendor can cost us, by the same identification as prices it. `wish.inbound` is where it would
@@ -88,7 +91,8 @@ impl Tariffs {
         let tech_prefix = if found.tech_prefix.is_empty() { told } else { found.tech_prefix };
         let number = number_of(&wish.called, wish.called_number, tech_prefix, &trunk.strip);
         let offer = self.level_offer(0, party, number, wish)?;
-        Ok(Offers { number: number.ok_or(Unrated::BadNumber)?, levels: vec![offer] })
+        let trunk = self.buy.trunks().get(found.trunk as usize).cloned().unwrap_or_default();
+        Ok(Offers { trunk, number: number.ok_or(Unrated::BadNumber)?, levels: vec![offer] })
     }
 
     fn level_offer(&self, no: u8, level: &Level, number: Option<E164>, wish: &Wish) -> Result<LevelOffer, Unrated> {

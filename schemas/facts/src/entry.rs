@@ -10,6 +10,7 @@ use smol_str::SmolStr;
 
 pub use crate::hold::{Caps, Extend, Grant, Hold, HoldLine, Release, ReleaseWhy, attempt_hold_id, hold_id};
 pub use crate::rights::{Elsewhere, Give, GiveWhy, Limit, Reserve};
+pub use crate::scope::{Counted, ScopeCaps, group_scope, trunk_scope};
 
 /// Reason of a charge whose end is an estimate: at another site, the true end of the call wins against it.
 pub const ESTIMATED: &str = "estimated";
@@ -190,4 +191,6 @@ pub enum LedgerItem {
     Give(Box<Give>),
     Limit(Box<Limit>),
     Reserve(Box<Reserve>),
+    ScopeCaps(Box<ScopeCaps>),
+    Counted(Box<Counted>),
 }

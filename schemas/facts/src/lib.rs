@@ -14,6 +14,7 @@ pub mod notice;
 pub mod number;
 pub mod rights;
 pub mod run;
+pub mod scope;
 pub mod stream;
 pub mod time;
 pub mod xdr;

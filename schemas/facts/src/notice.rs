@@ -1,5 +1,6 @@
 //! What an account's owner wants to hear of while there is still time: thresholds passed. Never decides anything.
 
+use crate::ids::CallId;
 use crate::money::{Amount, Currency};
 use crate::time::OccurredAt;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,10 @@ pub enum NoticeKind {
     LowBalance,
     /// The charges of the day (UTC) are above what they name.
     HighSpend,
+    /// A call cost more than was held for it.
+    Overrun,
+    /// What we may still come to owe a vendor lasts for fewer days than the settings name.
+    VendorRunsDry,
 }
 
 /// A threshold passed.
@@ -24,7 +29,13 @@ pub struct Notice {
     pub kind: NoticeKind,
     /// When it was seen.
     pub at: OccurredAt,
+    /// `Overrun`: held for the call; `VendorRunsDry`: what so many days cost at the present rate.
     pub threshold: Amount,
-    /// `LowBalance`: available; `HighSpend`: the charges of the day.
+    /// `LowBalance`: available; `HighSpend`: the charges of the day; `Overrun`: charged for the call;
+    /// `VendorRunsDry`: what we may still come to owe.
     pub value: Amount,
+    /// `VendorRunsDry`: whole days left at the present rate.
+    pub days: Option<u32>,
+    /// `Overrun`: the call.
+    pub call_id: Option<CallId>,
 }

@@ -1,7 +1,7 @@
 //! Holds, limits and rights of accounts between facts and Avro.
 
 use crate::wire;
-use facts::entry::{Caps, Elsewhere, Extend, Give, Grant, Hold, HoldLine, Limit, Release, Reserve};
+use facts::entry::{Caps, Counted, Elsewhere, Extend, Give, Grant, Hold, HoldLine, Limit, Release, Reserve, ScopeCaps};
 use facts::ids::{CallId, OriginId};
 use facts::{Amount, OccurredAt};
 
@@ -206,4 +206,44 @@ pub fn reserve_to_wire(x: &Reserve) -> wire::Reserve<'_> {
 pub fn reserve_to_facts(x: &wire::Reserve<'_>) -> Reserve {
     let (currency, at, amount) = (x.currency, OccurredAt(x.at), Amount(x.amount));
     Reserve { account: x.account.into(), currency, at, amount }
+}
+
+pub fn scope_caps_to_wire(x: &ScopeCaps) -> wire::ScopeCaps<'_> {
+    wire::ScopeCaps {
+        origin_id: x.origin_id.0,
+        account: &x.account,
+        currency: x.currency,
+        at: x.at.0,
+        scope: &x.scope,
+        codes: x.codes.clone(),
+        calls: x.calls,
+        calls_per_second: x.calls_per_second,
+        daily_spend: x.daily_spend.map(|amount| amount.0),
+        by: &x.by,
+        reason: &x.reason,
+    }
+}
+
+pub fn scope_caps_to_facts(x: &wire::ScopeCaps<'_>) -> ScopeCaps {
+    ScopeCaps {
+        origin_id: OriginId(x.origin_id),
+        account: x.account.into(),
+        currency: x.currency,
+        at: OccurredAt(x.at),
+        scope: x.scope.into(),
+        codes: x.codes.clone(),
+        calls: x.calls,
+        calls_per_second: x.calls_per_second,
+        daily_spend: x.daily_spend.map(Amount),
+        by: x.by.into(),
+        reason: x.reason.into(),
+    }
+}
+
+pub fn counted_to_wire(x: &Counted) -> wire::Counted<'_> {
+    wire::Counted { hold_id: x.hold_id.0, scopes: x.scopes.iter().map(|scope| scope.as_str()).collect() }
+}
+
+pub fn counted_to_facts(x: &wire::Counted<'_>) -> Counted {
+    Counted { hold_id: OriginId(x.hold_id), scopes: x.scopes.iter().map(|scope| (*scope).into()).collect() }
 }

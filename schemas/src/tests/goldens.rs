@@ -97,7 +97,7 @@ fn a_frame_of_xdrs_is_pinned() {
 #[test]
 fn a_frame_of_entries_is_pinned() {
     let header = header("ledger.main", ledger::ITEMS, stream_input("xdrs.main.3"));
-    let file = expect_file!["../../golden/frame-ledger.v3.hex"];
+    let file = expect_file!["../../golden/frame-ledger.v4.hex"];
     pinned(file, &header, &samples::ledger_items(), ledger::encode_item, ledger::decode_item);
 }
 
@@ -110,6 +110,17 @@ fn a_frame_of_the_first_ledger_schema_is_still_read() {
     ledger::expect_items(&view).unwrap();
     let read: Vec<_> = (0..view.len()).map(|index| ledger::item(&view, index).unwrap()).collect();
     assert_eq!(read, samples::ledger_items_v1());
+}
+
+/// Written before caps of trunks and groups: it stands in ledgers for ever.
+#[test]
+fn a_frame_of_the_third_ledger_schema_is_still_read() {
+    let text = include_str!("../../golden/frame-ledger.v3.hex");
+    let record = super::older::hex(text.split_once("record\n").unwrap().1);
+    let StreamRecord::Frame(view) = decode_record(&record, &SchemaIds::default()).unwrap() else { panic!("a frame") };
+    ledger::expect_items(&view).unwrap();
+    let read: Vec<_> = (0..view.len()).map(|index| ledger::item(&view, index).unwrap()).collect();
+    assert_eq!(read, samples::ledger_items_v3());
 }
 
 /// Written before rights between sites: it stands in ledgers for ever.
@@ -281,16 +292,23 @@ fn a_notice_is_pinned() {
         at: facts::OccurredAt(samples::NOON),
         threshold: "10".parse().unwrap(),
         value: "9.95".parse().unwrap(),
+        days: None,
+        call_id: None,
     };
     let mut record = Vec::new();
     crate::notice::encode(&notice, &ids, &mut record);
     expect![[r#"
-        0054440015086d61696e1061636d652d757364065553440080a08d98facffd05
-        0c09184e72a0000c090caa372c00
+        0054440018086d61696e1061636d652d757364065553440080a08d98facffd05
+        0c09184e72a0000c090caa372c000000
     "#]]
     .assert_eq(&hex(&record));
     assert_eq!(crate::notice::decode(&record, &ids).unwrap(), notice);
     assert!(crate::notice::decode(&record[..20], &ids).is_err());
+    // As the first schema wrote it, and as it may stand on the topic.
+    let first = super::older::hex(
+        "0054440015086d61696e1061636d652d757364065553440080a08d98facffd050c09184e72a0000c090caa372c00",
+    );
+    assert_eq!(crate::notice::decode(&first, &ids).unwrap(), notice);
 }
 
 /// Every schema's fingerprint: it stands in frames, so a change here is a new version.
@@ -323,6 +341,8 @@ fn schemas_are_pinned() {
         deck-patch.v1 0x54440014 7dca0d5eb720d0e3
         notice.v1 0x54440015 f17793d0f87b5328
         ledger-item.v3 0x54440016 88193fce017ea4a1
-        config-item.v4 0x54440017 1c454aa533107ddc"#]]
+        config-item.v4 0x54440017 1c454aa533107ddc
+        notice.v2 0x54440018 794c4508654eedf8
+        ledger-item.v4 0x54440019 9de63ac6f8cbe4c7"#]]
     .assert_eq(&lines.join("\n"));
 }

@@ -6,8 +6,8 @@ use facts::config::{
 };
 use facts::deck::{DeckTerms, JurisdictionFrom, Price, Settings, TimeBand};
 use facts::entry::{
-    Caps, Elsewhere, EntryKind, Extend, Give, GiveWhy, Gl, Grant, Hold, HoldLine, LedgerEntry, LedgerItem, Limit,
-    Posting, Release, ReleaseWhy, Reserve,
+    Caps, Counted, Elsewhere, EntryKind, Extend, Give, GiveWhy, Gl, Grant, Hold, HoldLine, LedgerEntry, LedgerItem,
+    Limit, Posting, Release, ReleaseWhy, Reserve, ScopeCaps,
 };
 use facts::ids::{Cause, DedupeKey, EventId, ImportId, OriginId};
 use facts::xdr::{Position, ProvisionalSource, RateUsed, RatedCall, Revision, Xdr, XdrItem};
@@ -254,8 +254,30 @@ pub fn ledger_items_v2() -> Vec<LedgerItem> {
     items
 }
 
-/// What the second schema had, and one of each that the third added.
+/// What the third schema had, and one of each that the fourth added.
 pub fn ledger_items() -> Vec<LedgerItem> {
+    let hold_id = facts::entry::hold_id(rated_call().call.call_id);
+    let caps = ScopeCaps {
+        origin_id: OriginId([5; 16]),
+        account: "acme-usd".into(),
+        currency: usd(),
+        at: OccurredAt(NOON),
+        scope: facts::entry::group_scope("acme-usd", "premium"),
+        codes: vec![Prefix::new("4990").unwrap()],
+        calls: Some(2),
+        calls_per_second: Some(1),
+        daily_spend: Some(amount("25")),
+        by: "anna".into(),
+        reason: "dear codes".into(),
+    };
+    let scopes = smallvec![caps.scope.clone(), facts::entry::trunk_scope("acme-in")];
+    let mut items = ledger_items_v3();
+    items.extend([LedgerItem::ScopeCaps(Box::new(caps)), LedgerItem::Counted(Box::new(Counted { hold_id, scopes }))]);
+    items
+}
+
+/// What the second schema had, and one of each that the third added.
+pub fn ledger_items_v3() -> Vec<LedgerItem> {
     let call_id = rated_call().call.call_id;
     let (at, account) = (OccurredAt(NOON), SmolStr::new_static("acme-usd"));
     let elsewhere =

@@ -171,6 +171,7 @@ fn ask(number: u64, currency: Currency) -> Result<CreditAsk, Failure> {
         destination: SmolStr::new_static("Germany - Berlin"),
     };
     Ok(CreditAsk::Authorise(Box::new(Wish {
+        trunk: SmolStr::default(),
         call_id: CallId::new("bench", "bench", &format!("call-{number}")),
         at: OccurredAt(node::wall_micros()),
         called: E164::from_digits("4930123456").map_err(Failure::broken)?,

@@ -102,6 +102,7 @@ fn a_vendor_gets_no_more_attempts_than_we_may_owe_it_for() {
     // What it may owe us is another matter, and its hold another hold.
     assert_eq!(available(&world.book, &config(), "borea", NOW).unwrap().to_string(), "1");
     let question = Wish {
+        trunk: SmolStr::default(),
         call_id: call,
         at: OccurredAt(NOW),
         called: E164::normalise("4930123456").unwrap(),

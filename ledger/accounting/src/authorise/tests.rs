@@ -150,6 +150,7 @@ fn offered(account: &str, level: u8, first: &str, first_seconds: u32, next: &str
 /// 0.10 a minute, 60/60.
 pub(crate) fn wish(call: u8, account: &str) -> Wish {
     Wish {
+        trunk: SmolStr::default(),
         call_id: CallId([call; 16]),
         at: OccurredAt(NOON),
         called: E164::from_digits("4930123").unwrap(),

@@ -1,10 +1,12 @@
 //! Holds and terms as bytes: for the state root and for snapshots, which are caches of this version's fold only.
 
-use super::{Holds, Terms};
+use super::scopes::{Scope, Scopes};
+use super::{Held, Holds, Terms};
 use crate::snapshot::{Bytes, LoadError};
-use facts::entry::{Caps, Grant, Hold, HoldLine, LedgerItem};
+use facts::entry::{Caps, Counted, Grant, Hold, HoldLine, LedgerItem, ScopeCaps};
 use facts::ids::{CallId, OriginId};
 use facts::{Amount, Currency, OccurredAt, Prefix};
+use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 fn text(text: &str, out: &mut Vec<u8>) {
@@ -72,6 +74,85 @@ pub(super) fn terms(account: &str, terms: &Terms, out: &mut Vec<u8>) {
     text(&caps.reason, out);
 }
 
+/// Caps of trunks and groups, and what open holds count for. What was spent stands in no root.
+pub(super) fn scopes(scopes: &Scopes, out: &mut Vec<u8>) {
+    let (all, counted, _) = scopes.parts();
+    out.extend_from_slice(&(all.len() as u64).to_le_bytes());
+    all.values().for_each(|scope| scope_caps(&scope.caps, out));
+    out.extend_from_slice(&(counted.len() as u64).to_le_bytes());
+    for (id, names) in counted {
+        out.extend_from_slice(&id.0);
+        texts(names, out);
+    }
+}
+
+fn texts(all: &[SmolStr], out: &mut Vec<u8>) {
+    out.extend_from_slice(&(all.len() as u32).to_le_bytes());
+    all.iter().for_each(|name| text(name, out));
+}
+
+fn scope_caps(caps: &ScopeCaps, out: &mut Vec<u8>) {
+    out.extend_from_slice(&caps.origin_id.0);
+    [&caps.account, &caps.scope, &caps.by, &caps.reason].into_iter().for_each(|part| text(part, out));
+    text(caps.currency.as_str(), out);
+    out.extend_from_slice(&caps.at.0.to_le_bytes());
+    out.extend_from_slice(&(caps.codes.len() as u32).to_le_bytes());
+    caps.codes.iter().for_each(|code| text(&code.to_string(), out));
+    maybe(caps.calls.map(u32::to_le_bytes), out);
+    maybe(caps.calls_per_second.map(u32::to_le_bytes), out);
+    maybe(caps.daily_spend.map(|amount| amount.0.to_le_bytes()), out);
+}
+
+fn read_scope_caps(bytes: &mut Bytes<'_>) -> Result<ScopeCaps, LoadError> {
+    let origin_id = OriginId(bytes.array()?);
+    let [account, scope, by, reason] = [bytes.text()?, bytes.text()?, bytes.text()?, bytes.text()?];
+    let (currency, at) = (currency(bytes)?, instant(bytes)?);
+    let codes = (0..bytes.u32()?).map(|_| prefix(bytes)).collect::<Result<_, _>>()?;
+    let (calls, calls_per_second) =
+        (read_maybe(bytes)?.map(u32::from_le_bytes), read_maybe(bytes)?.map(u32::from_le_bytes));
+    let daily_spend = read_maybe(bytes)?.map(|sum| Amount(i128::from_le_bytes(sum)));
+    Ok(ScopeCaps { origin_id, account, currency, at, scope, codes, calls, calls_per_second, daily_spend, by, reason })
+}
+
+fn read_texts(bytes: &mut Bytes<'_>) -> Result<SmallVec<[SmolStr; 2]>, LoadError> {
+    (0..bytes.u32()?).map(|_| bytes.text()).collect()
+}
+
+fn dump_scopes(all: &Scopes, out: &mut Vec<u8>) {
+    scopes(all, out);
+    let (all, _, last) = all.parts();
+    for scope in all.values() {
+        out.extend_from_slice(&scope.spent.0.to_le_bytes());
+        out.extend_from_slice(&scope.spent.1.to_le_bytes());
+    }
+    out.push(u8::from(last.is_some()));
+    if let Some((call, names)) = last {
+        out.extend_from_slice(&call.0);
+        texts(names, out);
+    }
+}
+
+fn load_scopes(holds: &Holds, bytes: &mut Bytes<'_>) -> Result<Scopes, LoadError> {
+    let begin = bytes.at();
+    let damaged = || LoadError::Damaged(begin);
+    let mut all = std::collections::BTreeMap::new();
+    for _ in 0..bytes.count(16)? {
+        let caps = read_scope_caps(bytes)?;
+        all.insert(caps.scope.clone(), Scope { caps, spent: (0, 0), held: Held::default() });
+    }
+    let mut counted = Vec::new();
+    for _ in 0..bytes.count(16)? {
+        let (hold_id, scopes) = (OriginId(bytes.array()?), read_texts(bytes)?);
+        let hold = holds.get(hold_id).cloned().ok_or_else(damaged)?;
+        counted.push((Counted { hold_id, scopes }, hold));
+    }
+    for scope in all.values_mut() {
+        scope.spent = (i64::from_le_bytes(bytes.array()?), i128::from_le_bytes(bytes.array()?));
+    }
+    let last = if flag(bytes)? { Some((CallId(bytes.array()?), read_texts(bytes)?)) } else { None };
+    Scopes::load(all, counted, last).map_err(|_| damaged())
+}
+
 impl Holds {
     /// Appends the whole state.
     pub(crate) fn dump(&self, out: &mut Vec<u8>) {
@@ -88,6 +169,7 @@ impl Holds {
             out.extend_from_slice(&of.spent.0.to_le_bytes());
             out.extend_from_slice(&of.spent.1.to_le_bytes());
         }
+        dump_scopes(&self.scopes, out);
     }
 
     /// Reads what `dump` wrote.
@@ -109,6 +191,7 @@ impl Holds {
             of.spent = (i64::from_le_bytes(bytes.array()?), i128::from_le_bytes(bytes.array()?));
             holds.terms.insert(account, of);
         }
+        holds.scopes = load_scopes(&holds, bytes)?;
         Ok(holds)
     }
 }
