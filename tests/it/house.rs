@@ -19,14 +19,15 @@ const PURE: &[&str] = &["accounting", "decks", "facts", "radius", "rating", "sch
 const FLOORS: &[&[&str]] = &[
     &["facts"],
     &["accounting", "decks", "radius", "rating", "schemas", "switch-formats", "traffic"],
-    &["bus", "console", "proof", "reporting"],
+    &["bus", "console", "proof", "reporting", "sites"],
     &["ingest", "ledger", "rater"],
     &["tandem"],
     &["simulation", "tests"],
 ];
 
 /// Adapters that build on an adapter; and the generator reads the deck that its world grows on.
-const SAME_FLOOR: &[(&str, &str)] = &[("reporting", "bus"), ("console", "reporting"), ("traffic", "decks")];
+const SAME_FLOOR: &[(&str, &str)] =
+    &[("reporting", "bus"), ("console", "reporting"), ("sites", "bus"), ("traffic", "decks")];
 
 /// Libraries that reach a clock, a socket, a file watcher or dice.
 const IMPURE: &[&str] = &[

@@ -31,6 +31,8 @@ mod repeats;
 mod rerate;
 mod selling;
 mod servers;
+mod sites;
+mod sites_credit;
 mod tidy;
 mod workbook;
 mod xdr_out;

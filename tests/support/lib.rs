@@ -13,6 +13,8 @@ pub mod health;
 pub mod http;
 pub mod kafka;
 pub mod memory;
+pub mod namespaces;
+pub mod pair;
 pub mod ports;
 pub mod process;
 pub mod registry;

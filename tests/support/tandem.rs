@@ -52,6 +52,8 @@ impl Ran {
 pub struct Tandem {
     home: TempDir,
     environment: Vec<(String, String)>,
+    /// A command that runs the binary, as `ip netns exec NAME`; empty: none.
+    within: Vec<String>,
     server: Option<Server>,
     starts: u32,
 }
@@ -60,7 +62,7 @@ impl Tandem {
     /// An empty data folder; nothing runs yet.
     pub fn new() -> Tandem {
         let home = TempDir::with_prefix("tandem-data-").expect("a temporary folder");
-        Tandem { home, environment: Vec::new(), server: None, starts: 0 }
+        Tandem { home, environment: Vec::new(), within: Vec::new(), server: None, starts: 0 }
     }
 
     /// Sets an environment variable for every later start and command.
@@ -73,6 +75,11 @@ impl Tandem {
     pub fn set_env(&mut self, name: &str, value: &str) {
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.to_string(), value.to_string()));
+    }
+
+    /// Runs every later start and command by this one.
+    pub fn set_within(&mut self, within: &[&str]) {
+        self.within = within.iter().map(|word| (*word).to_string()).collect();
     }
 
     /// The folder in which everything of this Tandem lies.
@@ -93,8 +100,10 @@ impl Tandem {
 
     /// A command of the binary on this data folder.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
-        let mut command = Command::new(Tandem::binary());
-        command.args(arguments).env("TANDEM_DATA", self.data()).current_dir(self.home.path());
+        let binary = Tandem::binary();
+        let mut words = self.within.iter().map(AsRef::as_ref).chain([binary.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).args(arguments).env("TANDEM_DATA", self.data()).current_dir(self.home.path());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -124,6 +133,11 @@ impl Tandem {
     /// The process that `start` began.
     pub fn server(&mut self) -> &mut Server {
         self.server.as_mut().expect("tandem was started")
+    }
+
+    /// Process id of what `start` began.
+    pub fn server_id(&self) -> u32 {
+        self.server.as_ref().expect("tandem was started").id()
     }
 
     /// `kill -9` of the process and its children.

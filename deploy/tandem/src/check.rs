@@ -4,14 +4,16 @@
 use crate::node::{Node, xdrs_stream};
 use crate::ops::{Answer, engine};
 use crate::output::Failure;
-use crate::runs;
+use crate::peers;
+use crate::runs::{self, RunsHub};
 use crate::tables::table_of;
 use console::source::Kind;
 use facts::Amount;
 use facts::entry::{EntryKind, Gl, Posting};
 use facts::stream::next_position;
-use ledger::{EntryFilter, LedgerView, Page, Total};
+use ledger::{EntryFilter, LedgerView, Page, Total, View};
 use reporting::block_on;
+use reporting::loader::LoadStatus;
 use reporting::reports::{self, Cut};
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
@@ -26,24 +28,56 @@ const RUN_LIMIT: Duration = Duration::from_secs(3_600);
 /// Side, account, currency.
 type Key = (String, String, String);
 
-/// Compares sums of charges by side, account and currency.
+/// One site's books and what its rated calls came to here.
+struct Part<'a> {
+    site: &'a str,
+    view: &'a View,
+    runs: &'a RunsHub,
+    partitions: u32,
+    loading: Box<dyn Fn() -> Option<Vec<LoadStatus>> + 'a>,
+}
+
+/// This site and every other one of which rated calls are held here.
+fn parts(node: &Node) -> Result<Vec<Part<'_>>, Failure> {
+    let loading = node.loading.clone();
+    let own = move || Some(loading.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).clone());
+    let (site, partitions) = (node.settings.site.as_str(), node.settings.partitions);
+    let mut all = vec![Part { site, view: &node.view, runs: &node.runs, partitions, loading: Box::new(own) }];
+    for other in &node.others {
+        let partitions = peers::partitions(&*node.bus, &other.name)?;
+        if partitions > 0 {
+            let loading = Box::new(|| other.loaded());
+            all.push(Part { site: &other.name, view: &other.view, runs: &other.runs, partitions, loading });
+        }
+    }
+    Ok(all)
+}
+
+/// Compares sums of charges by side, account and currency, over all sites held here.
 pub fn check(node: &Node) -> Result<Answer, Failure> {
-    let (totals, cuts) = ledger_at_a_cut(node)?;
-    wait_until_loaded(node, &cuts)?;
-    let booked = booked(node, &totals)?;
     let mut session = engine(node)?.session();
-    let reported = block_on(reports::totals(&mut session, &node.settings.site, &cuts)).map_err(Failure::broken)?;
-    let rollups = block_on(reports::check_rollups(&mut session)).map_err(Failure::broken)?;
     let mut sums: BTreeMap<Key, [Amount; 2]> = BTreeMap::new();
     let beyond = || Failure::Broken("the sums leave the range of 26 digits before the point".to_owned());
-    for side in &reported.sides {
-        let gross = Amount(side.net).checked_add(Amount(side.tax_total)).ok_or_else(beyond)?;
-        let sum = &mut sums.entry((side.side.clone(), side.account.clone(), side.currency.clone())).or_default()[0];
-        *sum = sum.checked_add(gross).ok_or_else(beyond)?;
+    let (mut cuts, mut calls, mut attempts) = (Vec::new(), 0, 0);
+    for part in parts(node)? {
+        let (totals, own_cuts) = ledger_at_a_cut(&part)?;
+        wait_until_loaded(&part, &own_cuts)?;
+        let booked = booked(&part, &totals)?;
+        let reported = block_on(reports::totals(&mut session, part.site, &own_cuts)).map_err(Failure::broken)?;
+        for side in &reported.sides {
+            let gross = Amount(side.net).checked_add(Amount(side.tax_total)).ok_or_else(beyond)?;
+            let key = (side.side.clone(), side.account.clone(), side.currency.clone());
+            let sum = &mut sums.entry(key).or_default()[0];
+            *sum = sum.checked_add(gross).ok_or_else(beyond)?;
+        }
+        for (key, amount) in booked {
+            let sum = &mut sums.entry(key).or_default()[1];
+            *sum = sum.checked_add(amount).ok_or_else(beyond)?;
+        }
+        cuts.extend(own_cuts);
+        (calls, attempts) = (calls + reported.calls, attempts + reported.attempts);
     }
-    for (key, amount) in booked {
-        sums.entry(key).or_default()[1] = amount;
-    }
+    let rollups = block_on(reports::check_rollups(&mut session)).map_err(Failure::broken)?;
     let mut differing = 0;
     let mut rows = Vec::new();
     for ((side, account, currency), [reports, ledger]) in &sums {
@@ -73,7 +107,7 @@ pub fn check(node: &Node) -> Result<Answer, Failure> {
         .iter()
         .map(|c| format!("cut: {} before frame {} item {}", c.stream, c.before.seq, c.before.index))
         .collect();
-    notes.push(format!("{} calls, {} attempts, {} sums compared", reported.calls, reported.attempts, sums.len()));
+    notes.push(format!("{calls} calls, {attempts} attempts, {} sums compared", sums.len()));
     for rollup in rollups.iter().filter(|rollup| rollup.differing > 0) {
         notes.push(format!("rollup {} differs from its rows in {} places", rollup.table, rollup.differing));
     }
@@ -89,34 +123,33 @@ pub fn check(node: &Node) -> Result<Answer, Failure> {
 /// The ledger's totals, and where in the raters' streams it stood when they were taken.
 ///
 /// While a run is posted there is no cut at which anybody but the ledger knows what of it counts; it is waited for.
-fn ledger_at_a_cut(node: &Node) -> Result<(Vec<Total>, Vec<Cut>), Failure> {
-    node.runs.settle(RUN_LIMIT)?;
+fn ledger_at_a_cut(part: &Part<'_>) -> Result<(Vec<Total>, Vec<Cut>), Failure> {
+    part.runs.settle(RUN_LIMIT)?;
     loop {
-        let before = node.view.status().map_err(Failure::broken)?;
-        let totals = node.view.totals().map_err(Failure::broken)?;
-        let after = node.view.status().map_err(Failure::broken)?;
+        let before = part.view.status().map_err(Failure::broken)?;
+        let totals = part.view.totals().map_err(Failure::broken)?;
+        let after = part.view.status().map_err(Failure::broken)?;
         if before.root == after.root && before.consumed == after.consumed {
             let cut = |partition| {
-                let stream = xdrs_stream(&node.settings.site, partition);
+                let stream = xdrs_stream(part.site, partition);
                 Cut { before: next_position(&after.consumed, &stream), stream }
             };
-            let mut cuts: Vec<Cut> = (0..node.settings.partitions as usize).map(cut).collect();
-            cuts.extend(runs::consumed_runs(&node.settings.site, &after.consumed));
-            if node.runs.is_settled()? {
+            let mut cuts: Vec<Cut> = (0..part.partitions as usize).map(cut).collect();
+            cuts.extend(runs::consumed_runs(part.site, &after.consumed));
+            if part.runs.is_settled()? {
                 return Ok((totals, cuts));
             }
-            node.runs.settle(RUN_LIMIT)?;
+            part.runs.settle(RUN_LIMIT)?;
         }
     }
 }
 
-fn wait_until_loaded(node: &Node, cuts: &[Cut]) -> Result<(), Failure> {
-    let Some(loading) = &node.loading else {
-        return Err(Failure::Usage("this process does not load reports".to_owned()));
-    };
+fn wait_until_loaded(part: &Part<'_>, cuts: &[Cut]) -> Result<(), Failure> {
     let until = Instant::now() + LOAD_LIMIT;
     loop {
-        let streams = loading.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(streams) = (part.loading)() else {
+            return Err(Failure::Usage(format!("this process does not load the reports of site {}", part.site)));
+        };
         let behind = cuts.iter().find(|cut| !streams.iter().any(|s| s.stream == cut.stream && s.loaded >= cut.before));
         let Some(behind) = behind else { return Ok(()) };
         if Instant::now() > until {
@@ -132,15 +165,15 @@ fn wait_until_loaded(node: &Node, cuts: &[Cut]) -> Result<(), Failure> {
 }
 
 /// Charges by side, account and currency: what stands on the accounts, less what people corrected or reversed.
-fn booked(node: &Node, totals: &[Total]) -> Result<BTreeMap<Key, Amount>, Failure> {
+fn booked(part: &Part<'_>, totals: &[Total]) -> Result<BTreeMap<Key, Amount>, Failure> {
     let mut sums = BTreeMap::new();
     for total in totals {
         add(&mut sums, total.gl, &total.account, total.currency.as_str(), total.balance)?;
     }
     for kind in [EntryKind::Correction, EntryKind::Reversal] {
-        let count = node.view.status().map_err(Failure::broken)?.entries[kind as usize];
+        let count = part.view.status().map_err(Failure::broken)?.entries[kind as usize];
         if count > 0 {
-            for posting in postings_of(node, kind)? {
+            for posting in postings_of(part, kind)? {
                 let back = posting.amount.checked_neg().unwrap_or_default();
                 add(&mut sums, posting.gl, &posting.account, posting.currency.as_str(), back)?;
             }
@@ -162,12 +195,12 @@ fn add(sums: &mut BTreeMap<Key, Amount>, gl: Gl, account: &str, currency: &str, 
     Ok(())
 }
 
-fn postings_of(node: &Node, kind: EntryKind) -> Result<Vec<Posting>, Failure> {
+fn postings_of(part: &Part<'_>, kind: EntryKind) -> Result<Vec<Posting>, Failure> {
     let filter = EntryFilter { kind: Some(kind), ..EntryFilter::default() };
     let mut page = Page { after: None, limit: ledger::api::PAGE_MAX, newest_first: false };
     let mut postings = Vec::new();
     loop {
-        let found = node.view.entries(&filter, &page).map_err(Failure::broken)?;
+        let found = part.view.entries(&filter, &page).map_err(Failure::broken)?;
         postings.extend(found.entries.into_iter().flat_map(|entry| entry.postings));
         match found.next {
             Some(next) => page.after = Some(next),

@@ -1,6 +1,7 @@
 //! The command line: clap definitions only; what a command does stands in the file of its name.
 
 use crate::cli_ledger::LedgerArgs;
+use crate::cli_site::SiteCommand;
 use crate::deck_life::args::{
     DecideArgs, DiffArgs, ExportArgs, ImportArgs, MakeArgs, NamesArgs, PriceArgs, RollbackArgs, ShowArgs,
 };
@@ -73,6 +74,9 @@ pub enum Command {
     /// Calls of switches that ask over RADIUS (docs/guides/radius.md)
     #[command(subcommand)]
     Radius(crate::radius::orders::RadiusOp),
+    /// This site among others (docs/guides/two-sites.md)
+    #[command(subcommand)]
+    Site(SiteCommand),
     /// The reporting engine
     #[command(subcommand)]
     Engine(EngineCommand),

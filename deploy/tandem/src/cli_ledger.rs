@@ -27,12 +27,18 @@ pub enum LedgerCommand {
         /// What it owed by all that had occurred up to then, whenever it was booked; needs an account
         #[arg(long, value_name = "TIME", requires = "account")]
         occurred: Option<String>,
+        /// Only what this site booked (default: the sum over all sites held here)
+        #[arg(long = "of-site", value_name = "NAME")]
+        of_site: Option<String>,
     },
     /// Entries of an account, newest last
     Entries {
         account: String,
         #[arg(long, default_value_t = 100, value_name = "N")]
         limit: usize,
+        /// Only what this site booked (default: the sum over all sites held here)
+        #[arg(long = "of-site", value_name = "NAME")]
+        of_site: Option<String>,
     },
     /// Entries of an account with the running balance, newest last
     Statement {
@@ -42,7 +48,11 @@ pub enum LedgerCommand {
         limit: usize,
     },
     /// Sums per account of the chart and currency; the total of each currency is zero
-    TrialBalance,
+    TrialBalance {
+        /// Only what this site booked (default: the sum over all sites held here)
+        #[arg(long = "of-site", value_name = "NAME")]
+        of_site: Option<String>,
+    },
     /// Book a payment (same id again: no effect)
     Pay(MoneyArgs),
     /// Book a refund: money that went back
@@ -195,16 +205,18 @@ pub struct CapsArgs {
 pub fn op(command: &LedgerCommand) -> Result<Op, Failure> {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     Ok(Op::Money(match command {
-        LedgerCommand::Balance { account: Some(account), booked, occurred }
+        LedgerCommand::Balance { account: Some(account), booked, occurred, .. }
             if booked.is_some() || occurred.is_some() =>
         {
             MoneyOp::AsOf { account: account.clone(), booked: text(booked), occurred: text(occurred) }
         }
-        LedgerCommand::Balance { account, .. } => return Ok(Op::Balances { account: account.clone() }),
-        LedgerCommand::Entries { account, limit } => {
-            return Ok(Op::Entries { account: account.clone(), limit: *limit });
+        LedgerCommand::Balance { account, of_site, .. } => {
+            return Ok(Op::Balances { account: account.clone(), site: of_site.clone() });
         }
-        LedgerCommand::TrialBalance => return Ok(Op::TrialBalance),
+        LedgerCommand::Entries { account, limit, of_site } => {
+            return Ok(Op::Entries { account: account.clone(), limit: *limit, site: of_site.clone() });
+        }
+        LedgerCommand::TrialBalance { of_site } => return Ok(Op::TrialBalance { site: of_site.clone() }),
         LedgerCommand::Verify => return Ok(Op::Verify),
         LedgerCommand::Certificate => return Ok(Op::Proof(ProofOp::Certificate)),
         LedgerCommand::Prove { xdr, call, with_others } => {

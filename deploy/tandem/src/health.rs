@@ -65,6 +65,7 @@ pub fn lines(node: &Node) -> Vec<HealthLine> {
         let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
         part(&mut lines, &roles, "xdr-out", Some(xdr_out(out)));
     }
+    lines.extend(crate::peers::health::lines(node));
     lines.extend(node.runs.trouble().map(|why| {
         let (what, advice) = parts_of(&why);
         let advice =
@@ -102,13 +103,19 @@ pub fn watch(node: &Node) {
     }
 }
 
-fn good(part: &str, detail: String) -> HealthLine {
+pub(crate) fn good(part: &str, detail: String) -> HealthLine {
     let (since, advice) = (String::new(), String::new());
     HealthLine { part: part.to_owned(), state: HealthState::Good, detail, since, advice }
 }
 
 /// A trouble; `since` where the part knows it, else it is the first look that saw it.
-fn trouble(part: &str, state: HealthState, since: Option<SystemTime>, what: &str, advice: &str) -> HealthLine {
+pub(crate) fn trouble(
+    part: &str,
+    state: HealthState,
+    since: Option<SystemTime>,
+    what: &str,
+    advice: &str,
+) -> HealthLine {
     let since = since.map(when).unwrap_or_default();
     HealthLine { part: part.to_owned(), state, detail: what.to_owned(), since, advice: advice.to_owned() }
 }

@@ -8,6 +8,7 @@ mod calls;
 mod check;
 mod cli;
 mod cli_ledger;
+mod cli_site;
 mod conflicts;
 mod deck;
 mod deck_life;
@@ -23,6 +24,7 @@ mod ops;
 mod output;
 mod pages;
 mod past;
+mod peers;
 mod price_page;
 mod prove;
 mod quote;
@@ -34,6 +36,7 @@ mod registry;
 mod rerate;
 mod runs;
 mod settings;
+mod site_settings;
 mod tables;
 mod up;
 mod void_order;
@@ -44,6 +47,7 @@ use cli::{
     ApplyArgs, CallsCommand, Cli, Command, ConfigCommand, DeckCommand, EngineCommand, ReportArgs, ReportFormat,
     ReportName,
 };
+use cli_site::SiteCommand;
 use node::Roles;
 use ops::Op;
 use output::{Ending, Failure, Outcome, note};
@@ -88,7 +92,9 @@ fn run(cli: &Cli) -> Outcome {
             up::run(&settings, &Roles { rater: Some(partitions), ..Roles::default() })
         }
         Command::Ledger(args) => match &args.command {
-            None => up::run(&settings, &Roles { ledger: true, radius: true, past: true, ..Roles::default() }),
+            None => {
+                up::run(&settings, &Roles { ledger: true, radius: true, sites: true, past: true, ..Roles::default() })
+            }
             Some(command) => ask(cli_ledger::op(command)?),
         },
         Command::Loader => up::run(&settings, &Roles { loader: true, engine: true, ..Roles::default() }),
@@ -129,6 +135,8 @@ fn run(cli: &Cli) -> Outcome {
             ask(Op::Sql { query: query.clone(), format: format.to_owned() })
         }
         Command::Radius(op) => ask(Op::Radius(op.clone())),
+        Command::Site(SiteCommand::Certificate(args)) => peers::orders::certificate(&settings, args, cli.json),
+        Command::Site(command) => ask(Op::Site(peers::orders::op(command, user))),
         Command::Engine(EngineCommand::Fetch) => engine::fetch_engine(),
         Command::Engine(EngineCommand::Status) => engine::status(&settings),
         Command::Bench(args) => bench::run(args, &settings, cli.json),

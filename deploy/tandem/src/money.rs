@@ -189,7 +189,8 @@ fn place(node: &Node, order: Order) -> Result<Receipt, OrderError> {
     }
 }
 
-fn placed(node: &Node, order: Order) -> Result<Answer, Failure> {
+/// Places an order and says what came of it.
+pub fn placed(node: &Node, order: Order) -> Result<Answer, Failure> {
     let receipt = place(node, order).map_err(|error| match error {
         OrderError::Refused(why) => Failure::Usage(why.to_string()),
         other => Failure::broken(other),

@@ -1,25 +1,28 @@
 //! One process of Tandem: the bus it owns or talks to, the configuration it follows, and the roles it runs, each on
 //! threads of its own. `up`, the single roles, the demo and the one-shot commands all start a node.
 
-use crate::authorise::Gate;
+mod starter;
+
+pub(crate) use starter::Starter;
+
 use crate::engine;
 use crate::health::{Noticed, RoleEnded};
 use crate::output::{Failure, note};
 use crate::past;
-use crate::radius::{self, settings::RadiusSettings};
+use crate::peers::{self, Other};
+use crate::radius;
 use crate::records::Records;
 use crate::registry;
-use crate::runs::{LoaderRuns, RunsHub, RunsWorker};
-use crate::settings::{EngineKind, Settings, XdrOutSettings};
-use crate::xdr_out::{self, XdrOut};
+use crate::runs::RunsHub;
+use crate::settings::{EngineKind, Settings};
+use crate::xdr_out;
 use bus::Bus;
 use bus::config_log::{self, ConfigFollower};
 use facts::config::{Config, ConfigItem};
-use ingest::{DropFolder, Ingest, IngestOptions, SwitchTopic, WriterOptions};
-use ledger::{ConfigNow, Follower, LedgerOptions, Orders, View};
-use rater::{RaterOptions, RaterStats};
+use ingest::Ingest;
+use ledger::{Orders, View};
+use rater::RaterStats;
 use reporting::Engine;
-use reporting::loader::{BusFrames, Loader};
 use schemas::SchemaIds;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -48,6 +51,8 @@ pub struct Roles {
     pub past: bool,
     /// Publish priced sides on the topic of the settings.
     pub xdr_out: bool,
+    /// Exchange with the other sites, where the settings name any.
+    pub sites: bool,
     /// Speak RADIUS where the settings say so; beside the ledger.
     pub radius: bool,
 }
@@ -56,7 +61,15 @@ impl Roles {
     /// Everything in one process.
     pub fn all(settings: &Settings) -> Self {
         let xdr_out = settings.xdr_out.is_some();
-        Self { collect: true, records: true, past: true, xdr_out, radius: true, ..Self::pipeline(settings) }
+        Self {
+            collect: true,
+            records: true,
+            sites: true,
+            past: true,
+            xdr_out,
+            radius: true,
+            ..Self::pipeline(settings)
+        }
     }
 
     /// All that brings an imported file to balances and reports.
@@ -71,6 +84,7 @@ impl Roles {
             records: true,
             past: false,
             xdr_out: false,
+            sites: false,
             radius: false,
         }
     }
@@ -93,6 +107,11 @@ impl ConfigHub {
             *self.current.write().unwrap_or_else(PoisonError::into_inner) = follower.current();
         }
         Ok(())
+    }
+
+    /// Who claimed the log last.
+    pub fn owner(&self) -> smol_str::SmolStr {
+        self.follower.lock().unwrap_or_else(PoisonError::into_inner).stream().owner().clone()
     }
 
     pub fn history(&self) -> Vec<config_log::Version> {
@@ -126,6 +145,10 @@ pub struct Node {
     pub records: Arc<Records>,
     pub xdr_out: Option<Arc<xdr_out::Status>>,
     pub runs: Arc<RunsHub>,
+    /// The exchange with other sites, in the process that has it.
+    pub sites: Option<Arc<sites::Sites>>,
+    /// Other sites, as their streams held here tell them.
+    pub others: Vec<Arc<Other>>,
     pub radius: Option<Arc<radius::Door>>,
     /// Set when the process is to stop.
     pub stop: Arc<AtomicBool>,
@@ -160,7 +183,8 @@ impl Running {
         std::fs::create_dir_all(&settings.data)
             .map_err(|e| Failure::Broken(format!("data folder {}: {e}", settings.data.display())))?;
         let ids = registry::schema_ids(settings.schema_registry.as_ref()).map_err(Failure::Broken)?;
-        let bus = open_bus(settings, &ids)?;
+        let raw = open_bus(settings, &ids)?;
+        let bus = peers::guarded(settings, &raw);
         open::ensure_topics(&*bus, settings)?;
         let follower = ConfigFollower::open(&*bus, &ids).map_err(Failure::broken)?;
         let current = RwLock::new(follower.current());
@@ -178,12 +202,18 @@ impl Running {
             threads: Vec::new(),
         };
         starter.follow_config();
+        let sites = match roles.sites && !settings.peers.is_empty() {
+            true => Some(Arc::new(peers::start(settings, raw, &ids)?)),
+            false => None,
+        };
+        let looks = roles.ledger || roles.engine || roles.records;
+        let others = if looks { starter.others()? } else { Vec::new() };
         let ingest = if roles.ingest { Some(starter.ingest(roles.collect)?) } else { None };
         let raters = match &roles.rater {
             Some(partitions) => starter.raters(partitions)?,
             None => Vec::new(),
         };
-        let (view, orders) = if roles.ledger { starter.ledger()? } else { (starter.follower()?, None) };
+        let (view, orders) = if roles.ledger { starter.ledger(sites.as_ref())? } else { (starter.follower()?, None) };
         if roles.ledger {
             starter.runs(&runs, &view)?;
         }
@@ -193,7 +223,10 @@ impl Running {
             Err("the reporting engine is turned off in this process".to_owned())
         };
         let loading = match &engine {
-            Ok(engine) if roles.loader => Some(starter.loader(engine, &view, &runs)?),
+            Ok(engine) if roles.loader => {
+                others.iter().try_for_each(|other| starter.other_loader(engine, other))?;
+                Some(starter.loader(engine, &view, &runs)?)
+            }
             _ => None,
         };
         let records = Arc::new(Records::default());
@@ -235,6 +268,8 @@ impl Running {
             records,
             xdr_out,
             runs,
+            sites,
+            others,
             radius,
             stop,
             failures,
@@ -256,6 +291,9 @@ impl Running {
             }
         }
         let failures = self.node.failures();
+        if let Some(sites) = &self.node.sites {
+            sites.stop();
+        }
         self.node.bus.stop();
         failures
     }
@@ -264,12 +302,25 @@ impl Running {
 impl Node {
     /// Writes a configuration version; `items` come from a plan.
     pub fn publish(&self, items: &[ConfigItem], by: &str, comment: &str) -> Result<u64, Failure> {
+        peers::may_configure(self)?;
         let mut follower = self.config.follower.lock().unwrap_or_else(PoisonError::into_inner);
-        let owner = owner();
+        let owner = peers::config_owner(&self.settings);
         let author = config_log::Author { by, comment, owner: &owner, wall_micros: wall_micros() };
         let seq = config_log::publish(&*self.bus, &mut follower, items, author).map_err(Failure::broken)?;
         *self.config.current.write().unwrap_or_else(PoisonError::into_inner) = follower.current();
         Ok(seq)
+    }
+
+    /// Takes the writing of the configuration over from another site; returns the epoch of the claim.
+    pub fn take_config(&self, by: &str) -> Result<u64, Failure> {
+        let mut follower = self.config.follower.lock().unwrap_or_else(PoisonError::into_inner);
+        let owner = format!("{}, by order of {by}", peers::config_owner(&self.settings));
+        config_log::take_over(&*self.bus, &mut follower, &owner, wall_micros()).map_err(Failure::broken)
+    }
+
+    /// The site at which configuration is written.
+    pub fn config_site(&self) -> String {
+        peers::config_site(&self.settings, &self.config.owner()).to_owned()
     }
 
     /// Roles that have ended with an error.
@@ -347,6 +398,7 @@ impl Node {
             }
         }
         self.runs.lag(&self.view, loaded.as_deref(), &mut lag);
+        self.others.iter().for_each(|other| other.lag(&mut lag));
         lag
     }
 }
@@ -371,199 +423,4 @@ impl Lag {
 /// Name of a rater's stream.
 pub fn xdrs_stream(site: &str, partition: usize) -> String {
     format!("xdrs.{site}.{partition}")
-}
-
-/// Starts roles and keeps their threads.
-struct Starter<'a> {
-    settings: &'a Settings,
-    bus: &'a Arc<dyn Bus>,
-    ids: &'a SchemaIds,
-    config: &'a Arc<ConfigHub>,
-    stop: &'a Arc<AtomicBool>,
-    failures: &'a Arc<Mutex<Vec<RoleEnded>>>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Starter<'_> {
-    /// Runs `work` on a thread; its error is kept for the console and ends nothing else.
-    fn spawn(
-        &mut self,
-        name: &str,
-        work: impl FnOnce(&AtomicBool) -> Result<(), String> + Send + 'static,
-    ) -> Result<(), Failure> {
-        let (stop, failures, role) = (self.stop.clone(), self.failures.clone(), name.to_owned());
-        let body = move || {
-            if let Err(why) = work(&stop) {
-                tracing::error!(role, "{why}");
-                let since = std::time::SystemTime::now();
-                failures.lock().unwrap_or_else(PoisonError::into_inner).push(RoleEnded { role, since, why });
-            }
-        };
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
-        self.threads.push(thread.map_err(|e| Failure::Broken(format!("thread {name}: {e}")))?);
-        Ok(())
-    }
-
-    fn follow_config(&mut self) {
-        let config = self.config.clone();
-        let follow = move |stop: &AtomicBool| {
-            while !stop.load(Ordering::Relaxed) {
-                match config.poll() {
-                    Ok(()) => {}
-                    Err(error) if error.is_retriable() => {
-                        tracing::warn!(%error, "the config log cannot be followed, trying again");
-                        thread::sleep(Duration::from_millis(500));
-                    }
-                    Err(_) if stop.load(Ordering::Relaxed) => return Ok(()),
-                    Err(error) => return Err(error.to_string()),
-                }
-                thread::sleep(Duration::from_millis(80));
-            }
-            Ok(())
-        };
-        // A thread that cannot be made is reported by the next role's start.
-        let _ = self.spawn("config", follow);
-    }
-
-    fn config_now(&self) -> ConfigNow {
-        let config = self.config.clone();
-        Arc::new(move || config.current())
-    }
-
-    fn ingest(&mut self, collect: bool) -> Result<Arc<Ingest>, Failure> {
-        let mut writer = WriterOptions::new(
-            &format!("ingest-{}", self.settings.site),
-            self.settings.partitions,
-            &self.settings.data.join("ingest"),
-        );
-        writer.ids = self.ids.clone();
-        let config = self.config.clone();
-        let drop = self.settings.ingest.drop.iter().map(|d| DropFolder::new(&d.switch, &d.folder)).collect();
-        let topics = &self.settings.ingest.switch_events;
-        let options = IngestOptions {
-            writer,
-            raw: self.settings.data.join("raw"),
-            drop: if collect { drop } else { Vec::new() },
-            switch_events: if collect {
-                topics
-                    .iter()
-                    .map(|t| SwitchTopic { topic: t.topic.clone(), switch: t.switch.as_str().into() })
-                    .collect()
-            } else {
-                Vec::new()
-            },
-            switches: Arc::new(move |id| config.current().switches.get(id).cloned()),
-        };
-        let ingest = Arc::new(Ingest::start(self.bus.clone(), options).map_err(Failure::broken)?);
-        let running = ingest.clone();
-        self.spawn("ingest", move |stop| running.run(stop).map_err(|e| e.to_string()))?;
-        Ok(ingest)
-    }
-
-    fn raters(&mut self, partitions: &[u32]) -> Result<Vec<(u32, Arc<RaterStats>)>, Failure> {
-        let mut all = Vec::new();
-        for partition in partitions {
-            let stats = Arc::new(RaterStats::default());
-            let mut options = RaterOptions::new(
-                self.bus.clone(),
-                self.ids.clone(),
-                &self.settings.site,
-                *partition,
-                self.config_now(),
-                owner(),
-            );
-            options.index = Some(self.settings.data.join("rater"));
-            let shown = stats.clone();
-            self.spawn(&format!("rater-{partition}"), move |stop| {
-                rater::run_partition(options, stop, &shown).map_err(|e| e.to_string())
-            })?;
-            all.push((*partition, stats));
-        }
-        Ok(all)
-    }
-
-    fn ledger(&mut self) -> Result<(Arc<View>, Option<Orders>), Failure> {
-        let mut options = LedgerOptions::new(
-            self.bus.clone(),
-            &self.settings.site,
-            self.settings.partitions,
-            self.config_now(),
-            self.settings.data.join("ledger"),
-        );
-        options.ids = self.ids.clone();
-        options.owner = owner();
-        options.vendor_days = self.settings.credit.vendor_days;
-        options.new_customers = Some(self.settings.credit.new_customers.clone());
-        let (door, inbox) = ledger::door(&options);
-        self.spawn("ledger", move |stop| ledger::run(&options, &inbox, stop).map_err(|e| e.to_string()))?;
-        Ok((door.view, Some(door.orders)))
-    }
-
-    fn radius(&mut self, settings: &RadiusSettings, orders: &Orders) -> Result<Arc<radius::Door>, Failure> {
-        let gate = Gate::new(self.config.clone(), orders.clone());
-        let (door, sockets) = radius::Door::open(settings, gate).map_err(Failure::Broken)?;
-        let served = door.clone();
-        self.spawn("radius", move |stop| served.run(sockets, stop))?;
-        Ok(door)
-    }
-
-    fn runs(&mut self, hub: &Arc<RunsHub>, view: &Arc<View>) -> Result<(), Failure> {
-        let (hub, view, config) = (hub.clone(), view.clone(), self.config.clone());
-        let worker = RunsWorker { hub, view, bus: self.bus.clone(), ids: self.ids.clone(), config };
-        self.spawn("runs", move |stop| {
-            worker.work(stop);
-            Ok(())
-        })
-    }
-
-    fn follower(&mut self) -> Result<Arc<View>, Failure> {
-        let opened = Follower::open(self.bus.clone(), self.ids, &self.settings.site, self.config_now(), None);
-        let (mut follower, view) = opened.map_err(Failure::broken)?;
-        self.spawn("ledger-follower", move |stop| follower.run(stop).map_err(|e| e.to_string()))?;
-        Ok(view)
-    }
-
-    fn records(&mut self, records: &Arc<Records>) -> Result<(), Failure> {
-        for partition in 0..self.settings.partitions as usize {
-            let stream = xdrs_stream(&self.settings.site, partition);
-            let (bus, ids, records) = (self.bus.clone(), self.ids.clone(), records.clone());
-            self.spawn(&format!("records-{partition}"), move |stop| records.follow(&*bus, &ids, &stream, stop))?;
-        }
-        Ok(())
-    }
-
-    fn xdr_out(&mut self, topic: &XdrOutSettings, records: &Arc<Records>) -> Result<Arc<xdr_out::Status>, Failure> {
-        let (bus, ids) = (self.bus.clone(), self.ids.clone());
-        let out = XdrOut::open(topic, &self.settings.data, bus, ids, records.clone())?;
-        for partition in 0..self.settings.partitions as usize {
-            let (out, stream) = (out.clone(), xdrs_stream(&self.settings.site, partition));
-            self.spawn(&format!("xdr-out-{partition}"), move |stop| out.run(&stream, stop))?;
-        }
-        Ok(out.status)
-    }
-
-    fn loader(
-        &mut self,
-        engine: &Engine,
-        view: &Arc<View>,
-        runs: &Arc<RunsHub>,
-    ) -> Result<reporting::loader::Status, Failure> {
-        let site = self.settings.site.clone();
-        let mut loader = Loader::open(engine, &site, &self.settings.data.join("loader")).map_err(Failure::broken)?;
-        for partition in 0..self.settings.partitions as usize {
-            let stream = xdrs_stream(&site, partition);
-            let frames = BusFrames::new(self.bus.clone(), self.ids.clone(), &stream);
-            loader.add(&stream, Box::new(frames)).map_err(Failure::broken)?;
-        }
-        let (hub, ids) = (runs.clone(), self.ids.clone());
-        loader.follow(Box::new(LoaderRuns { hub, view: view.clone(), ids }));
-        let status = loader.status();
-        let view = view.clone();
-        self.spawn("loader", move |stop| {
-            let booked = |stream: &str| Some(view.progress().state.next_position(stream));
-            loader.run(&booked, stop);
-            Ok(())
-        })?;
-        Ok(status)
-    }
 }

@@ -7,6 +7,7 @@ use crate::check;
 use crate::money::{self, MoneyOp};
 use crate::node::Node;
 use crate::output::Failure;
+use crate::peers::sums;
 use crate::prove::ProofOp;
 use crate::runs::{self, RunOp};
 use crate::tables::{self, table_of};
@@ -14,7 +15,7 @@ use bus::config_log::{ConfigFollower, Version};
 use console::source::{Filter, Kind, ReportName, Table};
 use facts::config::Config;
 use facts::xdr::ImportCount;
-use ledger::{EntryFilter, LedgerView, Page};
+
 use reporting::block_on;
 use reporting::reports;
 use serde::{Deserialize, Serialize};
@@ -31,12 +32,20 @@ const IMPORT_LIMIT: Duration = Duration::from_secs(3_600);
 pub enum Op {
     Balances {
         account: Option<String>,
+        /// Only what this site booked; none: the sum over all sites held here.
+        #[serde(default)]
+        site: Option<String>,
     },
     Entries {
         account: String,
         limit: usize,
+        #[serde(default)]
+        site: Option<String>,
     },
-    TrialBalance,
+    TrialBalance {
+        #[serde(default)]
+        site: Option<String>,
+    },
     Money(MoneyOp),
     Proof(ProofOp),
     Verify,
@@ -95,6 +104,8 @@ pub enum Op {
     },
     /// Switches that ask over RADIUS.
     Radius(crate::radius::orders::RadiusOp),
+    /// This site among others.
+    Site(crate::peers::orders::SiteOp),
     /// Decks after their file has been read.
     Deck(crate::deck_life::args::DeckOp),
 }
@@ -132,9 +143,11 @@ impl Answer {
 /// Carries out a request. Blocks; call it from a thread that may.
 pub fn execute(node: &Node, op: &Op) -> Result<Answer, Failure> {
     match op {
-        Op::Balances { account } => balances(node, account.as_deref()),
-        Op::Entries { account, limit } => entries(node, account, *limit),
-        Op::TrialBalance => Ok(Answer::of(tables::trial_balance(&node.view.trial_balance().map_err(Failure::broken)?))),
+        Op::Balances { account, site } => balances(node, account.as_deref(), site.as_deref()),
+        Op::Entries { account, limit, site } => entries(node, account, *limit, site.as_deref()),
+        Op::TrialBalance { site } => {
+            Ok(Answer::of(tables::trial_balance(&sums::trial_balance(node, site.as_deref())?)))
+        }
         Op::Money(op) => money::execute(node, op),
         Op::Proof(op) => crate::prove::execute(node, op),
         Op::Verify => verify(node),
@@ -158,12 +171,13 @@ pub fn execute(node: &Node, op: &Op) -> Result<Answer, Failure> {
         }
         Op::Conflicts => crate::conflicts::table(node).map(Answer::of),
         Op::Run { what } => runs::execute(node, what),
+        Op::Site(op) => crate::peers::orders::execute(node, op),
         Op::Radius(op) => crate::radius::orders::execute(node, op),
     }
 }
 
-fn balances(node: &Node, account: Option<&str>) -> Result<Answer, Failure> {
-    let rows = node.view.balances(account).map_err(Failure::broken)?;
+fn balances(node: &Node, account: Option<&str>, site: Option<&str>) -> Result<Answer, Failure> {
+    let rows = sums::balances(node, account, site)?;
     match account {
         Some(account) if rows.is_empty() => {
             Err(Failure::Usage(format!("account {account:?} is not known to this ledger")))
@@ -172,15 +186,12 @@ fn balances(node: &Node, account: Option<&str>) -> Result<Answer, Failure> {
     }
 }
 
-fn entries(node: &Node, account: &str, limit: usize) -> Result<Answer, Failure> {
-    let filter = EntryFilter { account: Some(account.into()), ..EntryFilter::default() };
-    let page = Page { after: None, limit, newest_first: true };
-    let mut page = node.view.entries(&filter, &page).map_err(Failure::broken)?;
-    if page.entries.is_empty() && node.view.balances(Some(account)).map_err(Failure::broken)?.is_empty() {
+fn entries(node: &Node, account: &str, limit: usize, site: Option<&str>) -> Result<Answer, Failure> {
+    let found = sums::entries(node, account, limit, site)?;
+    if found.is_empty() && sums::balances(node, Some(account), site)?.is_empty() {
         return Err(Failure::Usage(format!("account {account:?} is not known to this ledger")));
     }
-    page.entries.reverse();
-    Ok(Answer { json: serde_json::to_value(&page.entries).ok(), ..Answer::of(tables::entries(&page.entries, account)) })
+    Ok(Answer { json: serde_json::to_value(&found).ok(), ..Answer::of(tables::entries(&found, account)) })
 }
 
 fn verify(node: &Node) -> Result<Answer, Failure> {
@@ -286,6 +297,7 @@ fn sql(node: &Node, query: &str, format: &str) -> Result<Answer, Failure> {
 }
 
 fn apply_path(node: &Node, path: &Path, prune: bool, write: bool, by: &str, comment: &str) -> Result<Answer, Failure> {
+    crate::peers::may_configure(node)?;
     let plan = apply::plan(path, &node.config.current(), prune)?;
     carry_out(node, &plan, write, by, comment)
 }
@@ -313,6 +325,7 @@ fn show_config(node: &Node, seq: Option<u64>) -> Result<Answer, Failure> {
 }
 
 fn rollback(node: &Node, seq: u64, write: bool, by: &str, comment: &str) -> Result<Answer, Failure> {
+    crate::peers::may_configure(node)?;
     let (then, _) = config_as_of(node, seq)?;
     let now = node.config.current();
     let mut plan = apply::plan_items(apply::rollback::items(&now, &then), &now, true, Vec::new())?;

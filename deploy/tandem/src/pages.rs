@@ -9,6 +9,7 @@ use crate::jobs::{Arriving, Jobs};
 use crate::node::{Node, wall_micros};
 use crate::ops;
 use crate::output::Failure;
+use crate::peers::sums;
 use crate::price_page;
 use crate::runs;
 use crate::tables::{self, table_of};
@@ -17,8 +18,8 @@ use console::imports::{ImportView, UploadView};
 use console::jobs::{Form, JobAsk, JobProgress, JobView};
 use console::price::{PriceAsk, PriceView};
 use console::source::{
-    Answer, CallView, Entries, Filter, HealthLine, Kind, Live, LivePoint, RateView, ReportName, RunView, Source,
-    SourceError, Table, Upload,
+    Answer, CallView, Entries, Filter, HealthLine, Kind, Live, LivePoint, RateView, ReportName, RunView, SitesView,
+    Source, SourceError, Table, Upload,
 };
 use facts::CallId;
 use facts::xdr::Position;
@@ -183,7 +184,7 @@ impl Source for Pages {
     }
 
     fn balances(&self) -> Answer<'_, Table> {
-        self.ask(|node| Ok(tables::balances(&node.view.balances(None).map_err(broken)?)))
+        self.ask(|node| Ok(tables::balances(&sums::balances(node, None, None).map_err(shown)?)))
     }
 
     fn entries(&self, account: String, after: String) -> Answer<'_, Option<Entries>> {
@@ -191,7 +192,7 @@ impl Source for Pages {
     }
 
     fn trial_balance(&self) -> Answer<'_, Table> {
-        self.ask(|node| Ok(tables::trial_balance(&node.view.trial_balance().map_err(broken)?)))
+        self.ask(|node| Ok(tables::trial_balance(&sums::trial_balance(node, None).map_err(shown)?)))
     }
 
     fn suspense(&self) -> Answer<'_, Table> {
@@ -204,6 +205,10 @@ impl Source for Pages {
 
     fn run(&self, id: String) -> Answer<'_, Option<RunView>> {
         self.ask(move |node| runs::view(node, &id).map_err(shown))
+    }
+
+    fn sites(&self) -> Answer<'_, Option<SitesView>> {
+        self.ask(|node| Ok(crate::peers::orders::page(node)))
     }
 
     fn imports(&self) -> Answer<'_, Table> {

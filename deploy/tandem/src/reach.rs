@@ -125,6 +125,7 @@ fn roles(settings: &Settings, op: &Op) -> Roles {
         Op::Deck(op) if !op.weighs() => Roles::default(),
         Op::Deck(_) => Roles { ingest: false, engine, loader: engine, ..Roles::pipeline(settings) },
         Op::Verify | Op::Proof(ProofOp::Key) => Roles { ledger: true, ..Roles::default() },
+        Op::Site(_) => Roles { records: true, ..Roles::default() },
         Op::Import { .. } => Roles::pipeline(settings),
         op if op.needs_engine() => Roles { ingest: false, engine, loader: engine, ..Roles::pipeline(settings) },
         Op::Conflicts => Roles { ingest: false, engine: false, loader: false, ..Roles::pipeline(settings) },

@@ -2,6 +2,7 @@
 //! configuration (accounts, decks): that is applied with `tandem apply` and lives in the `config` log.
 
 use crate::radius::settings::RadiusSettings;
+use crate::site_settings::{PeerSettings, SitesSettings};
 use accounting::newcomers::NewCustomers;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -28,6 +29,10 @@ pub struct Settings {
     pub credit: CreditSettings,
     /// Left out: RADIUS is not spoken.
     pub radius: Option<RadiusSettings>,
+    /// This site among others.
+    pub sites: SitesSettings,
+    /// The other sites; none: this site is alone by design.
+    pub peers: Vec<PeerSettings>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -164,6 +169,8 @@ impl Default for Settings {
             xdr_out: None,
             credit: CreditSettings::default(),
             radius: None,
+            sites: SitesSettings::default(),
+            peers: Vec::new(),
         }
     }
 }
@@ -361,7 +368,7 @@ impl Settings {
         if self.engine.kind == EngineKind::Server && self.engine.url.is_empty() {
             return invalid("engine.url", "the address of the ClickHouse server is missing");
         }
-        Ok(())
+        self.check_sites()
     }
 }
 

@@ -51,9 +51,12 @@ pub fn from_reporting(mut table: Table) -> Table {
 /// What figures from the engine cover: up to where each stream is loaded, or that loading fails.
 pub fn covers(node: &Node) -> String {
     let Some(loading) = &node.loading else { return String::new() };
-    let streams = loading.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let runs = run_stream_prefix(&node.settings.site);
-    let (runs, raters): (Vec<_>, Vec<_>) = streams.iter().partition(|s| s.stream.starts_with(runs.as_str()));
+    let mut streams = loading.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    streams.extend(node.others.iter().filter_map(|other| other.loaded()).flatten());
+    let sites = node.others.iter().map(|other| other.name.as_str()).chain([node.settings.site.as_str()]);
+    let runs: Vec<_> = sites.map(run_stream_prefix).collect();
+    let of_run = |stream: &str| runs.iter().any(|begin| stream.starts_with(begin.as_str()));
+    let (runs, raters): (Vec<_>, Vec<_>) = streams.iter().partition(|s| of_run(&s.stream));
     let mut loaded: Vec<String> =
         raters.iter().map(|s| format!("{} up to frame {}", s.stream, s.loaded.seq.saturating_sub(1))).collect();
     loaded.extend((!runs.is_empty()).then(|| format!("and {} runs", runs.len())));

@@ -268,6 +268,41 @@ pub fn publish(
     Ok(written)
 }
 
+/// Bits of an epoch that count the claims of one site; those above count the moves from site to site. A move is thus
+/// above whatever the site before may have claimed meanwhile, alone and out of sight.
+const CLAIM_BITS: u32 = 20;
+
+/// Claims the log for another site than the one that wrote it so far, by a person's order (design 8.7), and waits until
+/// that counts. Returns the epoch.
+pub fn take_over(
+    bus: &dyn Bus,
+    follower: &mut ConfigFollower,
+    owner: &str,
+    wall_micros: i64,
+) -> Result<u64, ConfigError> {
+    while follower.poll(Duration::ZERO)? {}
+    let epoch = ((follower.stream().epoch() >> CLAIM_BITS) + 1) << CLAIM_BITS;
+    let fence = facts::stream::Fence { stream: CONFIG.into(), epoch, owner: owner.into() };
+    let mut value = Vec::new();
+    schemas::frame::encode_fence(&fence, &follower.ids, &mut value);
+    let record = crate::Record { key: CONFIG.as_bytes(), value: &value, timestamp_ms: wall_micros / 1_000 };
+    let written = bus.writer(CONFIG)?.append(0, &[record])?;
+    let mut waited = Duration::ZERO;
+    while follower.reader.offset() < written.next {
+        follower.poll(STEP)?;
+        waited += STEP;
+        if waited > READ_BACK {
+            let reason = "what was written does not come back".to_owned();
+            return Err(BusError::Away { what: CONFIG.to_owned(), reason }.into());
+        }
+    }
+    if follower.stream().epoch() == epoch && follower.stream().owner() == owner {
+        Ok(epoch)
+    } else {
+        Err(ConfigError::Fenced)
+    }
+}
+
 fn append(writer: &mut StreamWriter, builder: &mut FrameBuilder, wall_micros: i64) -> Result<u64, ConfigError> {
     let parts = FrameParts {
         item_schema: schemas::config::ITEMS,

@@ -17,9 +17,10 @@ pub enum Room {
     Suspense,
     Runs,
     Imports,
+    Sites,
 }
 
-const ROOMS: [(Room, &str, &str); 9] = [
+const ROOMS: [(Room, &str, &str); 10] = [
     (Room::Live, "Live", "/"),
     (Room::Reports, "Reports", "/reports/customer"),
     (Room::Calls, "Calls", "/calls"),
@@ -29,6 +30,7 @@ const ROOMS: [(Room, &str, &str); 9] = [
     (Room::Suspense, "Suspense", "/suspense"),
     (Room::Runs, "Runs", "/runs"),
     (Room::Imports, "Imports", "/imports"),
+    (Room::Sites, "Sites", "/sites"),
 ];
 
 /// A whole page.

@@ -3,8 +3,8 @@
 use crate::access::encode;
 use crate::layout::{Link, Room, bare, data, facts, no_link, page, query, table, trouble, value};
 use crate::source::{
-    CallView, Entries, Filter, HealthLine, HealthState, Live, RateView, ReportName, RunView, SourceError, Table,
-    XdrView,
+    CallView, Entries, Filter, HealthLine, HealthState, Live, RateView, ReportName, RunView, SitesView, SourceError,
+    Table, XdrView,
 };
 use maud::{Markup, html};
 
@@ -303,6 +303,29 @@ pub fn plain(
         }
     };
     page(site, room, title, body)
+}
+
+/// How this site stands with the others.
+pub fn sites(site: &str, answer: &Result<Option<SitesView>, SourceError>) -> Markup {
+    let link = |rows: &Table, column: usize, row: &[String]| {
+        let account = value(rows, row, "account")?;
+        (rows.columns.get(column)?.key == "account").then(|| format!("/ledger/accounts/{}", encode(account)))
+    };
+    let body = html! {
+        @match answer {
+            Ok(None) => { p { "This site has no peers: add them to its settings, as docs/guides/two-sites.md shows." } }
+            Ok(Some(view)) => {
+                (table(&view.sites, &no_link, html! {}))
+                @if !view.said.is_empty() {
+                    ul { @for line in &view.said { li { (line) } } }
+                }
+                h2 { "Rights" }
+                (table(&view.rights, &link, html! { p { "No account has rights at several sites yet." } }))
+            }
+            Err(error) => (trouble(error)),
+        }
+    };
+    page(site, Room::Sites, "Sites", body)
 }
 
 /// An account's entries, a hundred a page, down to the first.

@@ -42,6 +42,7 @@ pub fn router(source: Arc<dyn Source>, access: Arc<Access>) -> Router {
         .route("/runs", get(runs))
         .route("/runs/{id}", get(run))
         .route("/imports", get(imports))
+        .route("/sites", get(sites))
         .route("/logout", post(logout))
         .merge(crate::deck_routes::router())
         .merge(crate::import_routes::router())
@@ -294,6 +295,11 @@ async fn run(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
         Ok(None) => (StatusCode::NOT_FOUND, pages::not_found(&site, "There is no run of that id.")).into_response(),
         Err(error) => (status(&error), layout::page(&site, Room::Runs, "Run", layout::trouble(&error))).into_response(),
     }
+}
+
+async fn sites(State(shared): State<Shared>) -> Response {
+    let answer = shared.source.sites().await;
+    answered(&answer, pages::sites(&shared.source.site(), &answer))
 }
 
 async fn suspense(State(shared): State<Shared>) -> Response {

@@ -218,6 +218,17 @@ pub trait Upload: Send {
     fn begin(self: Box<Self>, form: Form) -> Answer<'static, String>;
 }
 
+/// The sites of a house, as this one sees them.
+#[derive(Debug, Clone, Serialize)]
+pub struct SitesView {
+    /// One row a site, this one first.
+    pub sites: Table,
+    /// Rights by account and site.
+    pub rights: Table,
+    /// What is wrong or waits, in words.
+    pub said: Vec<String>,
+}
+
 /// What the console asks of the process behind it.
 pub trait Source: Send + Sync + 'static {
     /// Name of the site, for the page's head.
@@ -267,6 +278,8 @@ pub trait Source: Send + Sync + 'static {
     /// Runs over past calls, newest first; the column `run` links to the page.
     fn runs(&self) -> Answer<'_, Table>;
     fn run(&self, id: String) -> Answer<'_, Option<RunView>>;
+    /// The other sites and how this one stands with them; `None` where it has no peers.
+    fn sites(&self) -> Answer<'_, Option<SitesView>>;
     /// Imports with their counts; rejects of one import where `import` is given.
     fn imports(&self) -> Answer<'_, Table>;
     fn rejects(&self, offset: u64) -> Answer<'_, Table>;

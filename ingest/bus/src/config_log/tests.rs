@@ -97,3 +97,20 @@ fn one_code_is_found_without_the_whole_deck_and_nothing_of_it_is_missed() {
         assert_eq!(page.iter().collect::<Vec<_>>(), wanted, "from {code} on");
     }
 }
+
+#[test]
+fn a_site_that_takes_the_configuration_over_is_above_all_that_the_other_claimed_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = EmbeddedBus::open(EmbeddedConfig::new(folder.path())).unwrap();
+    let ids = SchemaIds::default();
+    let mut follower = ConfigFollower::open(&bus, &ids).unwrap();
+    let author = |owner| Author { by: "ann", comment: "", owner, wall_micros: 5 };
+    for _ in 0..3 {
+        publish(&bus, &mut follower, &[], author("site main, pid 1")).unwrap();
+    }
+    let epoch = take_over(&bus, &mut follower, "site vienna, pid 2", 6).unwrap();
+    assert_eq!((epoch, follower.stream().owner().as_str()), (1 << 20, "site vienna, pid 2"));
+    publish(&bus, &mut follower, &[], author("site vienna, pid 2")).unwrap();
+    assert_eq!(follower.stream().epoch(), (1 << 20) + 1);
+    assert_eq!(take_over(&bus, &mut follower, "site main, pid 3", 7).unwrap(), 2 << 20);
+}

@@ -1,0 +1,257 @@
+//! Two sites in one process, each with a log of its own, over real TLS on loopback.
+
+use super::*;
+use bus::stream::{FrameParts, StreamError, StreamReader, StreamWriter};
+use bus::{Batch, EmbeddedBus, EmbeddedConfig};
+use facts::stream::StreamState;
+use schemas::frame::FrameBuilder;
+use std::path::Path;
+use std::time::Instant;
+use tempfile::TempDir;
+
+struct Place {
+    name: &'static str,
+    number: u16,
+    home: TempDir,
+    bus: Arc<dyn Bus>,
+    port: u16,
+    future_micros: i64,
+}
+
+impl Place {
+    fn new(name: &'static str, number: u16) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let bus = Arc::new(EmbeddedBus::open(EmbeddedConfig::new(home.path().join("log"))).unwrap());
+        identity::make(name, &home.path().join("c.pem"), &home.path().join("k.pem")).unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self { name, number, home, bus, port, future_micros: 60_000_000 }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    fn peer(&self) -> Peer {
+        let (name, url) = (self.name.to_owned(), format!("https://127.0.0.1:{}", self.port));
+        Peer { name, number: self.number, url, certificate: self.file("c.pem") }
+    }
+
+    fn start(&self, peers: Vec<Peer>) -> Sites {
+        let options = Options {
+            site: self.name.to_owned(),
+            number: self.number,
+            partitions: 1,
+            listen: SocketAddr::from(([127, 0, 0, 1], self.port)),
+            certificate: self.file("c.pem"),
+            key: self.file("k.pem"),
+            folder: self.file("sites"),
+            peers,
+            bandwidth: 0,
+            future_micros: self.future_micros,
+        };
+        Sites::start(self.bus.clone(), &SchemaIds::default(), options).unwrap()
+    }
+
+    fn claim(&self, stream: &str) -> StreamWriter {
+        let ids = SchemaIds::default();
+        StreamWriter::claim::<StreamError>(&*self.bus, &ids, stream, "test", None, wall_micros(), &mut |_| Ok(()))
+            .unwrap()
+    }
+
+    /// What readers here make of a stream.
+    fn state(&self, stream: &str) -> StreamState {
+        if self.bus.partitions(stream).unwrap().is_none() {
+            return StreamState::new(stream);
+        }
+        let mut reader = StreamReader::open(&*self.bus, &SchemaIds::default(), stream).unwrap();
+        reader.catch_up::<StreamError>(&*self.bus, &mut |_| Ok(())).unwrap();
+        assert!(reader.voids().is_empty(), "a copy holds void records: {:?}", reader.voids());
+        reader.state().clone()
+    }
+
+    fn values(&self, topic: &str) -> Vec<(u64, Vec<u8>)> {
+        let mut reader = self.bus.reader(topic, 0, 0).unwrap();
+        let (mut batch, mut all) = (Batch::new(), Vec::new());
+        while reader.position() < self.bus.end(topic, 0).unwrap() {
+            reader.poll(&mut batch, 1 << 20, Duration::from_secs(1)).unwrap();
+            all.extend(batch.iter().map(|record| (record.offset, record.value.to_vec())));
+        }
+        all
+    }
+}
+
+fn frames(writer: &mut StreamWriter, count: u32, wall_micros: i64) {
+    for _ in 0..count {
+        let parts = FrameParts {
+            item_schema: schemas::ledger::ITEMS,
+            config_seq: 0,
+            fold_version: 1,
+            inputs: Default::default(),
+            floor: None,
+            clock: None,
+            wall_micros,
+        };
+        writer.append(&mut FrameBuilder::new(), parts).unwrap();
+    }
+    writer.settle().unwrap();
+}
+
+#[track_caller]
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !done() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{what} has not come");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn topic(sites: &Sites, name: &str) -> Option<TopicStatus> {
+    sites.status().peers.into_iter().flat_map(|peer| peer.topics).find(|topic| topic.topic == name)
+}
+
+fn trouble(sites: &Sites, name: &str) -> String {
+    topic(sites, name).and_then(|topic| topic.trouble).map(|trouble| trouble.why).unwrap_or_default()
+}
+
+#[test]
+fn a_peers_streams_arrive_byte_for_byte_and_go_on_after_a_restart() {
+    let (a, b) = (Place::new("a", 1), Place::new("b", 2));
+    let (mut ledger, mut xdrs) = (a.claim("ledger.a"), a.claim("xdrs.a.0"));
+    frames(&mut ledger, 50, 1);
+    frames(&mut xdrs, 20, 1);
+    a.bus.ensure(&bus::TopicSpec::events("call-events", 1)).unwrap();
+    let at_a = a.start(vec![b.peer()]);
+    let at_b = b.start(vec![a.peer()]);
+    until("the first copy", || {
+        b.state("ledger.a") == a.state("ledger.a") && b.state("xdrs.a.0") == a.state("xdrs.a.0")
+    });
+    drop(at_b);
+    frames(&mut ledger, 7, 2);
+    // Another owner takes over: the fence belongs to the stream.
+    frames(&mut a.claim("xdrs.a.0"), 3, 2);
+    let at_b = b.start(vec![a.peer()]);
+    until("the rest", || b.state("ledger.a") == a.state("ledger.a") && b.state("xdrs.a.0") == a.state("xdrs.a.0"));
+    for stream in ["ledger.a", "xdrs.a.0"] {
+        // From the second record on: the first is each log's own incarnation.
+        assert_eq!(a.values(stream), b.values(stream), "{stream}");
+    }
+    assert_eq!(b.bus.partitions("call-events").unwrap(), None, "call events stay where they are");
+    until("a quiet end", || at_b.status().caught_up());
+    assert_eq!((at_a.status().mode, at_b.partitions("a")), (Mode::Together, Some(1)));
+    drop(at_a);
+    until("the watchdog", || at_b.status().mode == Mode::Alone);
+    let shown = at_b.status().peers.remove(0).trouble.unwrap().why;
+    assert!(shown.contains("cannot be reached"), "{shown}");
+    let _at_a = a.start(vec![b.peer()]);
+    until("the way back", || at_b.status().mode == Mode::Together && at_b.status().caught_up());
+}
+
+#[test]
+fn another_history_and_a_frame_from_the_future_are_refused_by_name_and_the_rest_goes_on() {
+    let (a, mut b) = (Place::new("a", 1), Place::new("b", 2));
+    b.future_micros = 60_000_000;
+    frames(&mut a.claim("ledger.a"), 5, 1);
+    // What b holds of a ends in another frame than a's own: a lost its disk, or lies.
+    frames(&mut b.claim("ledger.a"), 5, 2);
+    let mut early = a.claim("xdrs.a.0");
+    frames(&mut early, 2, 1);
+    frames(&mut early, 1, wall_micros() + 3_600_000_000);
+    let mut good = a.claim("xdrs.a.1");
+    frames(&mut good, 2, 1);
+    let (_at_a, at_b) = (a.start(vec![b.peer()]), b.start(vec![a.peer()]));
+    until("the fork", || trouble(&at_b, "ledger.a").contains("fork: frame 1 of ledger.a is another one"));
+    until("the future", || trouble(&at_b, "xdrs.a.0").contains("frame 3 is booked in the future"));
+    frames(&mut good, 2, 3);
+    until("the others", || b.state("xdrs.a.1").seq() == 4);
+    assert_eq!((b.state("ledger.a").seq(), b.state("xdrs.a.0").seq()), (5, 2));
+    assert!(trouble(&at_b, "xdrs.a.1").is_empty());
+    let kept = b.file("sites/quarantine/ledger.a");
+    let reason = std::fs::read_dir(&kept).unwrap().flatten().map(|file| file.path());
+    let reason = reason
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        .map(|path| std::fs::read_to_string(path).unwrap());
+    assert!(reason.collect::<String>().contains("fork"), "the reason lies beside the record");
+    assert!(at_b.status().quarantined >= 2);
+    let before = b.values("ledger.a").len();
+    drop(at_b);
+    b.future_micros = 7_200_000_000;
+    let at_b = b.start(vec![a.peer()]);
+    until("what is no longer the future", || b.state("xdrs.a.0").seq() == 3 && trouble(&at_b, "xdrs.a.0").is_empty());
+    assert_eq!(b.values("ledger.a").len(), before, "a fork is never mixed in");
+}
+
+#[test]
+fn who_shows_another_certificate_or_bears_another_name_gets_nothing() {
+    let (a, b, c) = (Place::new("a", 1), Place::new("b", 2), Place::new("c", 3));
+    frames(&mut a.claim("ledger.a"), 3, 1);
+    frames(&mut c.claim("ledger.a"), 9, 1);
+    frames(&mut c.claim("ledger.b"), 9, 1);
+    let at_a = a.start(vec![b.peer()]);
+    // c is unknown at a; c says that a's address is b's.
+    let wrong = Peer { name: "a".into(), number: 1, ..c.peer() };
+    let at_c = c.start(vec![a.peer(), Peer { certificate: c.file("c.pem"), ..b.peer() }]);
+    until("a stranger at a's door", || at_a.status().strangers > 0);
+    let why = at_a.status().stranger.unwrap().why;
+    assert!(why.contains(&identity::fingerprint(&identity::pinned(&c.file("c.pem")).unwrap())), "{why}");
+    drop(at_c);
+    // b takes c for a: the certificate is the pinned one, the name is not.
+    let at_c = c.start(vec![b.peer()]);
+    let at_b = b.start(vec![wrong]);
+    let shown = |sites: &Sites| sites.status().peers.remove(0).trouble.map_or(String::new(), |trouble| trouble.why);
+    until("the wrong name", || {
+        shown(&at_b).contains("it says that it is site c (number 3); by the settings it is a (number 1)")
+    });
+    // And c, asking b, is told that b knows its certificate under another name.
+    until("the refusal", || shown(&at_c).contains("403") && shown(&at_c).contains("the request says c"));
+    assert_eq!(b.bus.partitions("ledger.a").unwrap(), None);
+    assert_eq!(b.bus.partitions("ledger.b").unwrap(), None, "nobody else writes our own streams");
+}
+
+#[test]
+fn a_site_whose_disk_was_lost_learns_it_from_what_the_others_hold() {
+    let (a, b) = (Place::new("a", 1), Place::new("b", 2));
+    a.claim("ledger.a");
+    frames(&mut b.claim("ledger.a"), 5, 1);
+    frames(&mut b.claim("ledger.b"), 5, 1);
+    let (at_a, at_b) = (a.start(vec![b.peer()]), b.start(vec![a.peer()]));
+    assert!(at_a.all_heard(Duration::from_secs(60)) && at_b.all_heard(Duration::from_secs(60)));
+    let ahead = at_a.ahead().unwrap();
+    assert_eq!((ahead.topic.as_str(), ahead.there, ahead.here), ("ledger.a", 7, 2));
+    assert_eq!(at_b.ahead(), None);
+}
+
+#[test]
+fn a_peer_gives_its_own_streams_and_nobody_elses() {
+    let names = ["ledger.a", "xdrs.a.0", "xdrs.a.run-12", "runs.a"];
+    assert!(names.iter().all(|name| belongs_to("a", name)));
+    let others = ["ledger.ab", "xdrs.ab.0", "xdrs.a", "xdrs.a.", "call-events", "config", "ledger.a.0", "runs.b"];
+    assert!(!others.iter().any(|name| belongs_to("a", name)));
+    assert!(!is_ours("call-events") && !is_ours("switch-events") && is_ours("config"));
+}
+
+#[test]
+fn messages_arrive_once_at_who_they_are_for_and_silence_loses_them() {
+    let (a, b) = (Place::new("a", 1), Place::new("b", 2));
+    let (at_a, at_b) = (a.start(vec![b.peer()]), b.start(vec![a.peer()]));
+    until("a link", || at_a.heard(2).is_some() && at_b.heard(1).is_some());
+    at_a.send(2, b"pull".to_vec());
+    at_a.send(7, b"to nobody".to_vec());
+    let mut got = None;
+    until("the message", || {
+        got = at_b.take();
+        got.is_some()
+    });
+    assert_eq!((got, at_b.take()), (Some((1, b"pull".to_vec())), None));
+    at_a.send(2, vec![0; (4 << 20) + 1]);
+    at_a.send(2, b"after".to_vec());
+    until("the next", || at_b.take().is_some_and(|(_, message)| message == b"after"));
+}
+
+#[test]
+fn the_key_stays_out_of_what_is_printed() {
+    let a = Place::new("a", 1);
+    let identity = identity::Identity::load(&a.file("c.pem"), &a.file("k.pem")).unwrap();
+    let shown = format!("{identity:?}");
+    let pem = std::fs::read_to_string(Path::new(&a.file("k.pem"))).unwrap();
+    assert!(!shown.contains(pem.lines().nth(1).unwrap()), "{shown}");
+}

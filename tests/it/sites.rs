@@ -1,0 +1,130 @@
+//! Two and three sites as real processes: each sells its own calls, all hold everybody's books, whoever is killed
+//! comes back, and what one says of another is equal to the last digit.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tests::deaths::Dice;
+use tests::namespaces::Wire;
+use tests::pair::{self, Address};
+use tests::site::{self, BUY, SELL, SWITCH};
+use tests::{Figures, Tandem, eventually, night};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn up(sites: &mut [Tandem]) {
+    for site in sites {
+        site.start_listening(&["up", "--listen", "127.0.0.1:0"]);
+    }
+}
+
+/// Imports one copy of the example's calls.
+fn import(site: &Tandem, copy: u64) {
+    let file = site.home().join(format!("copy-{copy}.jsonl"));
+    std::fs::write(&file, site::copy(copy).join("\n") + "\n").expect("the home can be written");
+    site.run(&["calls", "import", &file.display().to_string(), "--switch", SWITCH, "--wait"]).ok();
+}
+
+fn balances(site: &Tandem) -> Vec<Value> {
+    site.run(&["ledger", "balance", "--json"]).json_lines()
+}
+
+/// Both sites' books, reports and proofs, once they are equal and come to `copies` times the example.
+fn equal_books(sites: &[&Tandem], copies: i128) {
+    pair::equal_roots(sites);
+    let (sell, buy) = site::sums();
+    let figures: Vec<Figures> = sites.iter().map(|site| Figures::of(site, site)).collect();
+    for one in &figures {
+        assert_eq!(site::cell(site::row_of(&one.balances, "account", SELL), "owed"), sell * copies);
+        assert_eq!(site::cell(site::row_of(&one.balances, "account", BUY), "owed"), -buy * copies);
+        assert_eq!((&one.balances, &one.trial_balance), (&figures[0].balances, &figures[0].trial_balance));
+        assert_eq!(one.reports, figures[0].reports, "reports differ between sites");
+    }
+}
+
+#[test]
+fn two_sites_hold_each_others_books_to_the_last_digit_also_after_kill_9_of_either() {
+    let mut sites = pair::folders(&["main", "vienna"], &[Address::loopback(), Address::loopback()], "partitions = 2");
+    up(&mut sites);
+    site::apply(&sites[0]);
+    eventually("the configuration at vienna", PATIENCE, || {
+        sites[1].run(&["config", "history", "--json"]).json_lines().first().map(drop)
+    });
+    let fixture = site::fixture("site").display().to_string();
+    let refused = sites[1].run(&["apply", &fixture, "--yes"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("written at site main (https://"), "{}", refused.stderr);
+    import(&sites[0], 0);
+    import(&sites[1], 1);
+    equal_books(&[&sites[0], &sites[1]], 2);
+    let own = sites[1].run(&["ledger", "balance", SELL, "--of-site", "vienna", "--json"]).json_lines();
+    assert_eq!(site::cell(&own[0], "owed"), site::sums().0);
+    let unknown = sites[1].run(&["ledger", "balance", "--of-site", "graz"]);
+    assert!(unknown.code == Some(2) && unknown.stderr.contains("there are: vienna, main"), "{unknown:?}");
+
+    sites[1].kill();
+    import(&sites[0], 2);
+    eventually("main notices", Duration::from_secs(30), || {
+        let status = pair::status(&sites[0]);
+        (status["exchange"]["mode"] == "alone").then_some(())
+    });
+    sites[1].start_listening(&["up", "--listen", "127.0.0.1:0"]);
+    // While vienna fetches what it missed, main dies.
+    sites[0].kill();
+    import(&sites[1], 3);
+    sites[0].start_listening(&["up", "--listen", "127.0.0.1:0"]);
+    equal_books(&[&sites[0], &sites[1]], 4);
+    let log = sites[0].server().log();
+    assert!(!log.contains("panicked"), "{log}");
+    for site in &mut sites {
+        site.stop();
+    }
+    // Without any process a command still knows both sites' books.
+    let rows = balances(&sites[1]);
+    assert_eq!(site::cell(site::row_of(&rows, "account", SELL), "owed"), site::sums().0 * 4);
+}
+
+/// Runs of fifteen seconds with partitions; `tests/night` asks for forty.
+const PARTITIONS: u64 = 4;
+
+#[test]
+fn real_partitions_leave_both_sites_with_the_same_books_and_no_call_lost() {
+    let Some(wire) = Wire::required() else { return };
+    let runs = if night() { PARTITIONS * 10 } else { PARTITIONS };
+    let address = |at| Address {
+        listen: format!("{}:8443", Wire::address(at)),
+        url: format!("https://{}:8443", Wire::address(at)),
+    };
+    let mut sites = pair::folders(&["main", "vienna"], &[address(0), address(1)], "partitions = 2");
+    for (at, site) in sites.iter_mut().enumerate() {
+        site.set_within(&wire.within(at));
+    }
+    up(&mut sites);
+    site::apply(&sites[0]);
+    eventually("the configuration at vienna", PATIENCE, || {
+        sites[1].run(&["config", "history", "--json"]).json_lines().first().map(drop)
+    });
+    let (mut dice, mut copies) = (Dice::new(), 0);
+    for run in 0..runs {
+        println!("partitions: run {run}");
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(15) {
+            let at = usize::from(dice.below(2) == 1);
+            match dice.below(5) {
+                0 | 1 => wire.set(at, false),
+                2 => (0..2).for_each(|end| wire.set(end, true)),
+                3 => {
+                    sites[at].kill();
+                    sites[at].start_listening(&["up", "--listen", "127.0.0.1:0"]);
+                }
+                _ => {
+                    import(&sites[at], copies);
+                    copies += 1;
+                }
+            }
+        }
+        (0..2).for_each(|end| wire.set(end, true));
+        equal_books(&[&sites[0], &sites[1]], i128::from(copies));
+    }
+    assert!(copies > 0, "nothing was sold while the wire was cut");
+}
