@@ -5,6 +5,7 @@ mod certify;
 mod core;
 mod credit;
 mod doubles;
+mod items;
 mod newcomers;
 mod notices;
 mod people;

@@ -52,6 +52,10 @@ impl Core<'_> {
         match ask {
             CreditAsk::Authorise(mut wish) => {
                 wish.at = now;
+                // Charged at another site, as far as that is folded here: over.
+                if fold.others.values().any(|other| other.book.knows(wish.call_id)) {
+                    return Err(Refusal::Ended);
+                }
                 let granted = authorise::authorise(book, &config, &mut self.pace, &wish)?;
                 let counted = granted.item.as_ref().and_then(|hold| scopes::counted(book, &wish, hold));
                 let (mut items, answer) = held(granted, |hold| LedgerItem::Hold(Box::new(hold)));

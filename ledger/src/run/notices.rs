@@ -2,11 +2,14 @@
 
 use accounting::notices::Watch;
 use bus::{Record, TopicSpec, Writer};
-use facts::OccurredAt;
+use facts::config::Config;
+use facts::{Amount, OccurredAt};
+use smol_str::SmolStr;
 use std::time::{Duration, Instant};
 
 use super::{Core, wall_micros};
 use crate::error::LedgerError;
+use crate::fold::Fold;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -28,8 +31,15 @@ impl Core<'_> {
         }
         self.notices.looked_at = Some(Instant::now());
         let (config, now) = ((self.options.config)(), OccurredAt(wall_micros()));
-        let told = self.notices.watch.look(&self.shared().fold().book, &config, now);
-        let mut told = told;
+        let mut told = Vec::new();
+        // Of several sites one tells of balances: where caps are ordered, and what is left counts over all of them.
+        if self.options.peers.is_empty() || self.options.number == self.options.config_site {
+            let mut fold = self.shared().fold();
+            let means = self.sites.is_some().then(|| left_everywhere(&fold, &config));
+            fold.book.set_means(means);
+            told = self.notices.watch.look(&fold.book, &config, now);
+            fold.book.set_means(None);
+        }
         told.extend(self.notices.watch.vendors(&self.shared().fold().book, &config, self.options.vendor_days, now));
         told.append(&mut self.poster.overruns);
         if told.is_empty() {
@@ -51,4 +61,18 @@ impl Core<'_> {
         }
         Ok(())
     }
+}
+
+/// What is left of each account with caps over all sites, as far as their ledgers are folded here.
+fn left_everywhere(fold: &Fold, config: &Config) -> Vec<(SmolStr, Amount)> {
+    let books = || std::iter::once(&fold.book).chain(fold.others.values().map(|other| &other.book));
+    let capped = fold.book.holds().all_terms().filter(|(_, terms)| terms.caps.is_some());
+    let left = |account: &SmolStr| {
+        let currency = config.accounts.get(account)?.currency;
+        let rows = books().map(|book| book.row(account, currency));
+        // What one site gave another stands on both sides of the sum.
+        let sum = rows.fold(0i128, |sum, row| sum.saturating_add(row.limit + row.funds - row.open_holds));
+        Some((account.clone(), Amount(sum)))
+    };
+    capped.filter_map(|(account, _)| left(account)).collect()
 }

@@ -11,9 +11,11 @@ use facts::entry::{Caps, EntryKind, LedgerItem};
 use facts::ids::OriginId;
 use facts::{Amount, OccurredAt, Side};
 use smol_str::SmolStr;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::sites::{Sites, item_of};
+use super::items::item_of;
+use super::sites::Sites;
 use super::{Core, wall_micros};
 use crate::api::Order;
 use crate::error::LedgerError;
@@ -256,7 +258,7 @@ impl Core<'_> {
     pub(super) fn show_sites(&mut self, sites: &mut Sites, config: &Arc<Config>) {
         let (me, now) = (self.options.number, wall_micros());
         let mut fold = self.shared().fold();
-        let said: Vec<SmolStr> = {
+        let said: HashSet<SmolStr> = {
             let of = |number: &u16| sites.rules.announced(*number).into_iter().flat_map(|said| &said.lines);
             let numbers: Vec<u16> = sites.peers.iter().map(|peer| peer.number).collect();
             numbers.iter().flat_map(of).map(|announced| announced.line.clone()).collect()

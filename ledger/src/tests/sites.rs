@@ -202,6 +202,37 @@ fn a_call_charged_at_two_sites_is_charged_once_after_they_meet() {
     }
 }
 
+/// One site lost sight of the call and estimates its end, the other has seen it: the truth stays, whoever is lower.
+#[test]
+fn a_real_end_wins_against_an_estimate_of_a_lower_site() {
+    let mut house = House::new(2, "0", 7);
+    house.until("the limit is granted", |house| house.rights(2, 1) == Some(amount("100")));
+    cut(&house);
+    let mut estimate = accounting::sample::rated("c1", ("acme", "0.3"), &[("carrier-x", "0.2")]);
+    estimate.call.estimated = true;
+    let end = house.rate(1, &estimate);
+    house.booked(1, end);
+    house.end(2, "c1", "0.5");
+    healed(&house);
+    house.until("the truth is charged, and it alone", |house| house.owed() == amount("0.5"));
+    let vendor = |site: u16| {
+        let view = &house.place(site).ledger.as_ref().unwrap().door.view;
+        view.balances(Some("carrier-x")).unwrap()[0].owed
+    };
+    assert_eq!((vendor(1), vendor(2)), (amount("0"), amount("0")), "both sides of the call are taken back");
+    // What the losing site hears later of the call changes nothing there.
+    let late =
+        accounting::sample::late(accounting::sample::rated("c1", ("acme", "0.4"), &[]), 1, super::world::at(1, 0));
+    let end = house.rate(1, &late);
+    house.booked(1, end);
+    assert_eq!(house.owed(), amount("0.5"));
+    assert_eq!(house.authorise(1, "c1"), Err(Refusal::Ended));
+    for place in &house.places {
+        let report = verify(&place.bus, &super::world::ids(), &place.name, &mut |_, _| {}).unwrap();
+        assert!(report.ok, "{:#?}", report.breaks);
+    }
+}
+
 /// A call held at one site and ended only at the other: the hold goes, and its money is where the charge is.
 #[test]
 fn a_call_that_ends_at_another_site_takes_its_cover_along() {

@@ -1,0 +1,84 @@
+//! Between the items of a ledger's stream and what the rules of credit between sites speak of.
+
+use accounting::{Book, credit};
+use facts::config::Config;
+use facts::entry::{GiveWhy, LedgerItem};
+use facts::{Amount, CallId, OccurredAt};
+use smol_str::SmolStr;
+use std::collections::BTreeSet;
+
+/// What a frame of another site names.
+#[derive(Default)]
+pub(super) struct Named {
+    pub accounts: BTreeSet<SmolStr>,
+    pub calls: BTreeSet<CallId>,
+    pub orders: Vec<facts::LedgerEntry>,
+    pub caps: Vec<facts::entry::Caps>,
+}
+
+impl Named {
+    pub fn note(&mut self, book: &Book, item: &LedgerItem) {
+        let line_of = |id| book.holds().get(id).into_iter().flat_map(|hold| &hold.lines);
+        match item {
+            LedgerItem::Entry(entry) => {
+                self.accounts.extend(entry.postings.iter().map(|p| p.account.clone()).filter(|a| !a.is_empty()));
+                match entry.call_id {
+                    Some(call) => drop(self.calls.insert(call)),
+                    None => self.orders.push((**entry).clone()),
+                }
+            }
+            LedgerItem::Hold(hold) => self.accounts.extend(hold.lines.iter().map(|line| line.account.clone())),
+            LedgerItem::Extend(x) => self.accounts.extend(line_of(x.hold_id).map(|line| line.account.clone())),
+            LedgerItem::Release(x) => self.accounts.extend(line_of(x.hold_id).map(|line| line.account.clone())),
+            LedgerItem::Elsewhere(x) => {
+                self.accounts.extend(line_of(x.hold_id).map(|line| line.account.clone()));
+                self.calls.extend(book.holds().get(x.hold_id).map(|hold| hold.call_id));
+            }
+            LedgerItem::Give(give) => {
+                self.accounts.insert(give.account.clone());
+                self.calls.extend(give.call_id.filter(|_| give.why == GiveWhy::Cover));
+            }
+            LedgerItem::Limit(limit) => drop(self.accounts.insert(limit.account.clone())),
+            LedgerItem::Reserve(reserve) => drop(self.accounts.insert(reserve.account.clone())),
+            LedgerItem::Caps(caps) => self.caps.push((**caps).clone()),
+            LedgerItem::Grant(grant) => drop(self.accounts.insert(grant.account.clone())),
+            _ => {}
+        }
+    }
+}
+
+/// The memo entry of the rules as an item of the ledger's stream.
+pub(super) fn item_of(memo: &credit::Memo, book: &Book, config: &Config, at: OccurredAt) -> Option<LedgerItem> {
+    use credit::{GiveWhy as Why, Memo, Pot};
+    use facts::entry::{Give, Limit, Reserve};
+    use facts::ids::{OriginId, hash};
+    let account = memo.line().clone();
+    let currency = config.accounts.get(&account)?.currency;
+    let limit = book.rights().of(&account).map_or(0, |share| share.limit);
+    let limited = |amount: i128| {
+        let (account, amount) = (account.clone(), Amount(amount));
+        Some(LedgerItem::Limit(Box::new(Limit { account, currency, at, amount })))
+    };
+    match memo {
+        Memo::Grant { pot: Pot::Limit, amount, .. } => limited(limit.checked_add(amount.0)?),
+        Memo::Take { pot: Pot::Limit, amount, .. } => limited(limit.checked_sub(amount.0)?),
+        Memo::Reserve { amount, .. } => {
+            Some(LedgerItem::Reserve(Box::new(Reserve { account, currency, at, amount: *amount })))
+        }
+        Memo::Give { to, amount, why, .. } => {
+            let (why, origin_id, call_id) = match why {
+                Why::Pull(id) => (GiveWhy::Pull, OriginId(id.0), None),
+                Why::Cover(call) => (GiveWhy::Cover, OriginId(call.0), Some(*call)),
+                Why::Debt | Why::Order => {
+                    let id = hash("tandem.debt.v1", &[account.as_bytes(), &to.to_le_bytes(), &at.0.to_le_bytes()]);
+                    (GiveWhy::Debt, OriginId(id), None)
+                }
+            };
+            let (by, reason) = Default::default();
+            let give = Give { origin_id, account, currency, at, to: *to, amount: *amount, why, call_id, by, reason };
+            Some(LedgerItem::Give(Box::new(give)))
+        }
+        // Money, holds and charges are booked by the ledger's own rules.
+        _ => None,
+    }
+}
