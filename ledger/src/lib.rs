@@ -15,6 +15,7 @@ pub mod past;
 pub mod poster;
 pub mod prove;
 pub mod rated;
+pub mod refold;
 pub mod run;
 pub mod shared;
 pub mod sites;
@@ -31,9 +32,10 @@ pub use mail::Mail;
 pub use orders::{CreditAnswer, CreditAsk, CreditError, OrderError, Orders};
 pub use past::{Past, PastError, UpTo};
 pub use prove::{ProveError, Prover, Wish};
+pub use refold::{Refold, Refolded};
 pub use run::{Door, LedgerOptions, door, run, spawn};
 pub use sites::SitesStatus;
-pub use verify::{Break, BreakKind, Report, inspect_folder, verify};
+pub use verify::{Break, BreakKind, Kept, Report, inspect_folder, verify, verify_with};
 pub use view::{CallRefused, CallReplaced, ConfigNow, LedgerView, RunOutcome, View};
 
 #[cfg(test)]

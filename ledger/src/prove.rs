@@ -22,6 +22,7 @@ use crate::error::LedgerError;
 use crate::frames::walk;
 use crate::orders::{BooksNow, OrderError, Orders};
 use crate::run::wall_micros;
+use crate::verify::Kept;
 use crate::view::{LedgerView, View};
 use leaves::Leaves;
 
@@ -128,30 +129,47 @@ impl Prover {
 
     /// Certificates that were kept, oldest first; what is none is an error that names the file.
     pub fn certificates(&self) -> Result<Vec<(PathBuf, Certificate)>, ProveError> {
+        let what = "cannot read certificate";
+        let read = |(path, read): (PathBuf, Result<Certificate, String>)| match read {
+            Ok(certificate) => Ok((path, certificate)),
+            Err(reason) => Err(ProveError::File { what, path, reason }),
+        };
+        self.files()?.into_iter().map(read).collect()
+    }
+
+    /// The same for whoever compares them with the log; makes no key.
+    pub fn kept(&self) -> Result<Kept, ProveError> {
+        let certificates = self.files()?;
+        let some = !certificates.is_empty() && keys::exists(&self.data_dir);
+        let key = if some { Some(self.public_key()?) } else { None };
+        Ok(Kept { key, certificates })
+    }
+
+    fn files(&self) -> Result<Vec<(PathBuf, Result<Certificate, String>)>, ProveError> {
         let folder = self.certificate_folder();
-        let failed = |path: &Path, reason: String| {
-            let (what, path) = ("cannot read certificate", path.to_path_buf());
+        let failed = |error: std::io::Error| {
+            let (what, path, reason) = ("cannot list certificates", folder.clone(), error.to_string());
             ProveError::File { what, path, reason }
         };
         let listed = match fs::read_dir(&folder) {
             Ok(listed) => listed,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(failed(&folder, error.to_string())),
+            Err(error) => return Err(failed(error)),
         };
         let mut paths = Vec::new();
         for one in listed {
-            let path = one.map_err(|error| failed(&folder, error.to_string()))?.path();
+            let path = one.map_err(failed)?.path();
             if path.extension().is_some_and(|extension| extension == "json") {
                 paths.push(path);
             }
         }
         paths.sort_unstable();
         let read = |path: PathBuf| {
-            let text = fs::read(&path).map_err(|error| failed(&path, error.to_string()))?;
-            let certificate = serde_json::from_slice(&text).map_err(|error| failed(&path, error.to_string()))?;
-            Ok((path, certificate))
+            let text = fs::read(&path).map_err(|error| error.to_string());
+            let read = text.and_then(|text| serde_json::from_slice(&text).map_err(|error| error.to_string()));
+            (path, read)
         };
-        paths.into_iter().map(read).collect()
+        Ok(paths.into_iter().map(read).collect())
     }
 
     fn certificate_folder(&self) -> PathBuf {
@@ -250,7 +268,7 @@ fn item_leaves(frame: &FrameView<'_>) -> Result<Vec<Hash>, schemas::DecodeError>
 }
 
 /// Root over a frame's items.
-fn items_root(frame: &FrameView<'_>) -> Result<Hash, schemas::DecodeError> {
+pub(crate) fn items_root(frame: &FrameView<'_>) -> Result<Hash, schemas::DecodeError> {
     Ok(root(&item_leaves(frame)?))
 }
 

@@ -163,7 +163,7 @@ impl Store {
     }
 
     /// Newest first.
-    fn files(&self) -> Result<Vec<PathBuf>, LedgerError> {
+    pub(crate) fn files(&self) -> Result<Vec<PathBuf>, LedgerError> {
         let failed = |source| LedgerError::File { what: "cannot list", path: self.folder.clone(), source };
         let mut files = Vec::new();
         let entries = match fs::read_dir(&self.folder) {

@@ -4,6 +4,7 @@
 //! changes nothing and trusts no index, snapshot or running process.
 
 use accounting::invariants::check_trial_balance;
+use bus::stream::StreamReader;
 use bus::{Bus, BusError};
 use facts::entry::LedgerItem;
 use facts::ids::OriginId;
@@ -20,9 +21,13 @@ use crate::error::LedgerError;
 use crate::fold::Fold;
 use crate::streams::{Source, ledger_source};
 
+mod signed;
 mod tie;
 mod walk;
 
+pub use signed::Kept;
+
+use signed::Signed;
 use tie::Tie;
 use walk::{Chain, Step};
 
@@ -47,6 +52,10 @@ pub enum BreakKind {
     Charge,
     /// The trial balance is not zero.
     TrialBalance,
+    /// A frame names a configuration that cannot have been in force.
+    Config,
+    /// A signed certificate and the log contradict one another.
+    Signed,
 }
 
 /// One thing that is broken, and where.
@@ -120,8 +129,21 @@ pub fn verify(
     site: &str,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, LedgerError> {
+    verify_with(bus, ids, site, &Kept::default(), progress)
+}
+
+/// The same, and compares the signed certificates that were kept.
+pub fn verify_with(
+    bus: &Arc<dyn Bus>,
+    ids: &SchemaIds,
+    site: &str,
+    kept: &Kept,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Report, LedgerError> {
     let mut report = Report::default();
     let source = ledger_source(site);
+    let mut signed = Signed::new(&source.stream, kept, &mut report);
+    let mut versions = Versions { head: config_head(bus, ids)?, last: 0 };
     let mut chain = match Chain::open(bus, ids, &source) {
         Ok(chain) => chain,
         Err(error) => return log_break(report, &source, error),
@@ -142,6 +164,8 @@ pub fn verify(
             Step::Void => {}
             Step::Frame(frame) => {
                 fold_frame(&frame, offset, &mut fold, &mut tie, &mut report);
+                versions.frame(&frame, offset, &mut report);
+                signed.frame(&frame, &mut fold, &mut report);
                 if frame.header.seq % 64 == 0 {
                     progress(offset, end);
                 }
@@ -149,6 +173,7 @@ pub fn verify(
         }
     }
     progress(end, end);
+    signed.finish(chain.seq(), &mut report);
     report.ledger = chain.report();
     report.xdrs = tie.finish(&mut report);
     if let Err(imbalance) = check_trial_balance(&fold.book) {
@@ -169,6 +194,44 @@ pub fn verify(
     report.root = accounting::book::hex(&fold.book.root());
     report.ok = report.breaks.is_empty();
     Ok(report)
+}
+
+/// Which configuration frames name: it never falls, and it exists.
+struct Versions {
+    /// Last version in the log of the configuration; `None`: there is no such log here.
+    head: Option<u64>,
+    last: u64,
+}
+
+impl Versions {
+    fn frame(&mut self, frame: &FrameView<'_>, offset: u64, report: &mut Report) {
+        let (seq, named) = (frame.header.seq, frame.header.config_seq);
+        let detail = match self.head {
+            Some(head) if named > head => {
+                format!("it names configuration version {named}, but the log of the configuration ends with {head}")
+            }
+            _ if named < self.last => {
+                format!("it names configuration version {named}, but a frame before it names {}", self.last)
+            }
+            _ => {
+                self.last = named;
+                return;
+            }
+        };
+        let (stream, offset) = (frame.header.stream.clone(), Some(offset));
+        report.add(Break { kind: BreakKind::Config, stream, seq, index: None, offset, file: None, detail });
+    }
+}
+
+/// The last accepted frame of the configuration.
+fn config_head(bus: &Arc<dyn Bus>, ids: &SchemaIds) -> Result<Option<u64>, LedgerError> {
+    let topic = bus::config_log::CONFIG;
+    if bus.partitions(topic)?.is_none() {
+        return Ok(None);
+    }
+    let mut reader = StreamReader::open(&**bus, ids, topic)?;
+    reader.catch_up(&**bus, &mut |_| Ok::<(), LedgerError>(()))?;
+    Ok(Some(reader.state().seq()))
 }
 
 /// A log that cannot even be opened at its beginning is a break, not an error of the surroundings.

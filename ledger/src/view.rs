@@ -124,6 +124,12 @@ impl View {
         })
     }
 
+    /// What it is of, for a test that damages it.
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Waits until the log has been read.
     pub(crate) fn ready(&self) -> Result<(), LedgerError> {
         self.settled(|_| ())

@@ -59,6 +59,7 @@ pub fn lines(node: &Node) -> Vec<HealthLine> {
         part(&mut lines, &[&format!("rater-{number}")], &name, Some(rater(&name, *number, stats)));
     }
     part(&mut lines, &["ledger", "ledger-follower"], "Ledger", Some(ledger(node)));
+    lines.extend(balances(node));
     part(&mut lines, &["loader"], "Reports", reports(node));
     if let Some(out) = &node.xdr_out {
         let roles: Vec<String> = (0..node.settings.partitions).map(|number| format!("xdr-out-{number}")).collect();
@@ -123,6 +124,19 @@ pub(crate) fn trouble(
 /// Our errors say the thing, the place and the reason first, and behind a semicolon what to do.
 fn parts_of(error: &str) -> (&str, &str) {
     error.split_once("; ").unwrap_or((error, RESTART))
+}
+
+/// What the second fold found, once it has compared.
+fn balances(node: &Node) -> Option<HealthLine> {
+    let found = node.refold.as_ref()?.found();
+    match found.unequal {
+        Some(why) => {
+            let (what, advice) = parts_of(&why);
+            Some(trouble("Balances", HealthState::Bad, found.since, what, advice))
+        }
+        None if found.seq > 0 => Some(good("Balances", format!("folded again to the same up to frame {}", found.seq))),
+        None => None,
+    }
 }
 
 fn role_ended(part: &str, one: &RoleEnded) -> HealthLine {

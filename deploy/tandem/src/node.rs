@@ -20,7 +20,7 @@ use bus::Bus;
 use bus::config_log::{self, ConfigFollower};
 use facts::config::{Config, ConfigItem};
 use ingest::Ingest;
-use ledger::{Orders, View};
+use ledger::{Orders, Refold, View};
 use rater::RaterStats;
 use reporting::Engine;
 use schemas::SchemaIds;
@@ -135,6 +135,8 @@ pub struct Node {
     pub view: Arc<View>,
     /// Balances and entries of any time.
     pub past: Arc<past::Slot>,
+    /// The second fold of the ledger, where this process writes it and goes on.
+    pub refold: Option<Arc<Refold>>,
     pub orders: Option<Orders>,
     /// Partition and counters of each rater of this process.
     pub raters: Vec<(u32, Arc<RaterStats>)>,
@@ -242,7 +244,16 @@ impl Running {
             _ => None,
         };
         let past = past::Slot::new(bus.clone(), ids.clone(), view.clone(), settings.data.clone());
+        let mut refold = None;
         if roles.past {
+            if orders.is_some() {
+                let second = Refold::new(bus.clone(), ids.clone(), &settings.site, &settings.data.join("ledger"));
+                refold = Some(second.clone());
+                starter.spawn("refold", move |stop| {
+                    second.run(stop);
+                    Ok(())
+                })?;
+            }
             let past = past.clone();
             starter.spawn("past", move |stop| {
                 past.run(stop);
@@ -260,6 +271,7 @@ impl Running {
             ingest,
             view,
             past,
+            refold,
             orders,
             raters,
             engine,

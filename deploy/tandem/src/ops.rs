@@ -195,7 +195,9 @@ fn entries(node: &Node, account: &str, limit: usize, site: Option<&str>) -> Resu
 }
 
 fn verify(node: &Node) -> Result<Answer, Failure> {
-    let report = ledger::verify(&node.bus, &node.ids, &node.settings.site, &mut |_, _| ()).map_err(Failure::broken)?;
+    let kept = crate::prove::prover(node).kept().map_err(Failure::broken)?;
+    let report = ledger::verify_with(&node.bus, &node.ids, &node.settings.site, &kept, &mut |_, _| ());
+    let report = report.map_err(Failure::broken)?;
     let mut notes = vec![
         format!(
             "{} {} frames, {} entries, root {}",
@@ -206,6 +208,9 @@ fn verify(node: &Node) -> Result<Answer, Failure> {
             report.calls, report.xdrs_compared, report.zero, report.certificates
         ),
     ];
+    if !kept.certificates.is_empty() {
+        notes.push(format!("{} signed certificates compared", kept.certificates.len()));
+    }
     for broken in &report.breaks {
         let place = broken.index.map_or_else(String::new, |index| format!(" item {index}"));
         let file = broken.file.as_ref().map_or_else(String::new, |file| format!(" ({file})"));

@@ -8,10 +8,17 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+const FILE: &str = "certificate.key";
+
+/// True when the site has a key.
+pub fn exists(data_dir: &Path) -> bool {
+    data_dir.join("keys").join(FILE).exists()
+}
+
 /// The site's key.
 pub fn signing_key(data_dir: &Path) -> Result<SigningKey, ProveError> {
     let folder = data_dir.join("keys");
-    let path = folder.join("certificate.key");
+    let path = folder.join(FILE);
     if !path.exists() {
         make(&folder, &path)?;
     }

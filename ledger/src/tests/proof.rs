@@ -12,7 +12,7 @@ use super::world::*;
 use crate::{BreakKind, Report, inspect_folder, verify};
 
 /// A ledger that has booked the busy site.
-fn true_ledger(folder: &Path) -> Arc<dyn Bus> {
+pub(super) fn true_ledger(folder: &Path) -> Arc<dyn Bus> {
     let bus = embedded(&folder.join("bus"));
     let ends = rate(&*bus, &busy_site());
     let ledger = Running::start(options(bus.clone(), folder));
@@ -21,11 +21,11 @@ fn true_ledger(folder: &Path) -> Arc<dyn Bus> {
     bus
 }
 
-fn prove(bus: &Arc<dyn Bus>) -> Report {
+pub(super) fn prove(bus: &Arc<dyn Bus>) -> Report {
     verify(bus, &ids(), "main", &mut |_, _| {}).unwrap()
 }
 
-fn all_records(bus: &dyn Bus, topic: &str) -> Vec<Vec<u8>> {
+pub(super) fn all_records(bus: &dyn Bus, topic: &str) -> Vec<Vec<u8>> {
     let (begin, end) = (bus.begin(topic, 0).unwrap(), bus.end(topic, 0).unwrap());
     let mut reader = bus.reader(topic, 0, begin).unwrap();
     let (mut batch, mut records) = (Batch::new(), Vec::new());
@@ -53,7 +53,7 @@ fn with_ledger(from: &dyn Bus, folder: &Path, ledger: &[Vec<u8>]) -> Arc<dyn Bus
 
 /// Writes the ledger anew, whole and rightly chained, with items changed on the way. `change` gets place and item and
 /// says what stands there instead.
-fn rewritten(
+pub(super) fn rewritten(
     from: &dyn Bus,
     folder: &Path,
     mut change: impl FnMut(u64, u32, LedgerItem) -> Vec<LedgerItem>,
