@@ -199,7 +199,7 @@ pub fn authorise(book: &Book, config: &Config, pace: &mut Pace, wish: &Wish) -> 
     let scopes = scopes_of(book, wish);
     for scope in &scopes {
         let begun = pace.at(now).get(&scope.caps.scope).copied().unwrap_or(0);
-        if scope.caps.calls_per_second.is_some_and(|cap| begun >= cap) {
+        if scope.caps.calls_per_second.is_some_and(|cap| begun >= book.share_of(cap)) {
             return Err(Refusal::CallsPerSecond);
         }
     }
@@ -209,7 +209,7 @@ pub fn authorise(book: &Book, config: &Config, pace: &mut Pace, wish: &Wish) -> 
             return Err(Refusal::Calls);
         }
     }
-    if scopes.iter().any(|scope| scope.caps.calls.is_some_and(|cap| scope.held.calls >= cap)) {
+    if scopes.iter().any(|scope| scope.caps.calls.is_some_and(|cap| scope.held.calls >= book.share_of(cap))) {
         return Err(Refusal::Calls);
     }
     let hold = sized(book, config, wish, &scopes)?;
@@ -229,8 +229,9 @@ fn scopes_of<'a>(book: &'a Book, wish: &'a Wish) -> SmallVec<[&'a Scope; 2]> {
 }
 
 /// The least that may still be spent today by an account's trunk and groups, where any of them has a cap on it.
-fn scopes_left<'a>(scopes: impl Iterator<Item = &'a Scope>, account: &str, now: i64) -> Option<i128> {
-    scopes.filter(|scope| scope.caps.account == account).filter_map(|scope| scope.day_left(now)).min()
+fn scopes_left<'a>(book: &Book, scopes: impl Iterator<Item = &'a Scope>, account: &str, now: i64) -> Option<i128> {
+    let left = |scope: &Scope| scope.day_left(now, |cap| book.share_of_amount(cap));
+    scopes.filter(|scope| scope.caps.account == account).filter_map(left).min()
 }
 
 fn caps<'a>(book: &'a Book, account: &str) -> Option<&'a facts::entry::Caps> {
@@ -265,7 +266,7 @@ fn sized(book: &Book, config: &Config, wish: &Wish, scopes: &[&Scope]) -> Result
             let sharers = caps(book, &line.account).and_then(|caps| caps.calls_without_extend).unwrap_or(1);
             money /= i128::from(sharers.max(1));
         }
-        let scopes = scopes_left(scopes.iter().copied(), &line.account, now);
+        let scopes = scopes_left(book, scopes.iter().copied(), &line.account, now);
         if let Some(left) = day_left(book, &line.account, now).into_iter().chain(scopes).min() {
             if least > left.max(0) {
                 return Err(Refusal::DailySpend);
@@ -410,7 +411,7 @@ pub fn extend(
         let from = offer.intervals_for(hold.seconds);
         let mut money = left_of(book, config, hold, &line.account, now).ok_or(Refusal::AmountRange)?.0.max(0);
         let one = step_cost(&offer, from, from.saturating_add(1)).ok_or(Refusal::AmountRange)?;
-        let scopes = scopes_left(book.holds().scopes().of_hold(id), &line.account, now);
+        let scopes = scopes_left(book, book.holds().scopes().of_hold(id), &line.account, now);
         let left = day_left(book, &line.account, now).into_iter().chain(scopes).min();
         if let Some(left) = left.filter(|_| !hold.is_attempt()) {
             if one > left.max(0) {

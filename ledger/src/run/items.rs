@@ -1,8 +1,11 @@
 //! Between the items of a ledger's stream and what the rules of credit between sites speak of.
 
+use accounting::limits::content_of_caps;
+use accounting::scopes::content_of_scope_caps;
 use accounting::{Book, credit};
 use facts::config::Config;
 use facts::entry::{GiveWhy, LedgerItem};
+use facts::ids::OriginId;
 use facts::{Amount, CallId, OccurredAt};
 use smol_str::SmolStr;
 use std::collections::BTreeSet;
@@ -13,7 +16,8 @@ pub(super) struct Named {
     pub accounts: BTreeSet<SmolStr>,
     pub calls: BTreeSet<CallId>,
     pub orders: Vec<facts::LedgerEntry>,
-    pub caps: Vec<facts::entry::Caps>,
+    /// Caps of accounts, trunks and groups: id, content, item.
+    pub caps: Vec<((OriginId, [u8; 16]), LedgerItem)>,
 }
 
 impl Named {
@@ -40,7 +44,10 @@ impl Named {
             }
             LedgerItem::Limit(limit) => drop(self.accounts.insert(limit.account.clone())),
             LedgerItem::Reserve(reserve) => drop(self.accounts.insert(reserve.account.clone())),
-            LedgerItem::Caps(caps) => self.caps.push((**caps).clone()),
+            LedgerItem::Caps(caps) => self.caps.push(((caps.origin_id, content_of_caps(caps)), item.clone())),
+            LedgerItem::ScopeCaps(caps) => {
+                self.caps.push(((caps.origin_id, content_of_scope_caps(caps)), item.clone()));
+            }
             LedgerItem::Grant(grant) => drop(self.accounts.insert(grant.account.clone())),
             _ => {}
         }
@@ -51,7 +58,7 @@ impl Named {
 pub(super) fn item_of(memo: &credit::Memo, book: &Book, config: &Config, at: OccurredAt) -> Option<LedgerItem> {
     use credit::{GiveWhy as Why, Memo, Pot};
     use facts::entry::{Give, Limit, Reserve};
-    use facts::ids::{OriginId, hash};
+    use facts::ids::hash;
     let account = memo.line().clone();
     let currency = config.accounts.get(&account)?.currency;
     let limit = book.rights().of(&account).map_or(0, |share| share.limit);

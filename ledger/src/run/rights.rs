@@ -3,11 +3,10 @@
 
 use accounting::credit::messages::Announced;
 use accounting::credit::{Announcement, Memo, Message};
-use accounting::limits::content_of_caps;
 use accounting::wants::{self, Wants};
 use accounting::{PayRefusal, Payment};
 use facts::config::Config;
-use facts::entry::{Caps, EntryKind, LedgerItem};
+use facts::entry::{EntryKind, LedgerItem};
 use facts::ids::OriginId;
 use facts::{Amount, OccurredAt, Side};
 use smol_str::SmolStr;
@@ -184,7 +183,7 @@ impl Core<'_> {
     }
 
     /// Caps are ordered at the configuration's site; each site keeps its own copy, and a share of them holds here.
-    pub(super) fn take_caps(&mut self, caps: Caps) -> Result<(), LedgerError> {
+    pub(super) fn take_caps(&mut self, key: (OriginId, [u8; 16]), caps: &LedgerItem) -> Result<(), LedgerError> {
         if !self.poster.has_room_for_order() {
             self.cut()?;
         }
@@ -192,9 +191,9 @@ impl Core<'_> {
         if self.poster.is_empty() {
             self.certify(&mut fold)?;
         }
-        let (key, seq) = ((caps.origin_id, content_of_caps(&caps)), self.seq());
+        let seq = self.seq();
         // The same id again is no order; with other content it was refused where it was ordered.
-        let _ = self.poster.terms(&mut fold, seq, key, &LedgerItem::Caps(Box::new(caps)))?;
+        let _ = self.poster.terms(&mut fold, seq, key, caps)?;
         self.shown();
         Ok(())
     }

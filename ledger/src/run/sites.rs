@@ -267,8 +267,8 @@ impl Core<'_> {
             self.settle_order(sites, number, &entry)?;
         }
         if number == self.options.config_site {
-            for caps in std::mem::take(&mut named.caps) {
-                self.take_caps(caps)?;
+            for (key, caps) in std::mem::take(&mut named.caps) {
+                self.take_caps(key, &caps)?;
             }
         }
         let config = (self.options.config)();

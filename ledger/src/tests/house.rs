@@ -254,6 +254,11 @@ impl House {
         seconds(self.ask(site, CreditAsk::Authorise(Box::new(wish(key)))))
     }
 
+    /// A full first hold, whose rights come from another site: a pull that took too long is asked again.
+    pub fn begin(&self, site: u16, key: &str) {
+        self.until("a call begins", |house| house.authorise(site, key).is_ok_and(|(held, _)| held == 360));
+    }
+
     pub fn extend(&self, site: u16, key: &str, held: u32) -> Result<(u32, u32), Refusal> {
         seconds(self.ask(site, CreditAsk::Extend { hold_id: hold_of(key), held }))
     }

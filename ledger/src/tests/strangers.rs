@@ -148,3 +148,32 @@ fn caps_are_divided_among_the_sites() {
     assert_eq!(house.extend(2, "d", 660).unwrap().0, 720);
     assert_eq!(house.extend(2, "d", 720), Err(Refusal::DailySpend));
 }
+
+/// The same of a group of codes.
+#[test]
+fn caps_of_a_group_are_divided_too() {
+    let house = House::new(2, "0", 5);
+    house.until("the limit is granted", |house| house.rights(2, 1) == Some(amount("100")));
+    let caps = crate::api::ScopeCapsOrder {
+        id: "g".into(),
+        account: "acme".into(),
+        group: "germany".into(),
+        codes: vec![facts::Prefix::new("49").unwrap()],
+        calls: Some(1),
+        by: "fay".into(),
+        reason: "risk".into(),
+        ..Default::default()
+    };
+    let Err(OrderError::Refused(refusal)) = house.order(2, Order::ScopeCaps(caps.clone())) else { panic!("taken") };
+    assert_eq!(refusal.code(), "other_site");
+    house.order(1, Order::ScopeCaps(caps)).unwrap();
+    // One call does not divide: the first site has it.
+    house.until("the second site knows", |house| {
+        let view = &house.place(2).ledger.as_ref().unwrap().door.view;
+        let status = house.status(2).unwrap();
+        status.peers[0].folded == house.status(1).unwrap().seq && view.status().unwrap().seq >= status.seq
+    });
+    house.authorise(1, "a").unwrap();
+    assert_eq!(house.authorise(1, "b"), Err(Refusal::Calls));
+    assert_eq!(house.authorise(2, "c"), Err(Refusal::Calls));
+}

@@ -21,9 +21,9 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// What may still be spent today, where there is a cap on it.
-    pub fn day_left(&self, now: i64) -> Option<i128> {
-        let cap = self.caps.daily_spend?;
+    /// What may still be spent today, where there is a cap on it. `share`: of it, this site's.
+    pub fn day_left(&self, now: i64, share: impl Fn(Amount) -> Amount) -> Option<i128> {
+        let cap = share(self.caps.daily_spend?);
         Some(cap.0.saturating_sub(self.spent_at(now).0).saturating_sub(self.held.amount.0))
     }
 
