@@ -128,3 +128,50 @@ fn real_partitions_leave_both_sites_with_the_same_books_and_no_call_lost() {
     }
     assert!(copies > 0, "nothing was sold while the wire was cut");
 }
+
+/// The example's configuration with another name for its first carrier, as a folder at a site.
+fn renamed(site: &Tandem, name: &str) -> String {
+    let folder = site.home().join(name);
+    std::fs::create_dir_all(folder.join("decks")).expect("the home can be written");
+    for file in std::fs::read_dir(site::fixture("site/decks")).expect("the fixture is there").flatten() {
+        std::fs::copy(file.path(), folder.join("decks").join(file.file_name())).expect("a deck is copied");
+    }
+    let text = std::fs::read_to_string(site::fixture("site/site.toml")).expect("the fixture is there");
+    let text = text.replacen("name = \"", &format!("name = \"{name} "), 1);
+    std::fs::write(folder.join("site.toml"), text).expect("the home can be written");
+    folder.display().to_string()
+}
+
+#[test]
+fn the_configuration_moves_by_order_and_what_the_old_site_wrote_alone_is_a_fork() {
+    let up = ["up", "--no-engine", "--listen", "127.0.0.1:0"];
+    let mut sites = pair::folders(&["main", "vienna"], &[Address::loopback(), Address::loopback()], "partitions = 1");
+    sites.iter_mut().for_each(|site| drop(site.start_listening(&up)));
+    let versions = |site: &Tandem| site.run(&["config", "history", "--json"]).json_lines().len();
+    site::apply(&sites[0]);
+    eventually("the configuration at vienna", PATIENCE, || (versions(&sites[1]) == 1).then_some(()));
+    sites[1].kill();
+    let alone = renamed(&sites[0], "Alone");
+    sites[0].run(&["apply", &alone, "--yes"]).ok();
+    sites[0].kill();
+    sites[1].start_listening(&up);
+    let wrong = sites[1].run(&["site", "config-site", "main"]);
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("given at the site that takes it over"), "{wrong:?}");
+    let moved = sites[1].run(&["site", "config-site", "vienna", "--json"]).json_lines();
+    assert_eq!((&moved[0]["before"], &moved[0]["config_site"]), (&"main".into(), &"vienna".into()));
+    let taken = renamed(&sites[1], "Taken");
+    sites[1].run(&["apply", &taken, "--yes"]).ok();
+    assert_eq!(versions(&sites[1]), 2);
+    sites[0].start_listening(&up);
+    let trouble = eventually("main sees the fork", PATIENCE, || {
+        let status = pair::status(&sites[0]);
+        let topics = status["exchange"]["peers"][0]["topics"].as_array().expect("topics").clone();
+        let config = topics.into_iter().find(|topic| topic["topic"] == "config" && !topic["trouble"].is_null())?;
+        Some(config["trouble"]["why"].as_str().expect("a reason").to_owned())
+    });
+    assert!(trouble.contains("fork: frame") && trouble.contains("quarantine"), "{trouble}");
+    let refused = sites[0].run(&["apply", &alone, "--yes"]);
+    assert!(refused.code == Some(2) && refused.stderr.contains("written at site vienna"), "{refused:?}");
+    assert_eq!((versions(&sites[0]), versions(&sites[1])), (2, 2), "neither takes the other's");
+    sites.iter_mut().for_each(Tandem::stop);
+}

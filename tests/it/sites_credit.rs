@@ -101,7 +101,9 @@ impl Edge<'_> {
 
     /// What a site knows of acme's rights, by site: rights, reserve, debt, lock.
     fn rights(&self) -> Vec<[i128; 4]> {
-        let rows = self.site.run(&["site", "rights", "acme", "--json"]).json_lines();
+        let ran = self.site.run(&["site", "rights", "acme", "--json"]);
+        // Before the ledger's first tick there is nothing to show.
+        let rows = if ran.code == Some(2) { Vec::new() } else { ran.json_lines() };
         rows.iter().map(|row| ["rights", "reserve", "debt", "lock"].map(|name| cell(row, name))).collect()
     }
 

@@ -21,7 +21,9 @@ pub struct SitesSettings {
     /// both.
     pub certificate: PathBuf,
     pub key: PathBuf,
-    /// The site at which configuration is written until it is moved; empty: the one with the lowest number.
+    /// The site that grants limits, for good, and at which configuration is written until that is moved; empty: the one
+    /// with the lowest number. The same at all sites; never changed once accounts have limits, else these are granted
+    /// twice.
     pub config_site: String,
     /// Bytes a second that are fetched from each peer at most; 0 = no limit.
     pub bandwidth: u64,

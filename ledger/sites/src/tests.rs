@@ -16,6 +16,7 @@ struct Place {
     bus: Arc<dyn Bus>,
     port: u16,
     future_micros: i64,
+    bandwidth: u64,
 }
 
 impl Place {
@@ -24,7 +25,7 @@ impl Place {
         let bus = Arc::new(EmbeddedBus::open(EmbeddedConfig::new(home.path().join("log"))).unwrap());
         identity::make(name, &home.path().join("c.pem"), &home.path().join("k.pem")).unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self { name, number, home, bus, port, future_micros: 60_000_000 }
+        Self { name, number, home, bus, port, future_micros: 60_000_000, bandwidth: 0 }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -46,7 +47,7 @@ impl Place {
             key: self.file("k.pem"),
             folder: self.file("sites"),
             peers,
-            bandwidth: 0,
+            bandwidth: self.bandwidth,
             future_micros: self.future_micros,
         };
         Sites::start(self.bus.clone(), &SchemaIds::default(), options).unwrap()
@@ -218,6 +219,21 @@ fn a_site_whose_disk_was_lost_learns_it_from_what_the_others_hold() {
     let ahead = at_a.ahead().unwrap();
     assert_eq!((ahead.topic.as_str(), ahead.there, ahead.here), ("ledger.a", 7, 2));
     assert_eq!(at_b.ahead(), None);
+}
+
+#[test]
+fn a_thin_line_is_not_overrun_and_books_come_before_calls() {
+    let (a, mut b) = (Place::new("a", 1), Place::new("b", 2));
+    frames(&mut a.claim("ledger.a"), 100, 1);
+    frames(&mut a.claim("xdrs.a.0"), 100, 1);
+    b.bandwidth = 4_000;
+    let began = Instant::now();
+    let (_at_a, _at_b) = (a.start(vec![b.peer()]), b.start(vec![a.peer()]));
+    until("the books", || b.state("ledger.a").seq() == 100);
+    assert!(b.state("xdrs.a.0").seq() < 100, "calls came before books");
+    until("the calls", || b.state("xdrs.a.0").seq() == 100);
+    // Each frame has at least the 32 bytes of a hash that do not compress.
+    assert!(began.elapsed() > Duration::from_millis(200 * 32 * 1_000 / 4_000), "{:?}", began.elapsed());
 }
 
 #[test]

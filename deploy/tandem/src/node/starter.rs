@@ -143,7 +143,7 @@ impl Starter<'_> {
         options.owner = owner();
         options.vendor_days = self.settings.credit.vendor_days;
         options.new_customers = Some(self.settings.credit.new_customers.clone());
-        peers::ledger_options(self.settings, &self.config.owner(), sites, &mut options);
+        peers::ledger_options(self.settings, sites, &mut options);
         let (door, inbox) = ledger::door(&options);
         self.spawn("ledger", move |stop| ledger::run(&options, &inbox, stop).map_err(|e| e.to_string()))?;
         Ok((door.view, Some(door.orders)))

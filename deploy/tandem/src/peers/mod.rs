@@ -64,10 +64,12 @@ pub fn guarded(settings: &Settings, bus: &Arc<dyn Bus>) -> Arc<dyn Bus> {
 }
 
 /// What the ledger has to know about the other sites.
-pub fn ledger_options(settings: &Settings, owner: &str, sites: Option<&Arc<Sites>>, options: &mut LedgerOptions) {
+pub fn ledger_options(settings: &Settings, sites: Option<&Arc<Sites>>, options: &mut LedgerOptions) {
     options.number = settings.sites.number;
     options.peers = settings.peers.iter().map(|peer| (peer.number, peer.name.as_str().into())).collect();
-    options.config_site = settings.site_number(config_site(settings, owner)).unwrap_or(settings.sites.number);
+    // Not where the configuration is written now: what a site has granted of a limit stands in its own stream, and
+    // another one would grant it again.
+    options.config_site = settings.site_number(settings.first_config_site()).unwrap_or(settings.sites.number);
     // Checked when the settings were read.
     options.reserves = settings.reserves().unwrap_or_default();
     options.mail = sites.map(|sites| Arc::new(SitesMail(sites.clone())) as Arc<dyn Mail>);
