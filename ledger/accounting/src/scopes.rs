@@ -54,7 +54,7 @@ pub fn scope_caps(order: &ScopeCapsOrder, config: &Config) -> Result<ScopeCaps, 
         }
         trunk_scope(&order.trunk)
     };
-    if !order.trunk.is_empty() && !(order.group.is_empty() && order.codes.is_empty()) {
+    if !order.trunk.is_empty() && (!order.group.is_empty() || !order.codes.is_empty()) {
         return Err(PayRefusal::TrunkOrGroup);
     }
     if order.codes.len() > BARRED_MAX {
