@@ -26,7 +26,7 @@ const TOTAL_MAX: i128 = 1 << 110;
 pub enum RightsError {
     #[error("rights of {0} are below zero or beyond the integer range")]
     Amount(OriginId),
-    #[error("a limit or reserve is below zero or beyond the integer range")]
+    #[error("a reserve is below zero, or it or a limit beyond the integer range")]
     Range,
     #[error("hold {0} passes more than it held, or has other lines")]
     Passed(OriginId),
@@ -35,7 +35,8 @@ pub enum RightsError {
 /// What this stream has granted, keeps and has given away of one account.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Share {
-    /// Of the configured limit; only the configuration's site has any.
+    /// Of the configured limit; only a site that writes or wrote the configuration has any. Minus: a later one has
+    /// taken back what another had granted.
     pub limit: i128,
     pub reserve: i128,
     /// By receiver, rising.
@@ -75,7 +76,7 @@ impl Rights {
     pub(crate) fn apply(&mut self, item: &LedgerItem) -> Result<(), RightsError> {
         match item {
             LedgerItem::Give(give) => self.give(give),
-            LedgerItem::Limit(limit) if within(limit.amount.0) => {
+            LedgerItem::Limit(limit) if within(limit.amount.0.saturating_abs()) => {
                 self.share(&limit.account).limit = limit.amount.0;
                 Ok(())
             }

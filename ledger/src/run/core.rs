@@ -55,10 +55,7 @@ impl<'a> Core<'a> {
             None => (Fold::new(stream.clone()), None, (StreamState::new(stream.clone()), bus.begin(&source.topic, 0)?)),
         };
         fold.history.set_max(options.history_max);
-        if !options.peers.is_empty() {
-            let before = options.peers.iter().filter(|(number, _)| *number < options.number).count();
-            fold.book.set_among(before as u32, options.peers.len() as u32 + 1);
-        }
+        super::sites::set_among(options, &mut fold.book);
         let writer = StreamWriter::claim(bus, ids, &stream, &options.owner, resume, wall_micros(), &mut |accepted| {
             fold.frame(accepted.frame, accepted.offset)?;
             last = (accepted.state.clone(), accepted.offset + 1);

@@ -15,6 +15,8 @@ use std::collections::BTreeSet;
 pub(super) struct Named {
     pub accounts: BTreeSet<SmolStr>,
     pub calls: BTreeSet<CallId>,
+    /// Accounts whose limit it grants or takes.
+    pub limits: BTreeSet<SmolStr>,
     pub orders: Vec<facts::LedgerEntry>,
     /// Caps of accounts, trunks and groups: id, content, item.
     pub caps: Vec<((OriginId, [u8; 16]), LedgerItem)>,
@@ -42,7 +44,10 @@ impl Named {
                 self.accounts.insert(give.account.clone());
                 self.calls.extend(give.call_id.filter(|_| give.why == GiveWhy::Cover));
             }
-            LedgerItem::Limit(limit) => drop(self.accounts.insert(limit.account.clone())),
+            LedgerItem::Limit(limit) => {
+                self.accounts.insert(limit.account.clone());
+                self.limits.insert(limit.account.clone());
+            }
             LedgerItem::Reserve(reserve) => drop(self.accounts.insert(reserve.account.clone())),
             LedgerItem::Caps(caps) => self.caps.push(((caps.origin_id, content_of_caps(caps)), item.clone())),
             LedgerItem::ScopeCaps(caps) => {

@@ -284,7 +284,9 @@ impl Core<'_> {
             sites.sync_all(&fold, &config, self.options.number, &said);
         }
         sites.rules.folded_apart(wall_micros(), number, seq, accounts);
-        self.follow(sites)
+        self.follow(sites)?;
+        let limited: Vec<SmolStr> = named.limits.into_iter().filter(|of| config.accounts.contains_key(of)).collect();
+        if limited.is_empty() { Ok(()) } else { self.set_terms(sites, &config, &limited) }
     }
 
     fn message(&mut self, sites: &mut Sites, from: u16, bytes: &[u8]) -> Result<(), LedgerError> {
@@ -336,7 +338,7 @@ impl Core<'_> {
     /// Limits and reserves as the configuration has them now.
     fn settings(&mut self, sites: &mut Sites) -> Result<(), LedgerError> {
         let config = (self.options.config)();
-        if sites.config_seq == Some(config.seq) {
+        if sites.config_seq == Some(config.seq) || self.copies_are_behind() {
             return Ok(());
         }
         sites.config_seq = Some(config.seq);
@@ -350,17 +352,14 @@ impl Core<'_> {
     fn set_terms(&mut self, sites: &mut Sites, config: &Arc<Config>, accounts: &[SmolStr]) -> Result<(), LedgerError> {
         let (now, me) = (wall_micros(), self.options.number);
         for account in accounts {
-            let limit =
-                {
-                    let fold = self.shared().fold();
-                    sites.sync(&fold, config, me, account);
-                    config.accounts.get(account).zip(fold.book.holds().granted(account, now)).and_then(
-                        |(terms, granted)| Amount(i128::from(terms.credit_limit.0) * 100).checked_add(granted),
-                    )
-                };
+            let limit = {
+                let fold = self.shared().fold();
+                sites.sync(&fold, config, me, account);
+                limit_of_this_site(&fold, config, account, now)
+            };
             let Some(limit) = limit else { continue };
-            if me == self.options.config_site {
-                sites.rules.set_limit(now, account, Amount(limit.0.max(0)));
+            if me == self.options.config_site && !self.copies_are_behind() {
+                sites.rules.set_limit(now, account, limit);
             }
             sites.rules.set_reserve(account, self.options.reserve_of(config, account));
         }
@@ -440,6 +439,16 @@ impl Core<'_> {
         }
     }
 
+    /// A copy is shorter than what this ledger has named of it (its disk was lost): what others have granted is not known
+    /// until it is there again.
+    fn copies_are_behind(&self) -> bool {
+        let fold = self.inbox.shared.fold();
+        self.options.peers.iter().any(|(number, name)| {
+            let named = self.writer.state().next_position(&ledger_source(name).stream).seq;
+            named > 1 && fold.others.get(number).map_or(0, |other| other.offsets.len() as u64) + 1 < named
+        })
+    }
+
     /// How far the others' streams are folded, for the header of the next frame.
     pub(super) fn peers_folded(&mut self) {
         let peers = &self.options.peers;
@@ -456,5 +465,26 @@ impl Core<'_> {
                 self.inputs.push(Input::Stream { stream, from, to });
             }
         }
+    }
+}
+
+/// What the configuration's site has to have granted of an account's limit: all of it, with what was granted beside it,
+/// less what other sites granted while the configuration was theirs. So the sum stays the limit when it moves.
+fn limit_of_this_site(fold: &Fold, config: &Config, account: &str, now: i64) -> Option<Amount> {
+    let mut whole = Amount(i128::from(config.accounts.get(account)?.credit_limit.0) * 100);
+    let mut by_others = 0i128;
+    whole = whole.checked_add(fold.book.holds().granted(account, now)?)?;
+    for other in fold.others.values() {
+        whole = whole.checked_add(other.book.holds().granted(account, now)?)?;
+        by_others = by_others.checked_add(other.book.rights().of(account).map_or(0, |share| share.limit))?;
+    }
+    Some(Amount(whole.0.max(0).checked_sub(by_others)?))
+}
+
+/// Tells the book its place among the sites, by which caps are divided.
+pub(super) fn set_among(options: &LedgerOptions, book: &mut accounting::Book) {
+    if !options.peers.is_empty() {
+        let before = options.peers.iter().filter(|(number, _)| *number < options.number).count();
+        book.set_among(before as u32, options.peers.len() as u32 + 1);
     }
 }

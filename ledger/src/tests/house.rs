@@ -159,6 +159,7 @@ pub struct House {
     pub links: Arc<Links>,
     boxes: Arc<Vec<Box_>>,
     reserve: Amount,
+    pub config_site: u16,
     copier: Option<JoinHandle<()>>,
     _folder: tempfile::TempDir,
 }
@@ -191,7 +192,15 @@ impl House {
             let links = links.clone();
             std::thread::spawn(move || copy(&buses, &links))
         };
-        let mut house = Self { places, links, boxes, reserve: amount(reserve), copier: Some(copier), _folder: folder };
+        let mut house = Self {
+            places,
+            links,
+            boxes,
+            reserve: amount(reserve),
+            config_site: 1,
+            copier: Some(copier),
+            _folder: folder,
+        };
         (1..=sites).for_each(|site| house.start(site));
         house
     }
@@ -213,6 +222,7 @@ impl House {
         options.partitions = 1;
         (options.number, options.peers) = (site, peers);
         options.mail = Some(Arc::new(post));
+        options.config_site = self.config_site;
         options.tick = TICK;
         options.pull_wait = PULL_WAIT;
         options.reserves = Reserves { postpaid_percent: 0, accounts: [("acme".into(), self.reserve)].into() };

@@ -311,3 +311,39 @@ fn a_lowered_limit_waits_for_rights_that_another_site_has() {
     });
     assert!(house.ask(2, CreditAsk::Release { hold_id: hold_of("none") }).is_err());
 }
+
+/// The configuration moves to another site: what the old one granted stays, and nothing is granted twice.
+#[test]
+fn a_limit_is_not_granted_again_where_the_configuration_has_moved_to() {
+    let mut house = House::new(2, "0", 8);
+    house.until("the limit is granted", |house| house.rights(2, 1) == Some(amount("100")));
+    house.met();
+    house.config_site = 2;
+    for site in [1, 2] {
+        house.stop(site);
+        house.start(site);
+    }
+    let less = crate::api::GrantOrder {
+        id: "less".into(),
+        account: "acme".into(),
+        amount: amount("-40"),
+        currency: facts::Currency::new("EUR").unwrap(),
+        at: OccurredAt(0),
+        until: None,
+        by: "fay".into(),
+        approved_by: "".into(),
+        reason: "risk".into(),
+    };
+    house.until("both show themselves", |house| house.acme(1).is_some() && house.acme(2).is_some());
+    house.met();
+    let Err(OrderError::Refused(refusal)) = house.order(1, Order::Grant(less.clone())) else { panic!("granted") };
+    assert_eq!(refusal.code(), "other_site");
+    let all = |house: &House| -> i128 { house.acme(2).unwrap().sites.iter().map(|one| one.rights.0).sum() };
+    assert_eq!(all(&house), amount("100").0);
+    house.order(2, Order::Grant(less)).unwrap();
+    house.until("forty are pulled and taken", |house| {
+        house.acme(2).is_some_and(|row| row.pending_lower.is_zero() && row.sites[1].limit == amount("-40"))
+    });
+    house.met();
+    assert_eq!(all(&house), amount("60").0);
+}
