@@ -7,9 +7,10 @@ use bus::{Batch, Reader};
 use facts::call::{BusRecord, Call, CallEvent, EventRef};
 use facts::ids::{CallId, Cause, EventId};
 use facts::stream::Input;
-use facts::xdr::{Position, RatedCall, RaterState, Revision, XdrItem};
+use facts::xdr::{Position, RatedCall, RaterState, Revision, Xdr, XdrItem};
 use rating::Tariffs;
 use rating::assemble::{Known, Limits, Pushed, apply_late};
+use rating::rerate::Sides;
 use schemas::DecodeError;
 use schemas::bus_record::RecordRef;
 use schemas::frame::{BYTES_MAX, FrameBuilder, FrameFull, ITEMS_MAX};
@@ -94,6 +95,9 @@ fn run_once(options: &RaterOptions, stop: &AtomicBool, stats: &RaterStats) -> Re
     rater.run(reader, stop)
 }
 
+/// Appends both parts of an item to a frame.
+type Write<'w> = &'w dyn Fn(&mut Vec<u8>, &mut Vec<u8>);
+
 struct Rater<'a> {
     options: &'a RaterOptions,
     stats: &'a RaterStats,
@@ -107,6 +111,8 @@ struct Rater<'a> {
     /// Calls taken from the assembler that do not stand in a frame yet.
     #[expect(clippy::vec_box, reason = "a call leaves the assembler in a box and is not moved again")]
     calls: Vec<Box<Call>>,
+    /// Their sides while they are put into the frame, used again and again.
+    priced: Vec<Sides>,
     /// (sequence, consumed up to) of frames on their way.
     sent: VecDeque<(u64, u64)>,
     durable_to: u64,
@@ -134,6 +140,7 @@ impl<'a> Rater<'a> {
             from,
             crc: 0,
             calls: Vec::with_capacity(together::CALLS),
+            priced: Vec::with_capacity(together::CALLS),
             sent: VecDeque::new(),
             durable_to: from,
             last_frame: Instant::now(),
@@ -403,14 +410,18 @@ impl<'a> Rater<'a> {
     fn rated(&self, mut call: Box<Call>, revision: Revision, cause: &Cause) -> RatedCall {
         self.tariffs.normalise(&mut call);
         let xdrs = self.tariffs.rate_as(&call, cause);
+        self.count_sides(&xdrs);
+        RatedCall { revision, call: *call, xdrs }
+    }
+
+    fn count_sides(&self, xdrs: &[Xdr]) {
         add(&self.stats.xdrs, xdrs.len() as u64);
-        for xdr in &xdrs {
+        for xdr in xdrs {
             if let Some(counter) = xdr.unrated.and_then(|reason| self.stats.unrated.get(reason as usize)) {
                 add(counter, 1);
             }
             add(&self.stats.provisional, u64::from(xdr.provisional.is_some()));
         }
-        RatedCall { revision, call: *call, xdrs }
     }
 
     fn full(&self) -> bool {
@@ -420,8 +431,12 @@ impl<'a> Rater<'a> {
     }
 
     fn push_item(&mut self, item: &XdrItem) -> Result<Position, FrameFull> {
+        self.push_with(&|public, private| schemas::xdrs::encode_item(item, public, private))
+    }
+
+    fn push_with(&mut self, write: Write<'_>) -> Result<Position, FrameFull> {
         let at = Position { seq: self.next_seq(), index: self.builder.items() as u32 };
-        self.builder.push(|public, private| schemas::xdrs::encode_item(item, public, private))?;
+        self.builder.push(write)?;
         Ok(at)
     }
 

@@ -3,10 +3,12 @@
 
 mod call;
 mod head;
+mod stored;
 mod xdr;
 
-pub use call::{call_to_facts, encode_call};
+pub use call::{call_to_facts, encode_call, encode_call_parts};
 pub use head::{CallHead, call_head};
+pub use stored::{StoredCall, StoredSide, stored_call};
 pub use xdr::xdr_to_facts;
 
 use crate::bus_record::{

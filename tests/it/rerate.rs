@@ -9,7 +9,7 @@ use bus::failpoint::RUNS;
 use serde_json::Value;
 use tests::deaths::FAILPOINT;
 use tests::site::{self, BUY, SELL, SWITCH, amount, cell, row_of};
-use tests::{Figures, Tandem, http};
+use tests::{Figures, Kafka, Tandem, http};
 
 /// The example site with `change` made to its customer's deck, line by line; the header is left alone.
 fn site_with(tandem: &Tandem, name: &str, change: impl Fn(&str) -> Option<String>) -> PathBuf {
@@ -69,8 +69,8 @@ fn quiet(name: &str, change: impl Fn(&str) -> Option<String>) -> Figures {
 
 #[test]
 fn a_deck_that_came_late_is_booked_once_through_every_death_and_undone() {
-    let (mut killed, first) = late_deck(&RUNS.map(Some));
-    let (quiet_one, _) = late_deck(&[None; 5]);
+    let (mut killed, first) = late_deck(Tandem::new(), &RUNS.map(Some));
+    let (quiet_one, _) = late_deck(Tandem::new(), &[None; 5]);
     let (figures, wanted) = (Figures::of(&killed, &killed), Figures::of(&quiet_one, &quiet_one));
     assert!(figures == wanted, "deaths show: {:?} and {:?}", figures.proof, wanted.proof);
     let dear = quiet("late", doubled);
@@ -82,10 +82,19 @@ fn a_deck_that_came_late_is_booked_once_through_every_death_and_undone() {
     assert!(same_money(&Figures::of(&killed, &killed), &before), "undone, and not as it was before");
 }
 
+#[test]
+fn a_run_on_kafka_that_dies_while_it_is_posted_and_while_it_is_undone_comes_to_the_embedded_figures() {
+    let kafka = Kafka::start();
+    let on_kafka = Tandem::new().env("TANDEM_KAFKA", &kafka.bootstrap());
+    let (killed, _) = late_deck(on_kafka, &[Some("run.before-frame"), Some("run.frame-sent")]);
+    let (quiet_one, _) = late_deck(Tandem::new(), &[None; 2]);
+    let (figures, wanted) = (Figures::of(&killed, &killed), Figures::of(&quiet_one, &quiet_one));
+    assert!(figures == wanted, "Kafka shows: {:?} and {:?}", figures.proof, wanted.proof);
+}
+
 /// A deck that came late is posted, undone, posted again and so on, each time dying at one of these failpoints. Gives
 /// the site and the run that was posted last.
-fn late_deck(deaths: &[Option<&str>]) -> (Tandem, String) {
-    let mut tandem = Tandem::new();
+fn late_deck(mut tandem: Tandem, deaths: &[Option<&str>]) -> (Tandem, String) {
     site::apply(&tandem);
     import(&tandem);
     apply(&tandem, &site_with(&tandem, "late", doubled));

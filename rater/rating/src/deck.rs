@@ -380,7 +380,7 @@ impl CompiledDeck {
         }
     }
 
-    fn find_from(&self, mut first: u32, number: &E164, origin: u16, at: i64) -> Result<Chosen, Unrated> {
+    pub(crate) fn find_from(&self, mut first: u32, number: &E164, origin: u16, at: i64) -> Result<Chosen, Unrated> {
         let owned = if self.any_bands { self.bands.owning(at) } else { 0 };
         while first != NONE {
             if let Some(row) = self.best(first, origin, at, owned, false) {

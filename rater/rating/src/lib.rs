@@ -19,6 +19,7 @@ mod provisional;
 pub mod quote;
 pub mod rate;
 pub mod rerate;
+mod sides;
 pub mod tariffs;
 mod tax;
 
@@ -28,4 +29,5 @@ pub use explain::explain;
 pub use identify::{Overlap, check_overlaps};
 pub use offer::{LevelOffer, Offers, Wish};
 pub use price::{Ask, Priced, Terms, price};
+pub use sides::SidePrice;
 pub use tariffs::Tariffs;

@@ -3,30 +3,31 @@
 
 use facts::config::RatedAt;
 use facts::money::{Amount, Currency};
-use facts::xdr::{ProvisionalSource, Side, Unrated, Xdr};
+use facts::xdr::{ProvisionalSource, Side, Unrated};
 use smol_str::SmolStr;
 
 use crate::country::Country;
 use crate::deck::{Chosen, CompiledDeck};
 use crate::price::{Jurisdiction, Priced, SAME_CURRENCY, Terms, price};
 use crate::rate::{Party, SideOf};
-use crate::tariffs::{AgreementTerms, Tariffs};
+use crate::sides::SidePrice;
+use crate::tariffs::{AgreementTerms, NO_NAME, Tariffs};
 
 /// What one deck is asked for: the terms and the exchange into the account's currency.
 struct Basis<'a> {
     deck: &'a CompiledDeck,
     terms: Terms,
-    exchange: (i64, SmolStr),
+    exchange: (i64, &'a SmolStr),
 }
 
 impl Tariffs {
     /// Fills in the provisional amount of an unrated answered side.
-    pub(crate) fn provisional(
-        &self,
+    pub(crate) fn provisional<'t>(
+        &'t self,
         side: &SideOf<'_>,
-        party: Option<Party<'_>>,
-        agreement: Option<&AgreementTerms>,
-        xdr: &mut Xdr,
+        party: Option<Party<'t>>,
+        agreement: Option<&'t AgreementTerms>,
+        xdr: &mut SidePrice<'t>,
     ) {
         // The money held is the direct customer's; further levels hold their own in their own books.
         let held = side.call.held.filter(|_| side.call.hold_id.is_some());
@@ -55,17 +56,27 @@ impl Tariffs {
     }
 
     /// The deck of the agreement, or of the product where no agreement is in force and no exchange is needed.
-    fn basis<'a>(&self, party: Party<'a>, agreement: Option<&'a AgreementTerms>, xdr: &Xdr) -> Option<Basis<'a>> {
+    fn basis<'a>(
+        &self,
+        party: Party<'a>,
+        agreement: Option<&'a AgreementTerms>,
+        xdr: &SidePrice<'_>,
+    ) -> Option<Basis<'a>> {
         if let Some(agreement) = agreement {
             let exchange = agreement.exchange.at(xdr.rated_at.micros())?;
             return Some(Basis { deck: agreement.deck.as_deref()?, terms: agreement.terms, exchange });
         }
         let deck = party.level.fallback.as_deref().filter(|deck| deck.currency == party.level.currency)?;
-        Some(Basis { deck, terms: Terms::default(), exchange: (SAME_CURRENCY, SmolStr::default()) })
+        Some(Basis { deck, terms: Terms::default(), exchange: (SAME_CURRENCY, &NO_NAME) })
     }
 
     /// The ladder within one deck: (buy: last known rate,) dearest of the country, dearest of the deck.
-    fn by_deck(&self, side: &SideOf<'_>, basis: &Basis<'_>, xdr: &mut Xdr) -> (Option<Priced>, ProvisionalSource) {
+    fn by_deck<'t>(
+        &self,
+        side: &SideOf<'_>,
+        basis: &Basis<'t>,
+        xdr: &mut SidePrice<'t>,
+    ) -> (Option<Priced>, ProvisionalSource) {
         let at = xdr.rated_at.micros();
         let number = side.number_for(basis.deck);
         let mut rungs: [(Option<Chosen>, ProvisionalSource); 3] = [
@@ -82,19 +93,19 @@ impl Tariffs {
         for (chosen, source) in rungs {
             let Some(chosen) = chosen else { continue };
             let Some(priced) = provisional_price(side, basis, chosen, at) else { continue };
-            xdr.rate = Some(basis.deck.rate_paid(chosen, Jurisdiction::Indeterminate));
-            (xdr.exchange_rate, xdr.exchange_source) = basis.exchange.clone();
+            xdr.rate = Some((basis.deck, chosen, Jurisdiction::Indeterminate));
+            (xdr.exchange_rate, xdr.exchange_source) = basis.exchange;
             return (Some(priced), source);
         }
         (None, ProvisionalSource::NoDeck)
     }
 
     /// The ladder over all decks in one currency: the dearest price any of them gives.
-    fn by_all_decks(
-        &self,
+    fn by_all_decks<'t>(
+        &'t self,
         side: &SideOf<'_>,
         currency: Currency,
-        xdr: &mut Xdr,
+        xdr: &mut SidePrice<'t>,
     ) -> (Option<Priced>, ProvisionalSource) {
         xdr.rated_at = side.rated_at(RatedAt::Answer);
         let at = xdr.rated_at.micros();
@@ -108,7 +119,7 @@ impl Tariffs {
                     (false, None) => None,
                 };
                 let Some(chosen) = chosen else { continue };
-                let exchange = (SAME_CURRENCY, SmolStr::default());
+                let exchange = (SAME_CURRENCY, &NO_NAME);
                 let basis = Basis { deck, terms: Terms::default(), exchange };
                 let Some(priced) = provisional_price(side, &basis, chosen, at) else { continue };
                 if best.as_ref().is_none_or(|(known, ..)| priced.net > known.net) {
@@ -121,7 +132,7 @@ impl Tariffs {
         }
         match best {
             Some((priced, basis, chosen)) => {
-                xdr.rate = Some(basis.deck.rate_paid(chosen, Jurisdiction::Indeterminate));
+                xdr.rate = Some((basis.deck, chosen, Jurisdiction::Indeterminate));
                 (Some(priced), ProvisionalSource::DearestOfAll)
             }
             None => (None, ProvisionalSource::NoDeck),

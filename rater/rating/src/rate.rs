@@ -4,8 +4,7 @@
 use facts::call::{Attempt, Call};
 use facts::config::RatedAt;
 use facts::deck::RatedNumber;
-use facts::ids::{Cause, RevId, XdrId};
-use facts::money::{Amount, Rounding};
+use facts::ids::Cause;
 use facts::number::E164;
 use facts::time::OccurredAt;
 use facts::xdr::{Side, Unrated, Xdr};
@@ -16,10 +15,12 @@ use crate::areas::Numbers;
 use crate::deck::{Chosen, CompiledDeck};
 use crate::explain::{Note, Trace};
 use crate::identify::number_of;
-use crate::price::{Ask, Jurisdiction, Priced, SAME_CURRENCY, price};
+use crate::price::{Ask, Jurisdiction, Priced, price};
+use crate::sides::Planned;
 use crate::tariffs::{AgreementTerms, Level, Tariffs, TrunkTerms};
 
 /// One side of a call, before anybody knows who pays.
+#[derive(Clone, Copy)]
 pub(crate) struct SideOf<'a> {
     pub call: &'a Call,
     pub side: Side,
@@ -42,12 +43,12 @@ pub(crate) struct Party<'a> {
 }
 
 /// A successful price with what it came from.
-struct Rated<'a> {
-    deck: &'a CompiledDeck,
-    chosen: Chosen,
-    jurisdiction: Jurisdiction,
-    priced: Priced,
-    exchange: (i64, SmolStr),
+pub(crate) struct Rated<'a> {
+    pub deck: &'a CompiledDeck,
+    pub chosen: Chosen,
+    pub jurisdiction: Jurisdiction,
+    pub priced: Priced,
+    pub exchange: (i64, &'a SmolStr),
 }
 
 impl SideOf<'_> {
@@ -87,7 +88,9 @@ impl Tariffs {
     /// The same for a later revision.
     pub fn rate_as(&self, call: &Call, cause: &Cause) -> SmallVec<[Xdr; 2]> {
         let mut xdrs = SmallVec::new();
-        self.for_each_side(call, &mut |side, party| xdrs.push(self.xdr(side, party, cause, &mut ())));
+        self.for_each_side(call, &mut |side, party| {
+            xdrs.push(self.side_price(&self.planned(side, party), &mut ()).xdr(call, cause));
+        });
         xdrs
     }
 
@@ -96,7 +99,7 @@ impl Tariffs {
         let mut xdrs = Vec::new();
         self.for_each_side(call, &mut |side, party| {
             let mut notes: Vec<Note> = Vec::new();
-            let xdr = self.xdr(side, party, &Cause::First, &mut notes);
+            let xdr = self.side_price(&self.planned(side, party), &mut notes).xdr(call, &Cause::First);
             xdrs.push((xdr, notes.iter().map(ToString::to_string).collect()));
         });
         xdrs
@@ -118,7 +121,11 @@ impl Tariffs {
         }
     }
 
-    pub(crate) fn for_each_side(&self, call: &Call, each: &mut dyn FnMut(&SideOf<'_>, Option<Party<'_>>)) {
+    pub(crate) fn for_each_side<'t, 'c>(
+        &'t self,
+        call: &'c Call,
+        each: &mut impl FnMut(&SideOf<'c>, Option<Party<'t>>),
+    ) {
         let at = call.started_at.micros();
         let found = self.sell.find(&call.switch, &call.inbound, &call.called, at);
         let trunk = found.and_then(|found| self.sell_trunks.get(found.trunk as usize));
@@ -150,59 +157,6 @@ impl Tariffs {
         }
     }
 
-    fn xdr(&self, side: &SideOf<'_>, party: Option<Party<'_>>, cause: &Cause, trace: &mut impl Trace) -> Xdr {
-        let attempt_key = side.attempt.and_then(|at| side.call.attempts.get(usize::from(at)));
-        let attempt_key = attempt_key.map_or("", |attempt| attempt.key.as_str());
-        let xdr_id = XdrId::new(side.call.call_id, attempt_key, side.side, side.level);
-        let (account, currency) = match party {
-            Some(party) => (party.level.account.clone(), party.level.currency),
-            None => self.unidentified.clone(),
-        };
-        let agreement = party.and_then(|party| self.agreement(party.level, side));
-        let rated_at = side.rated_at(agreement.map_or(RatedAt::Answer, |agreement| agreement.rated_at));
-        let terms = agreement.map(|agreement| agreement.terms).unwrap_or_default();
-        let mut xdr = Xdr {
-            xdr_id,
-            rev_id: RevId::new(xdr_id, cause),
-            side: side.side,
-            level: side.level,
-            attempt: side.attempt,
-            account,
-            product: party.map(|party| party.trunk.product.clone()).unwrap_or_default(),
-            agreement: agreement.map(|agreement| agreement.id.clone()).unwrap_or_default(),
-            rated_at,
-            duration: side.duration,
-            billed: 0,
-            amount: Amount::ZERO,
-            gross: Amount::ZERO,
-            currency,
-            rounding: terms.amount_rounding,
-            decimals: if terms.amount_rounding == Rounding::None { 12 } else { terms.amount_decimals.min(12) },
-            duration_rounding: terms.duration_rounding,
-            rate: None,
-            exchange_rate: SAME_CURRENCY,
-            exchange_source: SmolStr::default(),
-            unrated: None,
-            provisional: None,
-        };
-        match self.priced(side, party, agreement, rated_at, trace) {
-            Ok(rated) => {
-                xdr.amount = rated.priced.net;
-                xdr.gross = rated.priced.gross;
-                xdr.billed = rated.priced.billed;
-                xdr.rate = Some(rated.deck.rate_paid(rated.chosen, rated.jurisdiction));
-                (xdr.exchange_rate, xdr.exchange_source) = rated.exchange;
-            }
-            Err(reason) => {
-                xdr.unrated = Some(reason);
-                if side.answered_at.is_some() {
-                    self.provisional(side, party, agreement, &mut xdr);
-                }
-            }
-        }
-        xdr
-    }
-
     /// The agreement in force at its own instant.
     pub(crate) fn agreement(&self, level: &Level, side: &SideOf<'_>) -> Option<&AgreementTerms> {
         level.agreements.iter().filter_map(|place| self.agreements.get(*place as usize)).find(|agreement| {
@@ -212,14 +166,12 @@ impl Tariffs {
     }
 
     /// The price, or the first reason against it in the order of [`Unrated`].
-    fn priced<'a>(
-        &self,
-        side: &SideOf<'_>,
-        party: Option<Party<'_>>,
-        agreement: Option<&'a AgreementTerms>,
-        rated_at: OccurredAt,
+    pub(crate) fn priced<'t>(
+        &'t self,
+        planned: &Planned<'t, '_>,
         trace: &mut impl Trace,
-    ) -> Result<Rated<'a>, Unrated> {
+    ) -> Result<Rated<'t>, Unrated> {
+        let Planned { side, party, agreement, rated_at, first } = planned;
         if party.is_none() {
             return Err(Unrated::UnknownAccount);
         }
@@ -234,7 +186,8 @@ impl Tariffs {
         let deck = agreement.deck.as_deref().ok_or(Unrated::NoDeck)?;
         let number = side.number_for(deck).ok_or(Unrated::BadNumber)?;
         let origin = deck.origin_of(side.call.caller_number.as_ref());
-        let chosen = deck.find(&number, origin, rated_at.micros())?;
+        let first = first.unwrap_or_else(|| deck.first_of(number.key()));
+        let chosen = deck.find_from(first, &number, origin, rated_at.micros())?;
         let exchange = agreement.exchange.at(rated_at.micros()).ok_or(Unrated::NoExchangeRate)?;
         let numbers = Numbers {
             caller: side.call.caller_number.as_ref(),
@@ -242,7 +195,7 @@ impl Tariffs {
             rn: side.call.rn.as_ref(),
         };
         let jurisdiction = self.areas.jurisdiction(deck, chosen, &numbers, trace);
-        let ask = side.ask(rated_at, exchange.0, jurisdiction);
+        let ask = side.ask(*rated_at, exchange.0, jurisdiction);
         let priced = price(deck, chosen, &agreement.terms, &ask, trace)?;
         let priced = agreement.charged(priced, trace).ok_or(Unrated::AmountRange)?;
         Ok(Rated { deck, chosen, jurisdiction, priced, exchange })

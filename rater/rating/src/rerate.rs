@@ -3,80 +3,165 @@
 
 use facts::ids::{Cause, RevId, RunId};
 use facts::run::{RunKind, Selection};
-use facts::xdr::{RatedCall, Side, Xdr};
-use facts::{Amount, Currency};
+use facts::xdr::{ProvisionalSource, RatedCall, Side, Unrated, Xdr};
+use facts::{Amount, Currency, OccurredAt};
+use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::sides::SidePrice;
 use crate::tariffs::Tariffs;
 
 /// The sides of a call as a run leaves them.
 pub type Sides = SmallVec<[Xdr; 2]>;
 
-/// What a run makes of `rated`, priced by `tariffs`: every side of the call under the run's revision, chosen ones at
-/// the new price, the others as they were. `None`: the run does not choose the call, or nothing that is booked would
-/// change. The caller is identified again on the way.
-pub fn reprice(tariffs: &Tariffs, kind: RunKind, chosen: &Selection, run: RunId, rated: &RatedCall) -> Option<Sides> {
-    let started_at = rated.call.started_at;
-    if chosen.from.is_some_and(|from| started_at < from) || chosen.until.is_some_and(|until| started_at >= until) {
-        return None;
-    }
-    let cause = Cause::Run(run.0);
-    let mut changed = false;
-    let mut sides = Sides::new();
-    // Pricing takes the number apart by itself; whoever stores the call again normalises it first.
-    for new in tariffs.rate_as(&rated.call, &cause) {
-        let old = rated.xdrs.iter().find(|old| old.xdr_id == new.xdr_id);
-        if takes(kind, chosen, old, Some(&new)) {
-            changed |= old.is_none_or(|old| books_otherwise(old, &new));
-            sides.push(new);
-        } else if let Some(old) = old {
-            sides.push(Xdr { rev_id: RevId::new(old.xdr_id, &cause), ..old.clone() });
+/// What of one side is compared, chosen and summed by runs; it borrows its names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Line<'a> {
+    pub side: Side,
+    pub level: u8,
+    /// Place among the call's attempts; with side and level it names the side within its call, as its id does.
+    pub attempt: Option<u16>,
+    pub account: &'a str,
+    pub product: &'a str,
+    pub agreement: &'a str,
+    /// Deck and destination of the rate; `None`: without a rate.
+    pub rate: Option<(&'a str, &'a str)>,
+    pub amount: Amount,
+    pub gross: Amount,
+    pub currency: Currency,
+    pub unrated: Option<Unrated>,
+    pub provisional: Option<ProvisionalSource>,
+}
+
+impl<'a> From<&'a Xdr> for Line<'a> {
+    fn from(xdr: &'a Xdr) -> Self {
+        Self {
+            side: xdr.side,
+            level: xdr.level,
+            attempt: xdr.attempt,
+            account: &xdr.account,
+            product: &xdr.product,
+            agreement: &xdr.agreement,
+            rate: xdr.rate.as_ref().map(|rate| (rate.deck.as_str(), rate.destination.as_str())),
+            amount: xdr.amount,
+            gross: xdr.gross,
+            currency: xdr.currency,
+            unrated: xdr.unrated,
+            provisional: xdr.provisional,
         }
     }
-    for old in &rated.xdrs {
+}
+
+impl Line<'_> {
+    /// The same side of the same call.
+    fn is(&self, other: &Line<'_>) -> bool {
+        (self.side, self.level, self.attempt) == (other.side, other.level, other.attempt)
+    }
+
+    fn destination(&self) -> &str {
+        self.rate.map_or("", |(_, destination)| destination)
+    }
+}
+
+/// The lines of stored sides.
+pub fn lines(xdrs: &[Xdr]) -> SmallVec<[Line<'_>; 2]> {
+    xdrs.iter().map(Line::from).collect()
+}
+
+/// One side of a call as a run leaves it: by its place among the new ones or the old ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pick {
+    New(usize),
+    Old(usize),
+}
+
+/// What a run makes of a call whose stored sides are `old` and whose sides cost `new` now: every side of the call, chosen
+/// ones at the new price, the others as they were. `None`: nothing that is booked would change.
+pub fn picked(kind: RunKind, chosen: &Selection, old: &[Line<'_>], new: &[Line<'_>]) -> Option<SmallVec<[Pick; 4]>> {
+    let mut changed = false;
+    let mut picks = SmallVec::new();
+    for (at, side) in new.iter().enumerate() {
+        let before = old.iter().position(|before| before.is(side));
+        let stored = before.map(|before| &old[before]);
+        if takes(kind, chosen, stored, Some(side)) {
+            changed |= stored.is_none_or(|stored| books_otherwise(stored, side));
+            picks.push(Pick::New(at));
+        } else if let Some(before) = before {
+            picks.push(Pick::Old(before));
+        }
+    }
+    for (at, side) in old.iter().enumerate() {
         // A reseller level that is no more: gone where it is chosen, else as it was.
-        if sides.iter().all(|side| side.xdr_id != old.xdr_id) {
-            if takes(kind, chosen, Some(old), None) {
+        if new.iter().all(|after| !after.is(side)) {
+            if takes(kind, chosen, Some(side), None) {
                 changed = true;
             } else {
-                sides.push(Xdr { rev_id: RevId::new(old.xdr_id, &cause), ..old.clone() });
+                picks.push(Pick::Old(at));
             }
         }
     }
-    changed.then_some(sides)
+    changed.then_some(picks)
+}
+
+/// True where the run goes over a call that started then.
+pub fn in_period(chosen: &Selection, started_at: OccurredAt) -> bool {
+    chosen.from.is_none_or(|from| started_at >= from) && chosen.until.is_none_or(|until| started_at < until)
+}
+
+/// What a run makes of `rated`, priced by `tariffs`: every side of the call under the run's revision, as [`picked`]
+/// says. `None`: the run does not choose the call, or nothing that is booked would change. The caller is identified
+/// again on the way.
+pub fn reprice(tariffs: &Tariffs, kind: RunKind, chosen: &Selection, run: RunId, rated: &RatedCall) -> Option<Sides> {
+    if !in_period(chosen, rated.call.started_at) {
+        return None;
+    }
+    let cause = Cause::Run(run.0);
+    let mut prices: SmallVec<[SidePrice<'_>; 2]> = SmallVec::new();
+    // Pricing takes the number apart by itself; whoever stores the call again normalises it first.
+    tariffs.rate_many(std::iter::once(&rated.call), &mut |_, price| prices.push(price));
+    let new: SmallVec<[Line<'_>; 2]> = prices.iter().map(SidePrice::line).collect();
+    let picks = picked(kind, chosen, &lines(&rated.xdrs), &new)?;
+    let side = |pick: Pick| match pick {
+        Pick::New(at) => prices[at].xdr(&rated.call, &cause),
+        Pick::Old(at) => under(&rated.xdrs[at], &cause),
+    };
+    Some(picks.into_iter().map(side).collect())
 }
 
 /// What an undo makes of a call: every side as `before` had it, under the undo's revision.
 pub fn undone(run: RunId, before: &RatedCall) -> Sides {
     let cause = Cause::Run(run.0);
-    before.xdrs.iter().map(|xdr| Xdr { rev_id: RevId::new(xdr.xdr_id, &cause), ..xdr.clone() }).collect()
+    before.xdrs.iter().map(|xdr| under(xdr, &cause)).collect()
+}
+
+/// A side as it was, as a revision of its own.
+fn under(xdr: &Xdr, cause: &Cause) -> Xdr {
+    Xdr { rev_id: RevId::new(xdr.xdr_id, cause), ..xdr.clone() }
 }
 
 /// True where the run may change this side.
-fn takes(kind: RunKind, chosen: &Selection, old: Option<&Xdr>, new: Option<&Xdr>) -> bool {
-    let either = |fits: &dyn Fn(&Xdr) -> bool| old.is_some_and(fits) || new.is_some_and(fits);
-    let account = chosen.accounts.is_empty() || either(&|xdr| chosen.accounts.contains(&xdr.account));
-    let to = |xdr: &Xdr| xdr.rate.as_ref().is_some_and(|rate| chosen.destinations.contains(&rate.destination));
+fn takes(kind: RunKind, chosen: &Selection, old: Option<&Line<'_>>, new: Option<&Line<'_>>) -> bool {
+    let either = |fits: &dyn Fn(&Line<'_>) -> bool| old.is_some_and(fits) || new.is_some_and(fits);
+    let names = |list: &[SmolStr], name: &str| list.iter().any(|listed| listed == name);
+    let account = chosen.accounts.is_empty() || either(&|line| names(&chosen.accounts, line.account));
+    let to = |line: &Line<'_>| line.rate.is_some_and(|(_, destination)| names(&chosen.destinations, destination));
     let destination = chosen.destinations.is_empty() || either(&to);
-    let by = |xdr: &Xdr| xdr.rate.as_ref().is_some_and(|rate| rate.deck == chosen.deck);
+    let by = |line: &Line<'_>| line.rate.is_some_and(|(deck, _)| chosen.deck == deck);
     let deck = chosen.deck.is_empty() || either(&by);
-    let reason = |old: &Xdr| old.unrated.is_some_and(|why| chosen.unrated.is_empty() || chosen.unrated == why.as_str());
+    let reason =
+        |old: &Line<'_>| old.unrated.is_some_and(|why| chosen.unrated.is_empty() || chosen.unrated == why.as_str());
     account && destination && deck && (kind != RunKind::Recycle || old.is_none_or(reason))
 }
 
 /// True where the two come to other postings or another reason. Another deck version with the same money is no change.
-fn books_otherwise(old: &Xdr, new: &Xdr) -> bool {
-    let booked = |xdr: &Xdr| (xdr.amount, xdr.gross, xdr.currency, xdr.unrated, xdr.provisional);
+fn books_otherwise(old: &Line<'_>, new: &Line<'_>) -> bool {
+    let booked = |line: &Line<'_>| (line.amount, line.gross, line.currency, line.unrated, line.provisional);
     booked(old) != booked(new)
         || old.account != new.account
         || old.product != new.product
-        || destination(old) != destination(new)
-}
-
-fn destination(xdr: &Xdr) -> &str {
-    xdr.rate.as_ref().map_or("", |rate| rate.destination.as_str())
+        || old.destination() != new.destination()
 }
 
 /// What one row of a preview is about.
@@ -109,6 +194,8 @@ pub struct Preview {
     /// Calls that change.
     pub calls: u64,
     pub rows: BTreeMap<Key, Sums>,
+    /// Agreements of all sides of the calls that change, before and after.
+    pub agreements: BTreeSet<SmolStr>,
 }
 
 /// A sum is beyond the integer range.
@@ -117,40 +204,93 @@ pub struct Preview {
 pub struct SumRange;
 
 impl Preview {
+    /// Adds what another part of the run came to.
+    pub fn merge(&mut self, other: Self) -> Result<(), SumRange> {
+        self.calls += other.calls;
+        self.agreements.extend(other.agreements);
+        for (key, sums) in other.rows {
+            let mine = self.rows.entry(key).or_default();
+            mine.before = mine.before.checked_add(sums.before).ok_or(SumRange)?;
+            mine.after = mine.after.checked_add(sums.after).ok_or(SumRange)?;
+            mine.sides += sums.sides;
+            mine.rises += sums.rises;
+            mine.falls += sums.falls;
+            mine.becomes_unrated += sums.becomes_unrated;
+            mine.becomes_rated += sums.becomes_rated;
+        }
+        Ok(())
+    }
+}
+
+/// A preview while it is summed: names as numbers, so that a call costs no text and no place on the heap.
+#[derive(Debug, Default)]
+pub struct Sheet {
+    calls: u64,
+    names: Names,
+    rows: HashMap<(Side, u32, u32, Currency), Sums>,
+    agreements: HashSet<SmolStr>,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    known: HashMap<SmolStr, u32>,
+    all: Vec<SmolStr>,
+}
+
+impl Names {
+    fn number(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.known.get(name) {
+            return *number;
+        }
+        let number = self.all.len() as u32;
+        self.all.push(name.into());
+        self.known.insert(name.into(), number);
+        number
+    }
+}
+
+impl Sheet {
     /// Counts one call whose sides change from `old` to `new`. Sides that stay as they are count nowhere.
-    pub fn add(&mut self, old: &[Xdr], new: &[Xdr]) -> Result<(), SumRange> {
+    pub fn add(&mut self, old: &[Line<'_>], new: &[Line<'_>]) -> Result<(), SumRange> {
         self.calls += 1;
+        for line in old.iter().chain(new) {
+            if !self.agreements.contains(line.agreement) {
+                self.agreements.insert(line.agreement.into());
+            }
+        }
         for after in new {
-            let before = old.iter().find(|before| before.xdr_id == after.xdr_id);
+            let before = old.iter().find(|before| before.is(after));
             if before.is_none_or(|before| books_otherwise(before, after)) {
                 self.side(before, Some(after))?;
             }
         }
-        for before in old.iter().filter(|before| new.iter().all(|after| after.xdr_id != before.xdr_id)) {
+        for before in old.iter().filter(|before| new.iter().all(|after| !after.is(before))) {
             self.side(Some(before), None)?;
         }
         Ok(())
     }
 
-    fn side(&mut self, before: Option<&Xdr>, after: Option<&Xdr>) -> Result<(), SumRange> {
-        let place = |xdr: &Xdr| Key {
-            side: xdr.side,
-            account: xdr.account.clone(),
-            destination: destination(xdr).into(),
-            currency: xdr.currency,
+    fn side(&mut self, before: Option<&Line<'_>>, after: Option<&Line<'_>>) -> Result<(), SumRange> {
+        let place = |names: &mut Names, line: &Line<'_>| {
+            (line.side, names.number(line.account), names.number(line.destination()), line.currency)
         };
-        let (from, to) = (before.map(place), after.map(place));
-        let moved = from != to;
-        if let (Some(before), Some(key)) = (before, from) {
-            let sums = self.rows.entry(key).or_default();
+        let stays = before.zip(after).is_some_and(|(before, after)| {
+            let row = |line: &Line<'_>| (line.side, line.currency);
+            row(before) == row(after) && before.account == after.account && before.destination() == after.destination()
+        });
+        if let Some(before) = before.filter(|_| !stays) {
+            let sums = self.rows.entry(place(&mut self.names, before)).or_default();
             sums.before = sums.before.checked_add(before.gross).ok_or(SumRange)?;
-            sums.sides += u64::from(moved);
+            sums.sides += 1;
         }
-        let (Some(after), Some(key)) = (after, to) else { return Ok(()) };
-        let sums = self.rows.entry(key).or_default();
+        let Some(after) = after else { return Ok(()) };
+        let sums = self.rows.entry(place(&mut self.names, after)).or_default();
         sums.after = sums.after.checked_add(after.gross).ok_or(SumRange)?;
         sums.sides += 1;
         let Some(before) = before else { return Ok(()) };
+        if stays {
+            sums.before = sums.before.checked_add(before.gross).ok_or(SumRange)?;
+        }
         // A price in another currency neither rises nor falls.
         if before.currency == after.currency {
             sums.rises += u64::from(after.gross > before.gross);
@@ -159,6 +299,25 @@ impl Preview {
         sums.becomes_unrated += u64::from(before.unrated.is_none() && after.unrated.is_some());
         sums.becomes_rated += u64::from(before.unrated.is_some() && after.unrated.is_none());
         Ok(())
+    }
+
+    /// The sums by name.
+    pub fn finish(self) -> Preview {
+        let mut order: Vec<u32> = (0..self.names.all.len() as u32).collect();
+        order.sort_unstable_by_key(|number| &self.names.all[*number as usize]);
+        let mut ranks = vec![0u32; order.len()];
+        for (rank, number) in (0u32..).zip(&order) {
+            ranks[*number as usize] = rank;
+        }
+        let mut rows: Vec<_> = self.rows.into_iter().collect();
+        let rank = |number: u32| ranks[number as usize];
+        rows.sort_unstable_by_key(|((side, account, to, currency), _)| (*side, rank(*account), rank(*to), *currency));
+        let name = |number: u32| self.names.all[number as usize].clone();
+        let row = |((side, account, destination, currency), sums)| {
+            (Key { side, account: name(account), destination: name(destination), currency }, sums)
+        };
+        let agreements = self.agreements.into_iter().collect();
+        Preview { calls: self.calls, rows: rows.into_iter().map(row).collect(), agreements }
     }
 }
 

@@ -24,6 +24,9 @@ use crate::tax;
 /// Most reseller levels above one account.
 pub const LEVELS_MAX: usize = 16;
 
+/// Where there is no name to borrow.
+pub(crate) static NO_NAME: SmolStr = SmolStr::new_static("");
+
 /// An agreement, ready for rating.
 #[derive(Debug, Clone)]
 pub(crate) struct AgreementTerms {
@@ -68,12 +71,12 @@ impl AgreementTerms {
 
 impl Exchange {
     /// The rate in force at an instant, with its date and source.
-    pub fn at(&self, at: i64) -> Option<(i64, SmolStr)> {
+    pub fn at(&self, at: i64) -> Option<(i64, &SmolStr)> {
         match self {
-            Self::Same => Some((SAME_CURRENCY, SmolStr::default())),
+            Self::Same => Some((SAME_CURRENCY, &NO_NAME)),
             Self::Rates(rates) => {
                 let upto = rates.partition_point(|rate| rate.from <= at);
-                rates[..upto].last().map(|rate| (rate.rate, rate.source.clone()))
+                rates[..upto].last().map(|rate| (rate.rate, &rate.source))
             }
         }
     }

@@ -20,8 +20,6 @@ use std::collections::BinaryHeap;
 const CUSTOMERS: usize = 20;
 /// Vendors, each known by its trunk; they sell by the other deck.
 const VENDORS: usize = 8;
-/// Calls begin so many microseconds after one another: with calls of half a minute some 35,000 are open at any time.
-const BETWEEN_CALLS: i64 = 1_000;
 const SECOND: i64 = 1_000_000;
 
 pub(super) struct Dice(pub u64);
@@ -47,6 +45,9 @@ pub struct Load {
 }
 
 impl Load {
+    /// Calls begin so many microseconds after one another: with calls of half a minute some 35,000 are open at any time.
+    pub const BETWEEN_CALLS: i64 = 1_000;
+
     /// Two decks of `prefixes` codes each and `calls` numbers.
     pub fn new(prefixes: usize, calls: usize) -> Self {
         let mut dice = Dice(0x2545_f491_4f6c_dd1d);
@@ -100,7 +101,7 @@ impl Iterator for Events<'_> {
     type Item = CallEvent;
 
     fn next(&mut self) -> Option<CallEvent> {
-        let starts = self.begin + self.begun as i64 * BETWEEN_CALLS;
+        let starts = self.begin + self.begun as i64 * Load::BETWEEN_CALLS;
         let due = self.ahead.peek().is_some_and(|Reverse((at, ..))| self.begun >= self.numbers.len() || *at <= starts);
         let (at, call, kind) = match due.then(|| self.ahead.pop()).flatten() {
             Some(Reverse((at, call, 0))) => (at, call, EventKind::Answered),

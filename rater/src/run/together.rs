@@ -4,14 +4,15 @@
 use bus::Batch;
 use facts::call::{Call, EventRef};
 use facts::ids::{CallId, Cause};
-use facts::xdr::{Position, Revision, XdrItem};
+use facts::xdr::{Position, Revision, Xdr, XdrItem};
 use rating::assemble::{Known, Outcome, Pushed};
+use rating::rerate::Sides;
 use schemas::bus_record::{self, RecordRef};
-use schemas::frame::FrameFull;
+use schemas::frame::{BYTES_MAX, FrameFull};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Rater, names_of};
+use super::{Rater, Write, names_of};
 use crate::options::{RaterError, add};
 
 /// Records read ahead of the one that is consumed.
@@ -73,7 +74,9 @@ impl Rater<'_> {
                         .events
                         .first()
                         .map(|first| (first.id_domain.clone(), first.switch.clone(), first.call_key.clone()));
-                    let at = self.put_ready(call_id, &XdrItem::Suspended(item), false)?;
+                    let item = XdrItem::Suspended(item);
+                    let write: Write<'_> = &|public, private| schemas::xdrs::encode_item(&item, public, private);
+                    let at = self.put_ready(call_id, write, false)?;
                     self.it.assembler.written();
                     if let Some((id_domain, switch, call_key)) = names {
                         let known = Known { at, suspended: true, started_at };
@@ -92,43 +95,49 @@ impl Rater<'_> {
         if self.calls.is_empty() {
             return Ok(());
         }
-        let mut calls = std::mem::take(&mut self.calls);
+        let (mut calls, mut priced) = (std::mem::take(&mut self.calls), std::mem::take(&mut self.priced));
         calls.iter_mut().for_each(|call| self.tariffs.normalise(call));
-        black_box(self.tariffs.warm(calls.iter().map(|call| &**call)));
-        for call in calls.drain(..) {
-            self.write_call(call, within)?;
+        priced.resize_with(calls.len().max(priced.len()), Sides::new);
+        self.tariffs.rate_many(calls.iter().map(|call| &**call), &mut |at, price| {
+            priced[at].push(price.xdr(&calls[at], &Cause::First));
+        });
+        for (call, xdrs) in calls.drain(..).zip(&mut priced) {
+            self.write_call(&call, xdrs, within)?;
+            xdrs.clear();
         }
-        self.calls = calls;
+        (self.calls, self.priced) = (calls, priced);
         Ok(())
     }
 
-    fn write_call(&mut self, call: Box<Call>, within: bool) -> Result<(), RaterError> {
-        let (call_id, started_at, answered) = (call.call_id, call.started_at, call.answered());
-        let rated = self.rated(call, Revision::First, &Cause::First);
+    fn write_call(&mut self, call: &Call, xdrs: &[Xdr], within: bool) -> Result<(), RaterError> {
         add(&self.stats.calls, 1);
-        add(&self.stats.answered, u64::from(answered));
-        let item = XdrItem::Call(Box::new(rated));
-        let at = self.put_ready(call_id, &item, within)?;
+        add(&self.stats.answered, u64::from(call.answered()));
+        self.count_sides(xdrs);
+        let write: Write<'_> =
+            &|public, private| schemas::xdrs::encode_call_parts(Revision::First, call, xdrs, public, private);
+        let at = self.put_ready(call.call_id, write, within)?;
         self.it.assembler.written();
-        if let XdrItem::Call(rated) = &item {
-            let known = Known { at, suspended: false, started_at };
-            self.it.places.note(call_id, names_of(&rated.call), known);
-        }
+        let known = Known { at, suspended: false, started_at: call.started_at };
+        self.it.places.note(call.call_id, names_of(call), known);
         Ok(())
     }
 
     /// Puts the item of a call that has been taken into the frame, or into the next one where this one is full.
-    fn put_ready(&mut self, call: CallId, item: &XdrItem, within: bool) -> Result<Position, RaterError> {
+    fn put_ready(&mut self, call: CallId, write: Write<'_>, within: bool) -> Result<Position, RaterError> {
         if self.full() {
             self.end_frame(within)?;
         }
-        match self.push_item(item) {
-            Err(FrameFull::FrameFull) => {
-                self.end_frame(within)?;
-                self.put(item)
+        for again in [false, true] {
+            match self.push_with(write) {
+                Ok(at) => return Ok(at),
+                Err(FrameFull::TooLarge { bytes }) => return self.put_too_large(call, bytes),
+                Err(FrameFull::FrameFull) if again => self.write_frame()?,
+                Err(FrameFull::FrameFull) => self.end_frame(within)?,
             }
+        }
+        match self.push_with(write) {
             Ok(at) => Ok(at),
-            Err(FrameFull::TooLarge { bytes }) => self.put_too_large(call, bytes),
+            Err(_) => self.put_too_large(call, BYTES_MAX),
         }
     }
 

@@ -6,7 +6,7 @@ use facts::ids::RunId;
 use facts::run::{RunKind, RunPlan, run_stream};
 use facts::xdr::{Position, RatedCall, Xdr, XdrItem};
 use rating::Tariffs;
-use rating::rerate::{Sides, reprice, undone};
+use rating::rerate::{Sides, in_period, reprice, undone};
 use schemas::FrameView;
 use schemas::xdrs::{self, call_head};
 use std::sync::atomic::Ordering;
@@ -47,7 +47,7 @@ impl Changes<'_> {
                 continue;
             }
             let first = from(source);
-            self.scan.frames(self.worker, number, first.seq, &mut |frame| {
+            self.scan.frames(self.worker, number, first.seq, &self.plan.selection, &mut |frame| {
                 let begin = if frame.header.seq == first.seq { first.index } else { 0 };
                 self.frame(number, frame, begin, &mut lookup, each)
             })?;
@@ -73,9 +73,7 @@ impl Changes<'_> {
             let (public, private) = frame.item(index as usize).map_err(decode)?;
             let Some(head) = call_head(public).map_err(decode)? else { continue };
             calls += 1;
-            let early = chosen.from.is_some_and(|from| head.started_at < from);
-            let late = chosen.until.is_some_and(|until| head.started_at >= until);
-            if early || late || !self.scan.holds(number, at) {
+            if !in_period(chosen, head.started_at) || !self.scan.holds(number, at) {
                 continue;
             }
             let XdrItem::Call(before) = xdrs::decode_item(public, private).map_err(decode)? else { continue };

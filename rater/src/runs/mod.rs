@@ -3,15 +3,19 @@
 //! the ledger's to decide.
 
 mod changes;
+mod lean;
 mod plan;
 mod post;
 mod preview;
 mod proposals;
 mod scan;
+#[cfg(test)]
+mod tests;
+mod times;
 
 pub use plan::{inputs, tariffs_for};
 pub use post::post;
-pub use preview::{Found, preview};
+pub use preview::preview;
 pub use proposals::{Proposal, ProposalKey, proposals};
 pub use scan::{Scan, Source};
 
@@ -20,6 +24,8 @@ use bus::stream::StreamError;
 use bus::{Bus, BusError};
 use schemas::{DecodeError, SchemaIds};
 use smol_str::SmolStr;
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What stops a run; it goes on from its own stream.
@@ -69,13 +75,17 @@ impl RunError {
 
 /// Where a run is worked on.
 pub struct Worker<'a> {
-    pub bus: &'a dyn Bus,
+    pub bus: &'a Arc<dyn Bus>,
     pub ids: &'a SchemaIds,
     pub site: &'a str,
     /// Set when it is to stop.
     pub stop: &'a AtomicBool,
     /// Calls gone over so far, for whoever watches.
     pub done: &'a AtomicU64,
+    /// Frames read so far.
+    pub read: &'a AtomicU64,
+    /// Folder where the times of streams are kept for the next run; `None`: they are read anew.
+    pub kept: Option<&'a Path>,
 }
 
 impl Worker<'_> {

@@ -37,7 +37,7 @@ pub fn tariffs_for(worker: &Worker<'_>, current: &Arc<Config>, plan: &RunPlan) -
     let mut config = if plan.config_seq == current.seq {
         Config::clone(current)
     } else {
-        Config::clone(&ConfigFollower::open_until(worker.bus, worker.ids, plan.config_seq)?.current())
+        Config::clone(&ConfigFollower::open_until(&**worker.bus, worker.ids, plan.config_seq)?.current())
     };
     if config.seq != plan.config_seq {
         return Err(RunError::NoConfig(plan.config_seq));

@@ -23,7 +23,9 @@ pub type Posted = (SmolStr, Position);
 pub fn post(worker: &Worker<'_>, run: &Run, tariffs: Option<&Tariffs>, owner: &str) -> Result<Posted, RunError> {
     let stream = run_stream(worker.site, run.id);
     let writer =
-        StreamWriter::claim::<RunError>(worker.bus, worker.ids, &stream, owner, None, wall_micros(), &mut |_| Ok(()))?;
+        StreamWriter::claim::<RunError>(&**worker.bus, worker.ids, &stream, owner, None, wall_micros(), &mut |_| {
+            Ok(())
+        })?;
     bus::failpoint::pass("run.claimed");
     let mut out = Out { writer, builder: FrameBuilder::new(), run: run.id, config_seq: run.plan.config_seq };
     let undone = run.plan.undoes.map(|run| run_stream(worker.site, run));

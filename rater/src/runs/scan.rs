@@ -1,22 +1,24 @@
-//! The inputs of a run, read once by the acceptance rule: where each accepted frame stands, and which revisions no
-//! longer hold. After that frames are read by their place, in order or singly.
+//! The inputs of a run: where each accepted frame stands, in which of them calls of the period can be, and which
+//! revisions no longer hold. Frames are read by their place, in order or singly.
 
-use bus::stream::StreamReader;
 use bus::{Batch, Bus, Reader};
-use facts::run::RunInput;
+use facts::run::{RunInput, Selection};
 use facts::stream::Input;
-use facts::xdr::{Position, RatedCall, Revision, XdrItem};
+use facts::xdr::{Position, RatedCall, XdrItem};
 use hashbrown::HashSet;
 use schemas::frame::{StreamRecord, decode_record};
-use schemas::xdrs::{self, call_head};
+use schemas::xdrs;
 use schemas::{FrameView, SchemaIds};
 use smol_str::SmolStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::times::Times;
 use super::{RunError, Worker};
 
 /// How long a durable record may take to arrive.
-const WAIT: Duration = Duration::from_secs(10);
+pub(super) const WAIT: Duration = Duration::from_secs(10);
 /// Bytes asked of the log at once: a few full frames.
 const POLL_BYTES: usize = 4 << 20;
 
@@ -25,8 +27,7 @@ pub struct Source {
     pub stream: SmolStr,
     /// Exclusive; whole frames.
     pub to: Position,
-    /// Offsets of the accepted frames, from sequence 1.
-    offsets: Vec<u64>,
+    times: Times,
 }
 
 /// All inputs of a run.
@@ -37,59 +38,36 @@ pub struct Scan {
 }
 
 impl Scan {
-    /// Reads the inputs: raters' streams first, then runs in the order of their posts. Late truth replaces what stands
-    /// in its own stream. A run's revision holds where nothing has replaced what it was made from: so the ledger booked
-    /// it, for late truth is always posted and of two runs the one that was posted first.
+    /// Reads what is not known yet of the inputs: raters' streams first, then runs in the order of their posts. Late
+    /// truth replaces what stands in its own stream. A run's revision holds where nothing has replaced what it was made
+    /// from: so the ledger booked it, for late truth is always posted and of two runs the one that was posted first.
     pub fn new(worker: &Worker<'_>, inputs: &[RunInput]) -> Result<Self, RunError> {
         let mut this = Self { sources: Vec::with_capacity(inputs.len()), dead: HashSet::new() };
-        for input in inputs {
-            this.read(worker, input)?;
+        let known = each_of(inputs, |input| Times::of(worker, input));
+        for (input, times) in inputs.iter().zip(known) {
+            let last = input.to.seq.saturating_sub(1);
+            let to = Position { seq: last + 1, index: 0 };
+            this.sources.push(Source { stream: input.stream.clone(), to, times: times? });
+            this.bury(this.sources.len() as u32 - 1)?;
         }
         Ok(this)
     }
 
-    fn read(&mut self, worker: &Worker<'_>, input: &RunInput) -> Result<(), RunError> {
-        let own = self.sources.len() as u32;
-        let (stream, last) = (&input.stream, input.to.seq.saturating_sub(1));
-        let mut offsets = Vec::new();
-        let mut reader = StreamReader::open(worker.bus, worker.ids, stream)?;
-        while reader.state().seq() < last {
-            worker.go_on()?;
-            let folded = reader.poll(WAIT, &mut |accepted| {
-                if accepted.frame.header.seq <= last {
-                    offsets.push(accepted.offset);
-                    self.frame(own, accepted.frame)?;
-                }
-                Ok::<(), RunError>(())
-            })?;
-            if folded == 0 {
-                return Err(RunError::Short { stream: stream.clone(), seq: last });
-            }
-        }
-        self.sources.push(Source { stream: stream.clone(), to: Position { seq: last + 1, index: 0 }, offsets });
-        Ok(())
-    }
-
-    fn frame(&mut self, own: u32, frame: &FrameView<'_>) -> Result<(), RunError> {
-        let header = &frame.header;
-        let decode = |source| RunError::Frame { stream: header.stream.clone(), seq: header.seq, source };
-        frame.expect_items(xdrs::ITEMS).map_err(decode)?;
-        for index in 0..frame.len() {
-            let public = frame.public(index).map_err(decode)?;
-            // Most calls are said once: two bytes tell.
-            if xdrs::is_first_revision(public) {
+    /// Notes what the revisions of one source replaced.
+    fn bury(&mut self, own: u32) -> Result<(), RunError> {
+        let source = &self.sources[own as usize];
+        let of = |stream: &SmolStr| self.sources.iter().position(|source| source.stream == *stream);
+        let bases: Vec<Option<usize>> = source.times.bases.iter().map(of).collect();
+        for said in source.times.said.iter().filter(|said| said.at < source.to) {
+            let Some(base) = said.base.checked_sub(1).map(usize::from) else {
+                self.dead.insert((own, said.based_on));
                 continue;
-            }
-            let Some(head) = call_head(public).map_err(decode)? else { continue };
-            match head.revision {
-                Revision::First => {}
-                Revision::Late { based_on, .. } => drop(self.dead.insert((own, based_on))),
-                Revision::Run { based_on, .. } => {
-                    let base = self.source_of(base_of(frame)?)?;
-                    if !self.dead.insert((base, based_on)) {
-                        self.dead.insert((own, Position { seq: header.seq, index: index as u32 }));
-                    }
-                }
+            };
+            let known = bases.get(base).copied().flatten();
+            let unknown =
+                || RunError::UnknownInput { stream: source.times.bases.get(base).cloned().unwrap_or_default() };
+            if !self.dead.insert((known.ok_or_else(unknown)? as u32, said.based_on)) {
+                self.dead.insert((own, said.at));
             }
         }
         Ok(())
@@ -105,34 +83,75 @@ impl Scan {
         self.dead.is_empty() || !self.dead.contains(&(source, at))
     }
 
-    /// Hands out the frames of a source from `from` on.
+    /// Hands out the frames of a source from `from` on that may hold calls of the period.
     pub(super) fn frames(
         &self,
         worker: &Worker<'_>,
         source: u32,
         from: u64,
+        chosen: &Selection,
         each: &mut dyn FnMut(&FrameView<'_>) -> Result<(), RunError>,
     ) -> Result<(), RunError> {
         let source = &self.sources[source as usize];
-        let mut seq = from.max(1);
-        let offset = |seq: u64| source.offsets.get((seq - 1) as usize).copied();
-        let Some(first) = offset(seq) else { return Ok(()) };
-        let mut reader = worker.bus.reader(&source.stream, 0, first)?;
-        let mut batch = Batch::new();
-        while let Some(wanted) = offset(seq) {
-            worker.go_on()?;
-            if reader.poll(&mut batch, POLL_BYTES, WAIT)? == 0 {
-                return Err(RunError::Short { stream: source.stream.clone(), seq });
+        let (mut seq, mut batch) = (from.max(1), Batch::new());
+        let mut reader: Option<Box<dyn Reader>> = None;
+        while let Some((first, until)) = source.times.next_in(chosen, seq, source.to.seq) {
+            seq = first;
+            let offset = |seq: u64| source.times.offset(seq).filter(|_| seq < until);
+            let Some(begin) = offset(seq) else { break };
+            match &mut reader {
+                Some(reader) => reader.seek(begin)?,
+                none => drop(none.insert(worker.bus.reader(&source.stream, 0, begin)?)),
             }
-            for record in batch.iter().filter(|record| record.offset >= wanted) {
-                if offset(seq) == Some(record.offset) {
-                    each(&parse(&source.stream, seq, record.value, worker.ids)?)?;
-                    seq += 1;
+            while let (Some(wanted), Some(reader)) = (offset(seq), &mut reader) {
+                worker.go_on()?;
+                if reader.poll(&mut batch, POLL_BYTES, WAIT)? == 0 {
+                    return Err(RunError::Short { stream: source.stream.clone(), seq });
+                }
+                for record in batch.iter().filter(|record| record.offset >= wanted) {
+                    if offset(seq) == Some(record.offset) {
+                        each(&parse(&source.stream, seq, record.value, worker.ids)?)?;
+                        worker.read.fetch_add(1, Ordering::Relaxed);
+                        seq += 1;
+                    }
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Does the same for each of several, on as many threads as the machine has cores; the results in the order of what was
+/// given.
+pub(super) fn each_of<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(all.len());
+    if threads <= 1 {
+        return all.iter().map(work).collect();
+    }
+    let (next, work) = (AtomicUsize::new(0), &work);
+    let one = || {
+        let mut done = Vec::new();
+        while let Some((at, item)) = {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            all.get(at).map(|item| (at, item))
+        } {
+            done.push((at, work(item)));
+        }
+        done
+    };
+    let mut results: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(one)).collect();
+        let mut results = one();
+        for other in others {
+            match other.join() {
+                Ok(done) => results.extend(done),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        results
+    });
+    results.sort_unstable_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 fn parse<'a>(stream: &SmolStr, seq: u64, value: &'a [u8], ids: &SchemaIds) -> Result<FrameView<'a>, RunError> {
@@ -154,7 +173,7 @@ pub(super) fn base_of<'a>(frame: &'a FrameView<'_>) -> Result<&'a SmolStr, RunEr
 /// Single rated calls by their place; those asked for one behind the other stand in the same frame as a rule.
 pub(super) struct Lookup<'a> {
     scan: &'a Scan,
-    bus: &'a dyn Bus,
+    bus: &'a Arc<dyn Bus>,
     ids: &'a SchemaIds,
     open: Vec<Option<Open>>,
 }
@@ -172,8 +191,7 @@ impl<'a> Lookup<'a> {
         let from = &self.scan.sources[source as usize];
         let stream = &from.stream;
         let missing = || RunError::NoCall { stream: stream.clone(), seq: at.seq, index: at.index };
-        let offset = at.seq.checked_sub(1).and_then(|place| from.offsets.get(place as usize)).copied();
-        let offset = offset.ok_or_else(missing)?;
+        let offset = from.times.offset(at.seq).ok_or_else(missing)?;
         let slot = &mut self.open[source as usize];
         let (reader, batch, held) = match slot {
             Some(open) => open,

@@ -321,7 +321,7 @@ pub struct Attempt {
 }
 
 /// A call put together from its events: the same whatever their order and repetition.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Call {
     pub call_id: CallId,
     pub id_domain: SmolStr,

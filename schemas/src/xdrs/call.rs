@@ -8,23 +8,27 @@ use crate::error::{DecodeError, Problem};
 use crate::wire;
 use facts::call::{Attempt, Call};
 use facts::ids::{CallId, DedupeKey, ImportId};
-use facts::xdr::{Position, RatedCall, Revision};
+use facts::xdr::{Position, RatedCall, Revision, Xdr};
 use facts::{Amount, OccurredAt};
 
 /// Appends both parts of a rated call, without the box that an item puts around it.
 pub fn encode_call(x: &RatedCall, public: &mut Vec<u8>, private: &mut Vec<u8>) {
+    encode_call_parts(x.revision, &x.call, &x.xdrs, public, private);
+}
+
+/// The same of a call and its sides that do not stand together.
+pub fn encode_call_parts(revision: Revision, call: &Call, xdrs: &[Xdr], public: &mut Vec<u8>, private: &mut Vec<u8>) {
     // Each item is a record of one union: its bytes are the branch and the branch's. Written so, the call is not moved
     // through both of them, which costs as much as writing it.
     public.push(wire::XdrsItemItem::RATED_CALL);
-    public_part(x).encode(public);
+    public_part(revision, call, xdrs).encode(public);
     private.push(wire::XdrsPrivateItem::RATED_CALL_PRIVATE);
-    private_part(&x.call).encode(private);
+    private_part(call).encode(private);
 }
 
-fn public_part(x: &RatedCall) -> wire::RatedCall<'_> {
-    let call = &x.call;
+fn public_part<'a>(revision: Revision, call: &'a Call, xdrs: &'a [Xdr]) -> wire::RatedCall<'a> {
     wire::RatedCall {
-        revision: revision_to_wire(x.revision),
+        revision: revision_to_wire(revision),
         call_id: call.call_id.0,
         id_domain: &call.id_domain,
         switch: &call.switch,
@@ -42,7 +46,7 @@ fn public_part(x: &RatedCall) -> wire::RatedCall<'_> {
         held: call.held.map(|a| a.0),
         dedupe: call.dedupe.iter().map(|key| key.0).collect(),
         import: call.import.map(|id| id.0),
-        xdrs: x.xdrs.iter().map(xdr_to_wire).collect(),
+        xdrs: xdrs.iter().map(xdr_to_wire).collect(),
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn pipeline(args: &BenchArgs, settings: &Settings, folder: &Path) -> 
     let mut settings = Settings { data: folder.join("data"), ..settings.clone() };
     settings.engine.kind = EngineKind::None;
     settings.schema_registry = None;
-    let records = preload(args, &settings)?;
+    let (records, _) = preload(args, &settings)?;
     note(&format!("{} calls with {records} events are on the bus; two decks of {PREFIXES} codes", args.calls));
     let spent = measure(&settings)?;
     let baseline = match settings.bus.kind {
@@ -50,8 +50,8 @@ pub(super) fn pipeline(args: &BenchArgs, settings: &Settings, folder: &Path) -> 
     Ok(rows(args.calls, &spent, &baseline))
 }
 
-/// Configuration and events onto the bus.
-pub(super) fn preload(args: &BenchArgs, settings: &Settings) -> Result<u64, Failure> {
+/// Configuration and events onto the bus: how many, and when the first call began.
+pub(super) fn preload(args: &BenchArgs, settings: &Settings) -> Result<(u64, i64), Failure> {
     let running = Running::start(settings, &Roles::default())?;
     let node = &running.node;
     // Offset 0 is the incarnation. A bus that others use is none to measure on, and nothing of theirs may be rated.
@@ -82,7 +82,7 @@ pub(super) fn preload(args: &BenchArgs, settings: &Settings) -> Result<u64, Fail
     let records = sender.records;
     drop(sender);
     running.stop();
-    Ok(records)
+    Ok((records, begin))
 }
 
 /// Time by the clock and of the processor, milliseconds.
@@ -146,7 +146,7 @@ fn rows(calls: u64, ours: &Spent, baseline: &Spent) -> Vec<Vec<String>> {
 }
 
 /// User and system time of this process (proc(5): fields 14 and 15 of stat, in hundredths of a second).
-fn cpu_millis() -> Result<u64, Failure> {
+pub(super) fn cpu_millis() -> Result<u64, Failure> {
     let wrong = || Failure::Broken("/proc/self/stat cannot be read".to_owned());
     let stat = fs::read_to_string("/proc/self/stat").map_err(|_| wrong())?;
     let fields: Vec<&str> = stat.rsplit(") ").next().ok_or_else(wrong)?.split(' ').collect();

@@ -10,13 +10,14 @@ use crate::output::{Failure, note};
 use crate::runs;
 use crate::settings::{BusKind, EngineKind, Settings};
 use bus::Batch;
+use facts::OccurredAt;
 use facts::deck::Price;
 use facts::ids::RunId;
-use facts::run::RunPlan;
+use facts::run::{RunPlan, Selection};
 use rater::bench::Load;
 use rater::runs::{Scan, Worker, preview, tariffs_for};
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const DRAIN_LIMIT: Duration = Duration::from_secs(3_600);
@@ -31,15 +32,15 @@ pub(super) fn rerate(args: &BenchArgs, settings: &Settings, folder: &Path) -> Re
     let mut settings = Settings { data: folder.join("data"), ..settings.clone() };
     settings.engine.kind = EngineKind::None;
     settings.schema_registry = None;
-    pipeline::preload(args, &settings)?;
+    let (_, begin) = pipeline::preload(args, &settings)?;
     let roles = Roles { ingest: false, engine: false, loader: false, records: false, ..Roles::pipeline(&settings) };
     let running = Running::start(&settings, &roles)?;
-    let measured = running.node.drain(DRAIN_LIMIT, &mut |_| ()).and_then(|()| measure(&running.node));
+    let measured = running.node.drain(DRAIN_LIMIT, &mut |_| ()).and_then(|()| measure(&running.node, folder, begin));
     running.stop();
     measured
 }
 
-fn measure(node: &Node) -> Result<Vec<Vec<String>>, Failure> {
+fn measure(node: &Node, folder: &Path, begin: i64) -> Result<Vec<Vec<String>>, Failure> {
     let [mut deck, _] = Load::new(pipeline::PREFIXES, 0).decks;
     for rate in &mut deck.rates {
         (rate.first_rate, rate.next_rate) =
@@ -49,31 +50,64 @@ fn measure(node: &Node) -> Result<Vec<Vec<String>>, Failure> {
     let items = apply::deck_items(&deck.id, deck.terms.clone(), deck.rates, "tandem bench", &config)?;
     node.publish(&items, "bench", "a dearer deck")?;
     let plan: RunPlan = runs::inputs(node)?;
-    let done = AtomicU64::new(0);
-    let worker = Worker { bus: &*node.bus, ids: &node.ids, site: &node.settings.site, stop: &node.stop, done: &done };
+    let (done, frames, kept) = (AtomicU64::new(0), AtomicU64::new(0), folder.join("times"));
+    let (bus, ids, site, stop) = (&node.bus, &node.ids, &node.settings.site, &*node.stop);
+    let worker = Worker { bus, ids, site, stop, done: &done, read: &frames, kept: Some(&kept) };
     let tariffs = tariffs_for(&worker, &node.config.current(), &plan).map_err(Failure::broken)?;
+    let looked = |plan: &RunPlan| {
+        let scan = Scan::new(&worker, &plan.inputs).map_err(Failure::broken)?;
+        preview(&worker, &scan, RunId([1; 16]), plan, Some(&tariffs)).map_err(Failure::broken)
+    };
 
-    let (began, cpu) = (Instant::now(), thread_nanos());
-    let bytes = read(node, &plan)?;
-    let (read_cpu, read_wall) = (spent(cpu, began), nanos(began));
+    let (bytes, reading) = timed(|| read(node, &plan))?;
+    let (found, own) = timed(|| looked(&plan))?;
+    let (again, known) = timed(|| looked(&plan))?;
+    let calls = found.calls;
+    frames.store(0, Ordering::Relaxed);
+    let hundredth = RunPlan { selection: first_part(begin, calls), ..plan.clone() };
+    let (part, short) = timed(|| looked(&hundredth))?;
+    if again != found || part.calls == 0 {
+        return Err(Failure::Broken("the same run came to something else".to_owned()));
+    }
 
-    let (began, cpu) = (Instant::now(), thread_nanos());
-    let scan = Scan::new(&worker, &plan.inputs).map_err(Failure::broken)?;
-    let found = preview(&worker, &scan, RunId([1; 16]), &plan, Some(&tariffs)).map_err(Failure::broken)?;
-    let (own_cpu, own_wall) = (spent(cpu, began), nanos(began));
-
-    let calls = found.preview.calls;
-    note(&format!("{calls} stored calls, all of them change; {} MB of frames", bytes >> 20));
+    note(&format!(
+        "{calls} stored calls, all of them change, {} rows; {} MB of frames; the period's run read {} frames and took {} ms",
+        found.rows.len(),
+        bytes >> 20,
+        frames.load(Ordering::Relaxed),
+        short.wall / 1_000_000,
+    ));
     let per =
         |nanos: u64| u64::try_from(u128::from(calls) * 1_000_000_000 / u128::from(nanos.max(1))).unwrap_or(u64::MAX);
+    let is = format!("reading the same {} MB of the log with CRC", bytes >> 20);
     let figure = |what: &str, own: u64, read: u64| {
-        let is = format!("reading the same {} MB of the log with CRC", bytes >> 20);
         row(what, format!("{}/s", per(own)), format!("{}/s", per(read)), per(own) * 100 / per(read).max(1), &is)
     };
     Ok(vec![
-        figure("preview of stored calls, both sides: calls per CPU second, one core", own_cpu, read_cpu),
-        figure("the same by the clock", own_wall, read_wall),
+        figure("preview of stored calls, both sides: calls per CPU second", own.cpu, reading.cpu),
+        figure("the same by the clock", own.wall, reading.wall),
+        figure("where the streams' times are known: calls per CPU second", known.cpu, reading.cpu),
     ])
+}
+
+/// Calls that began in the first hundredth of the time.
+fn first_part(begin: i64, calls: u64) -> Selection {
+    let micros = i64::try_from(calls).unwrap_or(i64::MAX).saturating_mul(Load::BETWEEN_CALLS) / 100;
+    Selection { until: Some(OccurredAt(begin.saturating_add(micros))), ..Selection::default() }
+}
+
+/// What something took, nanoseconds of the processor (of the whole process, for several threads may work) and by the
+/// clock.
+struct Took {
+    cpu: u64,
+    wall: u64,
+}
+
+fn timed<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<(T, Took), Failure> {
+    let (began, cpu) = (Instant::now(), pipeline::cpu_millis()?);
+    let done = work()?;
+    let wall = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    Ok((done, Took { cpu: pipeline::cpu_millis()?.saturating_sub(cpu) * 1_000_000, wall }))
 }
 
 /// The baseline: every record of the inputs, as the log checks and hands it out.
@@ -89,20 +123,4 @@ fn read(node: &Node, plan: &RunPlan) -> Result<u64, Failure> {
         }
     }
     Ok(bytes)
-}
-
-/// CPU time of this thread, where the kernel tells it.
-fn thread_nanos() -> Option<u64> {
-    std::fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
-}
-
-fn spent(before: Option<u64>, began: Instant) -> u64 {
-    match (before, thread_nanos()) {
-        (Some(before), Some(now)) => now.saturating_sub(before),
-        _ => nanos(began),
-    }
-}
-
-fn nanos(began: Instant) -> u64 {
-    u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }

@@ -159,7 +159,14 @@ impl Starter<'_> {
 
     pub(crate) fn runs(&mut self, hub: &Arc<RunsHub>, view: &Arc<View>) -> Result<(), Failure> {
         let (hub, view, config) = (hub.clone(), view.clone(), self.config.clone());
-        let worker = RunsWorker { hub, view, bus: self.bus.clone(), ids: self.ids.clone(), config };
+        let worker = RunsWorker {
+            hub,
+            view,
+            bus: self.bus.clone(),
+            ids: self.ids.clone(),
+            config,
+            data: self.settings.data.clone(),
+        };
         self.spawn("runs", move |stop| {
             worker.work(stop);
             Ok(())

@@ -14,9 +14,11 @@ use facts::ids::RunId;
 use facts::run::{Run, RunAction, RunKind, RunOrder, RunPhase, RunPlan, Selection};
 use facts::xdr::Unrated;
 use ledger::RunOutcome;
-use rater::runs::{Found, RunError, Scan, Worker};
+use rater::runs::{RunError, Scan, Worker};
+use rating::rerate::Preview;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -101,9 +103,9 @@ fn order(node: &Node, run: RunId, by: &str, reason: &str, action: RunAction) -> 
 }
 
 /// What a plan comes to, without registering it.
-fn look(node: &Node, run: RunId, plan: &RunPlan) -> Result<Found, Failure> {
-    let done = AtomicU64::new(0);
-    let worker = worker(node, &done);
+fn look(node: &Node, run: RunId, plan: &RunPlan) -> Result<Preview, Failure> {
+    let (done, kept) = (Default::default(), kept(&node.settings.data));
+    let worker = worker(node, &done, &kept);
     let scan = Scan::new(&worker, &plan.inputs).map_err(failed)?;
     let priced = plan.kind != RunKind::Undo;
     let tariffs = priced.then(|| rater::runs::tariffs_for(&worker, &node.config.current(), plan));
@@ -111,8 +113,17 @@ fn look(node: &Node, run: RunId, plan: &RunPlan) -> Result<Found, Failure> {
     rater::runs::preview(&worker, &scan, run, plan, tariffs.as_deref()).map_err(failed)
 }
 
-fn worker<'a>(node: &'a Node, done: &'a AtomicU64) -> Worker<'a> {
-    Worker { bus: &*node.bus, ids: &node.ids, site: &node.settings.site, stop: &node.stop, done }
+/// Where the times of streams are kept.
+pub(super) fn kept(data: &Path) -> PathBuf {
+    data.join("runs").join("times")
+}
+
+/// What was gone over and read meanwhile.
+type Counts = (AtomicU64, AtomicU64);
+
+fn worker<'a>(node: &'a Node, (done, read): &'a Counts, kept: &'a Path) -> Worker<'a> {
+    let site = &node.settings.site;
+    Worker { bus: &node.bus, ids: &node.ids, site, stop: &node.stop, done, read, kept: Some(kept) }
 }
 
 fn plan(node: &Node, choice: &Choice) -> Result<RunPlan, Failure> {
@@ -181,24 +192,24 @@ fn preview(node: &Node, choice: &Choice, by: &str) -> Result<Answer, Failure> {
     let plan = plan(node, choice)?;
     let run = new_id()?;
     let found = look(node, run, &plan)?;
-    if found.preview.calls == 0 {
+    if found.calls == 0 {
         let note = "nothing that is booked would change; no run was made".to_owned();
         let json = serde_json::json!({ "run": null, "calls": 0, "rows": [] });
         return Ok(Answer { notes: vec![note], json: Some(json), ..Answer::default() });
     }
     let table = register(node, run, plan, &found, by)?;
     let notes = vec![
-        format!("run {run}: {} calls would change; nothing is posted", found.preview.calls),
+        format!("run {run}: {} calls would change; nothing is posted", found.calls),
         format!("post it: tandem rerate post {run} --reason TEXT; or give it up: tandem rerate drop {run}"),
     ];
-    Ok(Answer { notes, json: Some(shown::json(run, found.preview.calls, &table)), ..Answer::of(table) })
+    Ok(Answer { notes, json: Some(shown::json(run, found.calls, &table)), ..Answer::of(table) })
 }
 
 /// Fixes a plan under its id.
-fn register(node: &Node, run: RunId, mut plan: RunPlan, found: &Found, by: &str) -> Result<Table, Failure> {
-    plan.calls = found.preview.calls;
+fn register(node: &Node, run: RunId, mut plan: RunPlan, found: &Preview, by: &str) -> Result<Table, Failure> {
+    plan.calls = found.calls;
     plan.agreements = found.agreements.iter().cloned().collect();
-    let table = shown::money(&found.preview);
+    let table = shown::money(found);
     order(node, run, by, "", RunAction::Preview(Box::new(plan)))?;
     shown::keep(&node.settings.data, run, &table);
     Ok(table)
@@ -275,7 +286,7 @@ fn undo(node: &Node, id: &str, reason: &str, by: &str) -> Result<Answer, Failure
     let plan = RunPlan { kind: RunKind::Undo, undoes: Some(undone.id), ..inputs(node)? };
     let run = new_id()?;
     let found = look(node, run, &plan)?;
-    if found.preview.calls == 0 {
+    if found.calls == 0 {
         let note = format!("nothing of run {} is current any more; nothing was undone", undone.id);
         let json = serde_json::json!({ "run": null, "undoes": undone.id, "posted": 0, "refused": 0 });
         return Ok(Answer { notes: vec![note], json: Some(json), ..Answer::default() });
@@ -306,7 +317,7 @@ fn money(node: &Node, run: &Run) -> Result<Table, Failure> {
     match shown::kept(&node.settings.data, run.id) {
         Some(table) => Ok(table),
         None => {
-            let table = shown::money(&look(node, run.id, &run.plan)?.preview);
+            let table = shown::money(&look(node, run.id, &run.plan)?);
             shown::keep(&node.settings.data, run.id, &table);
             Ok(table)
         }
@@ -339,8 +350,8 @@ pub fn view(node: &Node, id: &str) -> Result<Option<RunView>, Failure> {
 fn proposals(node: &Node, from: &str, until: &str) -> Result<Answer, Failure> {
     let choice = Choice { from: from.to_owned(), until: until.to_owned(), ..Choice::default() };
     let plan = plan(node, &choice)?;
-    let done = AtomicU64::new(0);
-    let worker = worker(node, &done);
+    let (done, kept) = (Default::default(), kept(&node.settings.data));
+    let worker = worker(node, &done, &kept);
     let scan = Scan::new(&worker, &plan.inputs).map_err(failed)?;
     let tariffs = rater::runs::tariffs_for(&worker, &node.config.current(), &plan).map_err(failed)?;
     let found = rater::runs::proposals(&worker, &scan, &plan, &tariffs).map_err(failed)?;

@@ -2,6 +2,7 @@
 //! booked it, reports. Runs beside the ledger; killed at any moment, the next one goes on.
 
 use super::RunsHub;
+use super::orders::kept;
 use crate::node::{ConfigHub, owner, wall_micros};
 use bus::Bus;
 use facts::OccurredAt;
@@ -9,8 +10,9 @@ use facts::run::{Run, RunAction, RunKind, RunOrder, RunPhase};
 use ledger::{LedgerView, View};
 use rater::runs::{RunError, Worker, post, tariffs_for};
 use schemas::SchemaIds;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -25,6 +27,8 @@ pub struct RunsWorker {
     pub bus: Arc<dyn Bus>,
     pub ids: SchemaIds,
     pub config: Arc<ConfigHub>,
+    /// The data folder: the times of streams are kept in it.
+    pub data: PathBuf,
 }
 
 impl RunsWorker {
@@ -62,7 +66,9 @@ impl RunsWorker {
         let named = |error: &dyn std::fmt::Display| format!("run {}: {error}", run.id);
         let site = &self.hub.site;
         self.hub.done.store(0, Ordering::Relaxed);
-        let worker = Worker { bus: &*self.bus, ids: &self.ids, site, stop, done: &self.hub.done };
+        let (read, kept) = (AtomicU64::new(0), kept(&self.data));
+        let done = &self.hub.done;
+        let worker = Worker { bus: &self.bus, ids: &self.ids, site, stop, done, read: &read, kept: Some(&kept) };
         let posted = || {
             let priced = run.plan.kind != RunKind::Undo;
             let tariffs = priced.then(|| tariffs_for(&worker, &self.config.current(), &run.plan)).transpose()?;

@@ -17,6 +17,9 @@ use crate::error::BusError;
 
 /// Zeros written ahead, so that most syncs change no file size.
 static ZEROS: [u8; 256 << 10] = [0; 256 << 10];
+/// Zeros for so many blocks like the last one are written ahead, and no fewer bytes than this.
+const AHEAD_BLOCKS: u64 = 16;
+const AHEAD_LEAST: u64 = 64 << 10;
 
 pub struct Committer {
     log: Arc<Log>,
@@ -138,7 +141,7 @@ impl Committer {
         let end_pos = self.pos + span;
         if end_pos > self.zeroed {
             self.zeroed = end_pos;
-            self.write_ahead(end_pos)?;
+            self.write_ahead(end_pos, span)?;
         }
         if let Err(error) = disk.sync_data(&self.file) {
             return Err(self.fatal("syncing", &error));
@@ -151,14 +154,14 @@ impl Committer {
         Ok(())
     }
 
-    /// Writes zeros behind the block just written (synced together with it). More in larger files, so that small logs
-    /// stay small.
-    fn write_ahead(&mut self, end_pos: u64) -> Result<(), Failure> {
+    /// Writes zeros behind the block just written (synced together with it). As many as some such blocks take, so that
+    /// nobody who waits for a small block waits for megabytes of zeros, and fewer in small files, so that they stay so.
+    fn write_ahead(&mut self, end_pos: u64, span: u64) -> Result<(), Failure> {
         let most = self.log.config.write_ahead_bytes;
         if most == 0 {
             return Ok(());
         }
-        let wanted = most.min(end_pos.max(64 << 10));
+        let wanted = most.min(end_pos.max(AHEAD_LEAST)).min((span * AHEAD_BLOCKS).max(AHEAD_LEAST));
         let target = (end_pos + wanted).min(self.log.config.segment_bytes.max(end_pos));
         while self.zeroed < target {
             let len = (target - self.zeroed).min(ZEROS.len() as u64) as usize;

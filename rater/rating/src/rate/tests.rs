@@ -8,7 +8,7 @@ use facts::config::{
 };
 use facts::deck::{DeckTerms, Rate, RateDeck, RowStatus};
 use facts::ids::CallId;
-use facts::money::Currency;
+use facts::money::{Currency, Rounding};
 use facts::number::Prefix;
 
 fn currency(code: &str) -> Currency {

@@ -11,6 +11,12 @@ use facts::number::{E164, Prefix};
 use facts::xdr::{Revision, Unrated};
 use smallvec::smallvec;
 
+fn summed(old: &[Xdr], new: &[Xdr]) -> Preview {
+    let mut sheet = Sheet::default();
+    sheet.add(&lines(old), &lines(new)).unwrap();
+    sheet.finish()
+}
+
 const RUN: RunId = RunId([7; 16]);
 
 fn usd() -> Currency {
@@ -114,8 +120,7 @@ fn correcting_a_customer_never_moves_what_a_vendor_is_owed() {
     for side in &sides {
         assert_eq!(side.rev_id, RevId::new(side.xdr_id, &Cause::Run(RUN.0)), "the call is one revision");
     }
-    let mut preview = Preview::default();
-    preview.add(&old.xdrs, &sides).unwrap();
+    let preview = summed(&old.xdrs, &sides);
     let rows: Vec<_> = preview.rows.into_iter().collect();
     assert_eq!(rows.len(), 1, "the vendor's side stays and counts nowhere");
     let (key, sums) = &rows[0];
@@ -150,8 +155,7 @@ fn an_address_that_moved_takes_its_calls_to_the_other_customer() {
     let sides = reprice(&now, RunKind::Rerate, &Selection::default(), RUN, &old).unwrap();
     assert_eq!(amounts(&sides), ["sell beta 0.1", "buy vend 0.05"]);
     assert_eq!(sides[0].xdr_id, XdrId::new(old.call.call_id, "", Side::Sell, 0), "the same side of the same call");
-    let mut preview = Preview::default();
-    preview.add(&old.xdrs, &sides).unwrap();
+    let preview = summed(&old.xdrs, &sides);
     let sums: Vec<_> = preview.rows.values().map(|s| (s.before.to_string(), s.after.to_string(), s.sides)).collect();
     assert_eq!(sums, [("0.1".into(), "0".into(), 1), ("0".into(), "0.1".into(), 1)]);
 }
@@ -164,8 +168,7 @@ fn recycling_prices_what_had_no_price_and_leaves_the_rest() {
     let sides = reprice(&now, RunKind::Recycle, &Selection::default(), RUN, &old).unwrap();
     assert_eq!(amounts(&sides), ["sell acme 0.1", "buy vend 0.05"]);
     assert_eq!((sides[0].unrated, sides[0].provisional), (None, None));
-    let mut preview = Preview::default();
-    preview.add(&old.xdrs, &sides).unwrap();
+    let preview = summed(&old.xdrs, &sides);
     assert_eq!(preview.rows.values().map(|sums| sums.becomes_rated).sum::<u64>(), 1);
     let other = Selection { unrated: "blocked".into(), ..Selection::default() };
     assert!(reprice(&now, RunKind::Recycle, &other, RUN, &old).is_none());
