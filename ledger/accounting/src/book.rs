@@ -14,6 +14,7 @@ use facts::ids::OriginId;
 use facts::xdr::Position;
 use facts::{Amount, CallId, LedgerEntry};
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 /// What became of an item.
@@ -193,15 +194,18 @@ impl Book {
     /// Reads ahead what posting these calls will look up, so that it waits for the memory of several at a time. Changes
     /// nothing; what it returns means nothing.
     pub fn warm<'a>(&self, calls: impl Iterator<Item = &'a PricedCall>) -> u64 {
-        let side = |side: &PricedSide| {
+        let mut hashes: SmallVec<[u64; 256]> = SmallVec::new();
+        let mut side = |side: &PricedSide| {
             let (party, result) = side.lines();
-            self.lines.touch(party, &side.account, "", "", side.currency)
-                ^ self.lines.touch(result, "", &side.product, &side.destination, side.currency)
+            hashes.push(self.lines.hash(party, &side.account, "", "", side.currency));
+            hashes.push(self.lines.hash(result, "", &side.product, &side.destination, side.currency));
         };
-        let call = |call: &PricedCall| {
-            call.sides.iter().fold(u64::from(self.calls.contains(call.call_id)), |all, one| all ^ side(one))
-        };
-        calls.fold(0, |all, one| all ^ call(one))
+        let mut known = 0;
+        for call in calls {
+            known ^= u64::from(self.calls.contains(call.call_id));
+            call.sides.iter().for_each(&mut side);
+        }
+        known ^ self.lines.touch(&hashes)
     }
 
     /// True when the entry would keep every balance in the range.

@@ -142,11 +142,27 @@ impl Lines {
         if amount < 0 { line.credit += amount } else { line.debit -= amount }
     }
 
-    /// Reads a line if there is one; what it returns means nothing.
-    pub(crate) fn touch(&self, gl: Gl, account: &str, product: &str, destination: &str, currency: Currency) -> u64 {
-        let hash = self.hasher.hash_one((gl as u8, account, product, destination, currency));
-        let is = |line: &Line| line.gl == gl && line.destination == destination && line.account == account;
-        self.table.find(hash, |&n| self.lines.get(n as usize).is_some_and(is)).map_or(0, |n| u64::from(*n))
+    /// What a line is looked up by.
+    pub(crate) fn hash(&self, gl: Gl, account: &str, product: &str, destination: &str, currency: Currency) -> u64 {
+        self.hasher.hash_one((gl as u8, account, product, destination, currency))
+    }
+
+    /// Reads ahead what look-ups by these hashes will touch: first the places of all of them in the table, then the lines
+    /// that stand there, so that one waits for all at once. What it returns means nothing.
+    pub(crate) fn touch(&self, hashes: &[u64]) -> u64 {
+        const TOGETHER: usize = 64;
+        let mut seen = 0;
+        for some in hashes.chunks(TOGETHER) {
+            let mut likely = [u32::MAX; TOGETHER];
+            for (likely, hash) in likely.iter_mut().zip(some) {
+                // Hardly ever another line than the one looked for, and then it costs nothing but the wait.
+                *likely = self.table.find(*hash, |_| true).copied().unwrap_or(u32::MAX);
+            }
+            for line in likely.iter().filter_map(|number| self.lines.get(*number as usize)) {
+                seen ^= line.debit as u64 ^ line.destination.len() as u64 ^ u64::from(line.page);
+            }
+        }
+        seen
     }
 
     fn number(&mut self, posting: &Posting) -> Result<u32, OutOfRange> {

@@ -63,11 +63,16 @@ impl Intervals {
         Self { entries: entries.into_boxed_slice(), index: index.into_boxed_slice(), digits, names }
     }
 
-    /// Reads the lines that [`Self::find`] of this key begins with; what it returns means nothing.
-    pub fn touch(&self, key: u64) -> u64 {
+    /// The entries among which [`Self::find`] of this key searches.
+    pub fn begins(&self, key: u64) -> (u32, u32) {
         let bucket = bucket(key, self.digits);
-        let (from, to) = (self.index[bucket] as usize, self.index[bucket + 1] as usize);
-        self.entries[from] ^ self.entries[from + (to - from) / 2]
+        (self.index[bucket], self.index[bucket + 1])
+    }
+
+    /// Reads the lines that the search begins with; what it returns means nothing.
+    pub fn touch(&self, (from, to): (u32, u32)) -> u64 {
+        let read = |at: u32| self.entries.get(at as usize).copied().unwrap_or(0);
+        read(from) ^ read(from + to.wrapping_sub(from) / 2)
     }
 
     /// The number of the prefix that owns the interval of this key; `u32::MAX` where no prefix matches.

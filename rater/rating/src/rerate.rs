@@ -16,6 +16,13 @@ use crate::tariffs::Tariffs;
 /// The sides of a call as a run leaves them.
 pub type Sides = SmallVec<[Xdr; 2]>;
 
+/// A destination of a deck, by their numbers in one [`Tariffs`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    pub deck: u32,
+    pub destination: u32,
+}
+
 /// What of one side is compared, chosen and summed by runs; it borrows its names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Line<'a> {
@@ -28,6 +35,8 @@ pub struct Line<'a> {
     pub agreement: &'a str,
     /// Deck and destination of the rate; `None`: without a rate.
     pub rate: Option<(&'a str, &'a str)>,
+    /// Where the destination stands in the tariffs that priced it: the same place, the same name.
+    pub place: Option<Place>,
     pub amount: Amount,
     pub gross: Amount,
     pub currency: Currency,
@@ -45,6 +54,7 @@ impl<'a> From<&'a Xdr> for Line<'a> {
             product: &xdr.product,
             agreement: &xdr.agreement,
             rate: xdr.rate.as_ref().map(|rate| (rate.deck.as_str(), rate.destination.as_str())),
+            place: None,
             amount: xdr.amount,
             gross: xdr.gross,
             currency: xdr.currency,
@@ -222,11 +232,14 @@ impl Preview {
     }
 }
 
-/// A preview while it is summed: names as numbers, so that a call costs no text and no place on the heap.
+/// A preview while it is summed: names as numbers, so that a call costs no text and no place on the heap. Lines that
+/// name a [`Place`] come from one and the same tariffs.
 #[derive(Debug, Default)]
 pub struct Sheet {
     calls: u64,
     names: Names,
+    /// Numbers of the names of destinations, by deck and destination; 0 = not asked yet, else one above the number.
+    placed: Vec<Vec<u32>>,
     rows: HashMap<(Side, u32, u32, Currency), Sums>,
     agreements: HashSet<SmolStr>,
 }
@@ -253,13 +266,14 @@ impl Sheet {
     /// Counts one call whose sides change from `old` to `new`. Sides that stay as they are count nowhere.
     pub fn add(&mut self, old: &[Line<'_>], new: &[Line<'_>]) -> Result<(), SumRange> {
         self.calls += 1;
-        for line in old.iter().chain(new) {
-            if !self.agreements.contains(line.agreement) {
-                self.agreements.insert(line.agreement.into());
-            }
+        for line in old {
+            self.agreement(line.agreement);
         }
         for after in new {
             let before = old.iter().find(|before| before.is(after));
+            if before.is_none_or(|before| before.agreement != after.agreement) {
+                self.agreement(after.agreement);
+            }
             if before.is_none_or(|before| books_otherwise(before, after)) {
                 self.side(before, Some(after))?;
             }
@@ -270,21 +284,49 @@ impl Sheet {
         Ok(())
     }
 
-    fn side(&mut self, before: Option<&Line<'_>>, after: Option<&Line<'_>>) -> Result<(), SumRange> {
-        let place = |names: &mut Names, line: &Line<'_>| {
-            (line.side, names.number(line.account), names.number(line.destination()), line.currency)
+    fn agreement(&mut self, name: &str) {
+        if !self.agreements.contains(name) {
+            self.agreements.insert(name.into());
+        }
+    }
+
+    /// The row that a side is counted in.
+    fn row(&mut self, line: &Line<'_>) -> &mut Sums {
+        let destination = match line.place {
+            None => self.names.number(line.destination()),
+            Some(place) => self.placed(place, line.destination()),
         };
+        self.rows.entry((line.side, self.names.number(line.account), destination, line.currency)).or_default()
+    }
+
+    fn placed(&mut self, place: Place, name: &str) -> u32 {
+        let (deck, destination) = (place.deck as usize, place.destination as usize);
+        if self.placed.len() <= deck {
+            self.placed.resize(deck + 1, Vec::new());
+        }
+        let known = &mut self.placed[deck];
+        if known.len() <= destination {
+            known.resize(destination + 1, 0);
+        }
+        if known[destination] == 0 {
+            known[destination] = self.names.number(name) + 1;
+        }
+        known[destination] - 1
+    }
+
+    fn side(&mut self, before: Option<&Line<'_>>, after: Option<&Line<'_>>) -> Result<(), SumRange> {
         let stays = before.zip(after).is_some_and(|(before, after)| {
-            let row = |line: &Line<'_>| (line.side, line.currency);
-            row(before) == row(after) && before.account == after.account && before.destination() == after.destination()
+            (before.side, before.currency) == (after.side, after.currency)
+                && before.account == after.account
+                && before.destination() == after.destination()
         });
         if let Some(before) = before.filter(|_| !stays) {
-            let sums = self.rows.entry(place(&mut self.names, before)).or_default();
+            let sums = self.row(before);
             sums.before = sums.before.checked_add(before.gross).ok_or(SumRange)?;
             sums.sides += 1;
         }
         let Some(after) = after else { return Ok(()) };
-        let sums = self.rows.entry(place(&mut self.names, after)).or_default();
+        let sums = self.row(after);
         sums.after = sums.after.checked_add(after.gross).ok_or(SumRange)?;
         sums.sides += 1;
         let Some(before) = before else { return Ok(()) };

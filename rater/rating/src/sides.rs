@@ -52,6 +52,8 @@ pub struct SidePrice<'t> {
     pub duration_rounding: Rounding,
     /// The row that priced it, and which of its rates.
     pub rate: Option<(&'t CompiledDeck, Chosen, Jurisdiction)>,
+    /// Number of the agreement's deck in the tariffs, where it is the one that priced it.
+    pub deck: Option<u32>,
     pub exchange_rate: i64,
     pub exchange_source: &'t SmolStr,
     pub unrated: Option<Unrated>,
@@ -99,6 +101,7 @@ impl<'t> SidePrice<'t> {
             product: self.product,
             agreement: self.agreement,
             rate: self.rate.map(|(deck, chosen, _)| (deck.id.as_str(), deck.destination(chosen).as_str())),
+            place: self.deck.zip(self.rate).map(|(number, (deck, chosen, _))| deck.place_of(number, chosen)),
             amount: self.amount,
             gross: self.gross,
             currency: self.currency,
@@ -160,6 +163,7 @@ impl Tariffs {
             decimals: if terms.amount_rounding == Rounding::None { 12 } else { terms.amount_decimals.min(12) },
             duration_rounding: terms.duration_rounding,
             rate: None,
+            deck: None,
             exchange_rate: SAME_CURRENCY,
             exchange_source: &NO_NAME,
             unrated: None,
@@ -171,6 +175,7 @@ impl Tariffs {
                 price.gross = rated.priced.gross;
                 price.billed = rated.priced.billed;
                 price.rate = Some((rated.deck, rated.chosen, rated.jurisdiction));
+                price.deck = agreement.map(|agreement| agreement.deck_number);
                 (price.exchange_rate, price.exchange_source) = rated.exchange;
             }
             Err(reason) => {
@@ -187,12 +192,22 @@ impl Tariffs {
 /// Each step for all of them before the next one: the steps of one depend on each other, those of several do not.
 fn look_ahead(sides: &mut [(usize, Planned<'_, '_>)]) {
     let mut asked: [Option<(&CompiledDeck, u64)>; TOGETHER] = [None; TOGETHER];
-    let mut seen = 0;
     for (asked, (_, planned)) in asked.iter_mut().zip(sides.iter()) {
         let Some(deck) = planned.agreement.and_then(|agreement| agreement.deck.as_deref()) else { continue };
-        let Some(number) = planned.side.number_for(deck) else { continue };
-        *asked = Some((deck, number.key()));
-        seen ^= deck.touch(number.key());
+        *asked = planned.side.number_for(deck).map(|number| (deck, number.key()));
+    }
+    // Little else in these loops, so that many wait at once.
+    let mut places = [(0, 0); TOGETHER];
+    for (place, asked) in places.iter_mut().zip(&asked) {
+        if let Some((deck, key)) = asked {
+            *place = deck.begins(*key);
+        }
+    }
+    let mut seen = 0;
+    for (place, asked) in places.iter().zip(&asked) {
+        if let Some((deck, _)) = asked {
+            seen ^= deck.touch(*place);
+        }
     }
     for (asked, (_, planned)) in asked.iter().zip(sides.iter_mut()) {
         planned.first = asked.map(|(deck, key)| deck.first_of(key));

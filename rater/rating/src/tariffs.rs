@@ -32,6 +32,8 @@ pub(crate) static NO_NAME: SmolStr = SmolStr::new_static("");
 pub(crate) struct AgreementTerms {
     pub id: SmolStr,
     pub deck: Option<Arc<CompiledDeck>>,
+    /// Its place in [`Tariffs::decks`]; without a deck it means nothing.
+    pub deck_number: u32,
     pub terms: Terms,
     pub rated_at: RatedAt,
     pub charge_gross: bool,
@@ -165,6 +167,10 @@ impl Tariffs {
             .map_or((SmolStr::new_static("unidentified"), base), |account| (account.id.clone(), account.currency));
         let mut decks: Vec<_> = builder.decks.into_values().collect();
         decks.sort_by(|a, b| a.id.cmp(&b.id));
+        for agreement in &mut builder.agreements {
+            let place = agreement.deck.as_ref().and_then(|deck| decks.binary_search_by(|x| x.id.cmp(&deck.id)).ok());
+            agreement.deck_number = place.map_or(0, |place| place as u32);
+        }
         Self {
             seq: config.seq,
             sell,
@@ -232,6 +238,7 @@ impl Builder<'_> {
         self.agreements.push(AgreementTerms {
             id: agreement.id.clone(),
             deck,
+            deck_number: 0,
             terms: Terms::from(agreement),
             rated_at: agreement.rated_at,
             charge_gross: agreement.charge_gross && account.prepaid,

@@ -112,6 +112,7 @@ fn line<'a>(side: &StoredSide<'a>) -> Line<'a> {
         product: side.product,
         agreement: side.agreement,
         rate: side.rate,
+        place: None,
         amount: side.amount,
         gross: side.gross,
         currency: side.currency,

@@ -33,8 +33,9 @@ pub struct StoredSide<'a> {
 /// The sides of a stored call.
 pub type StoredCall<'a> = SmallVec<[StoredSide<'a>; 2]>;
 
-/// Reads both parts of a rated call: what it is priced by into `call` (its events, dedupe keys, import and raw references
-/// are left as they are there), its sides as the result. The item has to be a rated call.
+/// Reads both parts of a rated call: what it is priced by into `call` (its id domain and key, the caller as received,
+/// events, dedupe keys, import and raw references are left as they are there), its sides as the result. The item has to
+/// be a rated call.
 pub fn stored_call<'a>(public: &'a [u8], private: &'a [u8], call: &mut Call) -> Result<StoredCall<'a>, DecodeError> {
     let body = strip(public, wire::XdrsItemItem::RATED_CALL)?;
     let hidden = strip(private, wire::XdrsPrivateItem::RATED_CALL_PRIVATE)?;
@@ -61,7 +62,7 @@ fn open_part<'a>(r: &mut Reader<'a>, call: &mut Call) -> Result<StoredCall<'a>, 
         _ => _ = wire::RunRevision::read(r)?,
     }
     call.call_id = CallId(r.fixed::<16>("RatedCall.call_id")?);
-    put(&mut call.id_domain, r.text("RatedCall.id_domain")?);
+    r.bytes("RatedCall.id_domain")?;
     put(&mut call.switch, r.text("RatedCall.switch")?);
     endpoint(&wire::Endpoint::read(r)?, &mut call.inbound);
     call.started_at = OccurredAt(r.long("RatedCall.started_at")?);
@@ -127,8 +128,8 @@ fn attempts(r: &mut Reader<'_>, call: &mut Call) -> Result<(), Stop> {
 }
 
 fn private_part(r: &mut Reader<'_>, call: &mut Call) -> Result<(), Stop> {
-    put(&mut call.call_key, r.text("RatedCallPrivate.call_key")?);
-    put(&mut call.caller, r.text("RatedCallPrivate.caller")?);
+    r.bytes("RatedCallPrivate.call_key")?;
+    r.bytes("RatedCallPrivate.caller")?;
     put(&mut call.called, r.text("RatedCallPrivate.called")?);
     call.caller_number = number(r, "RatedCallPrivate.caller_number")?;
     call.called_number = number(r, "RatedCallPrivate.called_number")?;
@@ -237,8 +238,9 @@ mod tests {
             super::super::encode_call(rated, &mut public, &mut private);
             let sides = stored_call(&public, &private, &mut place).unwrap();
             assert!(sides.iter().eq(rated.xdrs.iter().map(side).collect::<Vec<_>>().iter()));
-            let Call { dedupe, events, import, raw, .. } = place.clone();
-            assert_eq!(place, Call { dedupe, events, import, raw, ..rated.call.clone() });
+            let Call { id_domain, call_key, caller, dedupe, events, import, raw, .. } = place.clone();
+            let left = Call { id_domain, call_key, caller, dedupe, events, import, raw, ..rated.call.clone() };
+            assert_eq!(place, left);
             for cut in 0..public.len() {
                 assert!(stored_call(&public[..cut], &private, &mut place).is_err(), "cut at {cut}");
             }

@@ -3,12 +3,23 @@
 
 use smol_str::SmolStr;
 
-use super::CompiledDeck;
+use super::{Chosen, CompiledDeck};
+use crate::rerate::Place;
 
 impl CompiledDeck {
-    /// Reads what [`Self::first_of`] begins with. What it returns means nothing.
-    pub(crate) fn touch(&self, key: u64) -> u64 {
-        self.intervals.touch(key)
+    /// Where [`Self::first_of`] of this number will look.
+    pub(crate) fn begins(&self, key: u64) -> (u32, u32) {
+        self.intervals.begins(key)
+    }
+
+    /// Reads what it will look at first. What it returns means nothing.
+    pub(crate) fn touch(&self, place: (u32, u32)) -> u64 {
+        self.intervals.touch(place)
+    }
+
+    /// The destination of a chosen row, in the deck of this number.
+    pub(crate) fn place_of(&self, deck: u32, chosen: Chosen) -> Place {
+        Place { deck, destination: self.row(chosen.row).destination }
     }
 
     /// The first row of the longest prefix that this number begins with; `u32::MAX`: none.
