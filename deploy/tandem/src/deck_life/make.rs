@@ -136,12 +136,12 @@ fn tell(made: &Made, buys: &[Buy<'_>], notes: &mut Vec<String>) {
             far.push(why);
         }
     }
-    let counted = |map: Vec<(String, u64)>| {
-        map.into_iter().map(|(word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
-    };
-    let by_rule = counted(rules.iter().map(|(word, count)| (format!("by {word}"), *count)).collect());
-    let by_vendor = counted(vendors.iter().map(|(name, count)| (format!("decided by {name}"), *count)).collect());
-    notes.push(format!("{} rows made: {by_rule}; {by_vendor}", made.rates.len()));
+    fn counted<'a>(map: impl Iterator<Item = (&'a str, &'a u64)>) -> String {
+        map.map(|(word, count)| format!("{word} {count}")).collect::<Vec<_>>().join(", ")
+    }
+    let rows = made.rates.len();
+    notes.push(format!("{rows} rows made: {}", counted(rules.iter().map(|(word, count)| (*word, count)))));
+    notes.push(format!("decided by {}", counted(vendors.iter().map(|(name, count)| (name.as_str(), count)))));
     far.sort_by_key(|why| std::cmp::Reverse(why.price));
     if let Some(why) = far.first()
         && let Some(by) = &why.decider

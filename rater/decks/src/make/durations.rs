@@ -7,6 +7,9 @@ use facts::deck::{IntervalRule, Rate};
 use hashbrown::HashMap;
 use std::rc::Rc;
 
+/// Microseconds of a second.
+const SECOND: i64 = 1_000_000;
+
 /// How one side counts seconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Steps {
@@ -14,6 +17,14 @@ pub struct Steps {
     first: u32,
     /// Length of the others, seconds.
     next: u32,
+    /// Free seconds at the start.
+    free: u32,
+    /// Shorter calls are free, seconds.
+    grace: u32,
+    /// Shorter calls cost as much as one of so many seconds.
+    least: u32,
+    /// Longer calls cost no more than one of so many seconds.
+    most: u32,
 }
 
 impl Steps {
@@ -24,29 +35,52 @@ impl Steps {
             IntervalRule::RoundTotal => first.div_ceil(next).saturating_mul(next),
         };
         // Without a first interval the first step is one of the others.
-        Self { first: if first == 0 { next } else { first }, next }
+        let first = if first == 0 { next } else { first };
+        Self { first, next, free: 0, grace: 0, least: 0, most: u32::MAX }
     }
 
-    /// Steps of a row whose charge is fee + first + steps; `None` where it has other settings or steps of its own.
+    /// Steps of a row whose charge is the greater of a least amount and fees + first + steps; `None` where it is capped,
+    /// has steps of its own, or counts parts of a second.
     pub fn of(body: &Rate, rule: IntervalRule) -> Option<Self> {
-        let plain = body.steps.is_empty() && body.free == 0 && {
-            let fees_only = facts::deck::Settings {
-                attempt_fee: body.settings.attempt_fee,
-                disconnect_fee: body.settings.disconnect_fee,
-                ..Default::default()
-            };
-            body.settings == fees_only
-        };
-        plain.then(|| Self::new(body.first_interval, body.next_interval, rule))
+        let settings = &body.settings;
+        if !body.steps.is_empty() || settings.maximum_amount.is_some() {
+            return None;
+        }
+        let whole = |micros: i64| (micros % SECOND == 0).then(|| u32::try_from(micros / SECOND).ok()).flatten();
+        Some(Self {
+            free: whole(body.free)?,
+            grace: whole(settings.grace.unwrap_or(0))?,
+            least: whole(settings.minimum_duration.unwrap_or(0))?,
+            most: settings.maximum_duration.map_or(Some(u32::MAX), whole)?,
+            ..Self::new(body.first_interval, body.next_interval, rule)
+        })
     }
 
-    /// The end of the step that a call of `seconds` (at least 1) falls in: what is billed.
+    /// The end of the step that so many seconds fall in: what is billed where nothing is free.
     pub fn billed(self, seconds: u32) -> u32 {
         if seconds <= self.first {
             return self.first;
         }
         let steps = (seconds - self.first).div_ceil(self.next);
         self.first.saturating_add(steps.saturating_mul(self.next))
+    }
+
+    /// The longest call that costs no more than one of so many seconds.
+    fn level_until(self, seconds: u32) -> u32 {
+        if seconds < self.grace {
+            return self.grace - 1;
+        }
+        let counted = seconds.max(self.least);
+        let end = match counted.checked_sub(self.free).filter(|rest| *rest > 0) {
+            None => self.free,
+            Some(rest) => self.free.saturating_add(self.billed(rest)),
+        };
+        if end >= self.most || seconds >= self.most { u32::MAX } else { end }
+    }
+
+    /// Durations behind which the steps begin to repeat, or stop doing so.
+    fn marks(self) -> [u32; 5] {
+        [self.free, self.free.saturating_add(self.first), self.grace, self.least, self.most]
     }
 }
 
@@ -81,14 +115,16 @@ fn walk(sell: Steps, buys: &[Option<Steps>], shortest: u32, longest: u32) -> Vec
     let Some(plain) = plain else { return sweep(sell, None, start, end) };
     let period = plain.iter().try_fold(i128::from(sell.next), |all, buy| lcm(all, i128::from(buy.next)));
     let period = period.and_then(|period| u32::try_from(period).ok()).unwrap_or(u32::MAX);
-    let settled = plain.iter().map(|buy| buy.first).fold(start, u32::max);
-    let first_end = settled.saturating_add(period).saturating_add(sell.next);
-    let last_begin = end.saturating_sub(period.saturating_add(sell.next));
-    if first_end >= last_begin {
-        return sweep(sell, Some(&plain), start, end);
+    // Once round, and a step more on either side.
+    let round = plain.iter().map(|buy| buy.next).fold(sell.next, u32::max).saturating_add(period);
+    let mut found = Vec::new();
+    let marks = plain.iter().flat_map(|buy| buy.marks()).chain([start, end]);
+    for mark in marks.map(|mark| mark.clamp(start, end)) {
+        let (from, until) = (sell.billed(mark.saturating_sub(round)), mark.saturating_add(round));
+        found.extend(sweep(sell, Some(&plain), from.max(start), sell.billed(until).min(end)));
     }
-    let mut found = sweep(sell, Some(&plain), start, first_end);
-    found.extend(sweep(sell, Some(&plain), sell.billed(last_begin), end));
+    found.sort_unstable();
+    found.dedup();
     found
 }
 
@@ -100,7 +136,7 @@ fn sweep(sell: Steps, buys: Option<&[Steps]>, start: u32, end: u32) -> Vec<u32> 
         let until = match buys {
             None => at,
             // Up to here no buy side takes another step.
-            Some(buys) => buys.iter().map(|buy| buy.billed(at)).min().unwrap_or(end).max(at),
+            Some(buys) => buys.iter().map(|buy| buy.level_until(at)).min().unwrap_or(end).max(at),
         };
         let next = sell.billed(until.saturating_add(1));
         if next <= at || next > end {
@@ -117,30 +153,60 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Fee, first and next price of a second, least amount.
+    fn cost(buys: &[(Steps, [u64; 4])], seconds: u32) -> u64 {
+        let of = |(steps, [fee, first, next, least]): &(Steps, [u64; 4])| {
+            if seconds < steps.grace {
+                return 0;
+            }
+            let counted = seconds.min(steps.most).max(steps.least).saturating_sub(steps.free);
+            let usage = match counted {
+                0 => 0,
+                counted => u64::from(steps.first) * first + u64::from(steps.billed(counted) - steps.first) * next,
+            };
+            (fee + usage).max(*least)
+        };
+        buys.iter().map(of).sum()
+    }
+
+    fn steps() -> impl Strategy<Value = Steps> {
+        let some = |most: u32| prop_oneof![Just(0u32), Just(0), 1..most];
+        ((0u32..70, 1u32..70), some(90), some(90), some(200), some(4_000)).prop_map(|(increments, free, grace, least, most)| Steps {
+            free,
+            grace,
+            least,
+            most: if most == 0 { u32::MAX } else { most },
+            ..Steps::new(increments.0, increments.1, IntervalRule::Anchored)
+        })
+    }
+
     proptest! {
         /// The greatest cost for each billed second over the deciding durations is the greatest over all.
         #[test]
         fn no_duration_outside_the_deciding_ones_is_dearer(
-            sell in (0u32..70, 1u32..70), buys in prop::collection::vec((0u32..70, 1u32..70, 0u64..500, 0u64..500, 0u64..500), 1..4),
+            sell in (0u32..70, 1u32..70),
+            buys in prop::collection::vec((steps(), [0u64..500, 0u64..500, 0u64..500, 0u64..900]), 1..4),
             shortest in 1u32..100, longest in 100u32..9_000,
         ) {
             let sell = Steps::new(sell.0, sell.1, IntervalRule::Anchored);
-            let steps: Vec<Steps> = buys.iter().map(|(a, b, ..)| Steps::new(*a, *b, IntervalRule::Anchored)).collect();
-            // Fee, first and next price of a second.
-            let cost = |seconds: u32| -> u64 {
-                buys.iter().map(|(a, b, fee, first, next)| {
-                    let rest = u64::from(seconds.saturating_sub(*a).div_ceil(*b) * *b);
-                    fee + u64::from(*a) * first + rest * next
-                }).sum()
-            };
             let dearest = |durations: &mut dyn Iterator<Item = u32>| {
-                durations.map(|d| (cost(d), sell.billed(d))).max_by(|x, y| (u128::from(x.0) * u128::from(y.1)).cmp(&(u128::from(y.0) * u128::from(x.1)))).unwrap()
+                let all = durations.map(|d| (u128::from(cost(&buys, d)), u128::from(sell.billed(d))));
+                all.max_by(|x, y| (x.0 * y.1).cmp(&(y.0 * x.1))).unwrap()
             };
-            let found = walk(sell, &steps.iter().copied().map(Some).collect::<Vec<_>>(), shortest, longest);
+            let found = walk(sell, &buys.iter().map(|(steps, _)| Some(*steps)).collect::<Vec<_>>(), shortest, longest);
             let (by_few, by_all) = (dearest(&mut found.iter().copied()), dearest(&mut (shortest..=sell.billed(longest))));
-            prop_assert_eq!(u128::from(by_few.0) * u128::from(by_all.1), u128::from(by_all.0) * u128::from(by_few.1), "{:?}", found);
-            // All by sixties or seconds: few durations, however long the calls.
-            prop_assert!(walk(Steps::new(1, 1, IntervalRule::Anchored), &[Some(Steps::new(60, 60, IntervalRule::Anchored))], 1, 86_400).len() < 12);
+            prop_assert_eq!(by_few.0 * by_all.1, by_all.0 * by_few.1, "{:?}", found);
+        }
+    }
+
+    #[test]
+    fn few_durations_decide_however_long_the_calls() {
+        let (second, minute) = (Steps::new(1, 1, IntervalRule::Anchored), Steps::new(60, 60, IntervalRule::Anchored));
+        let free = Steps { free: 30, grace: 5, ..minute };
+        for (sell, buys) in [(second, vec![minute, second]), (minute, vec![second]), (second, vec![free])] {
+            let buys: Vec<Option<Steps>> = buys.into_iter().map(Some).collect();
+            let found = walk(sell, &buys, 1, 86_400);
+            assert!(found.len() < 500, "{} durations", found.len());
         }
     }
 }

@@ -52,39 +52,57 @@ pub fn save(suggestions: &[Suggestion]) -> Result<String, DeckError> {
 
 /// Our naming: codes in order with the name of their numbers.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Book(BTreeMap<Prefix, SmolStr>);
+pub struct Book {
+    codes: BTreeMap<Prefix, SmolStr>,
+    /// Numbers of a code that no longer code names may not exist: they say nothing where longer codes do.
+    ranges: bool,
+}
 
 impl Book {
+    /// Of a deck: a code has all its numbers that no longer code has.
     pub fn of(codes: impl IntoIterator<Item = (Prefix, SmolStr)>) -> Self {
-        Self(codes.into_iter().collect())
+        Self { codes: codes.into_iter().collect(), ranges: false }
     }
 
     /// Countries by their calling codes (ITU-T E.164), where nothing better is at hand.
     pub fn countries() -> Self {
-        Self::of(countries::COUNTRIES.iter().filter_map(|(code, name)| Some((Prefix::new(code).ok()?, (*name).into()))))
+        let named = |(code, name): &(&str, &str)| Some((Prefix::new(code).ok()?, (*name).into()));
+        Self { ranges: true, ..Self::of(countries::COUNTRIES.iter().filter_map(named)) }
     }
 
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub fn names(&self) -> BTreeSet<&SmolStr> {
-        self.0.values().collect()
-    }
-
-    /// The names of a code's numbers, with the share that each has: the longest code that it begins with, or the codes
-    /// that begin with it.
-    fn votes(&self, code: Prefix) -> Vec<&SmolStr> {
-        if let Some(name) = (1..=code.len()).rev().find_map(|len| self.0.get(&code.truncate(len))) {
-            return vec![name];
+    /// The names of a code's numbers with their weights: our code itself; else the codes that begin with it and, of a
+    /// deck, the rest by the longest code that it begins with; else that one alone.
+    fn votes(&self, code: Prefix) -> Vec<(&SmolStr, u64)> {
+        if let Some(name) = self.codes.get(&code) {
+            return vec![(name, 1)];
         }
-        let within = self.0.range(code..).take_while(|(longer, _)| longer.truncate(code.len()) == code);
-        within.map(|(_, name)| name).collect()
+        let cover = (1..code.len()).rev().find_map(|len| self.codes.get(&code.truncate(len)));
+        let within = self.codes.range(code..).take_while(|(longer, _)| longer.truncate(code.len()) == code);
+        // Each code's numbers less those of the longer ones in it.
+        let mut votes: Vec<(&SmolStr, u64)> = Vec::new();
+        let mut open: Vec<(Prefix, usize)> = Vec::new();
+        let mut rest = numbers(code);
+        for (longer, name) in within {
+            while open.last().is_some_and(|(outer, _)| longer.truncate(outer.len()) != *outer) {
+                open.pop();
+            }
+            let from = open.last().map_or(&mut rest, |(_, at)| &mut votes[*at].1);
+            *from = from.saturating_sub(numbers(*longer));
+            open.push((*longer, votes.len()));
+            votes.push((name, numbers(*longer)));
+        }
+        match cover {
+            Some(name) if votes.is_empty() || !self.ranges => votes.push((name, rest)),
+            _ => {}
+        }
+        votes.retain(|(_, weight)| *weight > 0);
+        votes
     }
+}
+
+/// Numbers of a code, of 10^15.
+fn numbers(code: Prefix) -> u64 {
+    10u64.pow(u32::try_from(facts::number::PREFIX_DIGITS_MAX - code.len()).unwrap_or(0))
 }
 
 /// What a carrier's name may mean.
@@ -132,11 +150,14 @@ pub fn suggest(theirs: &BTreeMap<SmolStr, BTreeSet<Prefix>>, book: &Book, said: 
     let one = |(name, codes): (&SmolStr, &BTreeSet<Prefix>)| {
         let mut votes: BTreeMap<&SmolStr, u64> = BTreeMap::new();
         for code in codes {
-            let names = book.votes(*code);
-            let mut counts: BTreeMap<&SmolStr, u64> = BTreeMap::new();
-            names.iter().for_each(|name| *counts.entry(name).or_default() += 1);
-            let all = names.len().max(1) as u64;
-            counts.into_iter().for_each(|(name, count)| *votes.entry(name).or_default() += count * 100 / all);
+            let found = book.votes(*code);
+            let all = found.iter().map(|(_, weight)| weight).sum::<u64>().max(1);
+            let mut shares: BTreeMap<&SmolStr, u64> = BTreeMap::new();
+            found.iter().for_each(|(name, weight)| *shares.entry(name).or_default() += weight);
+            for (name, weight) in shares {
+                let share = u64::try_from(u128::from(weight) * 100 / u128::from(all)).unwrap_or(100);
+                *votes.entry(name).or_default() += share;
+            }
         }
         let mut votes: Vec<(SmolStr, u64)> = votes.into_iter().map(|(name, share)| (name.clone(), share)).collect();
         votes.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -210,18 +231,22 @@ mod tests {
         let countries = Book::countries();
         for (code, name) in [("4930", "Germany"), ("1242", "Bahamas"), ("1212", "North America"), ("77", "Kazakhstan")]
         {
-            assert_eq!(countries.votes(Prefix::new(code).unwrap()), [name], "{code}");
+            assert_eq!(countries.votes(Prefix::new(code).unwrap())[0].0, name, "{code}");
         }
         let text = "calling_code,national_prefix_pattern,national_length,type,tariff,operator_id,operator_name,regions,area_code_length\n\
                     20,1[0-2],10,MOBILE,STANDARD_RATE,vodafone,\"Vodafone, Egypt\",EG,\n\
                     20,2x,\"8,9\",FIXED_LINE,STANDARD_RATE,,,EG,2\n20,900,10,FIXED_LINE,PREMIUM_RATE,,,EG,\n";
-        let book = ranges(text, false).unwrap();
-        let name = |code: &str| book.votes(Prefix::new(code).unwrap()).first().map(|name| name.to_string());
+        let egypt = ranges(text, false).unwrap();
+        let name = |code: &str| egypt.votes(Prefix::new(code).unwrap()).first().map(|(name, _)| name.to_string());
         assert_eq!(name("2011"), Some("Egypt - Mobile".into()));
         assert_eq!(name("20291"), Some("Egypt".into()));
         assert_eq!(name("20900"), Some("Egypt - Premium rate".into()));
+        // What is not assigned says nothing where ranges do; of a deck the rest of a code counts.
+        assert_eq!(name("201"), Some("Egypt - Mobile".into()));
+        let deck = book(&[("20", "Egypt"), ("2010", "Egypt - Mobile")]);
+        assert_eq!(deck.votes(Prefix::new("201").unwrap()).iter().max_by_key(|(_, weight)| *weight).unwrap().0, "Egypt");
         let by_operator = ranges(text, true).unwrap();
-        assert_eq!(by_operator.votes(Prefix::new("2010").unwrap()), ["Egypt - Mobile Vodafone, Egypt"]);
+        assert_eq!(by_operator.votes(Prefix::new("2010").unwrap())[0].0, "Egypt - Mobile Vodafone, Egypt");
         let wrong = ranges("code,name\n49,Germany\n", false).unwrap_err().to_string();
         assert!(wrong.contains("calling_code"), "{wrong}");
     }

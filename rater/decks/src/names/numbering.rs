@@ -29,16 +29,16 @@ pub fn ranges(text: &str, operators: bool) -> Result<Book, DeckError> {
             fault(at, format!("{calling:?} and {pattern:?} are no code and pattern of digits, [classes] and x"))
         })?;
         for code in expanded {
-            let country = countries.votes(code).first().map(|name| (*name).clone());
+            let country = countries.votes(code).first().map(|(name, _)| (*name).clone());
             let Some(country) = country.or_else(|| countries::of_calling_code(calling)) else { continue };
             let name = name(&country, kind, tariff, operator, operators);
             codes.insert(code, name);
         }
     }
     // The rest of a country is the country's.
-    let mut book = countries.0;
-    book.extend(codes);
-    Ok(Book(book))
+    let mut book = countries;
+    book.codes.extend(codes);
+    Ok(book)
 }
 
 fn name(country: &SmolStr, kind: &str, tariff: &str, operator: &str, operators: bool) -> SmolStr {
