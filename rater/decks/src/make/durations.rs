@@ -171,13 +171,15 @@ mod tests {
 
     fn steps() -> impl Strategy<Value = Steps> {
         let some = |most: u32| prop_oneof![Just(0u32), Just(0), 1..most];
-        ((0u32..70, 1u32..70), some(90), some(90), some(200), some(4_000)).prop_map(|(increments, free, grace, least, most)| Steps {
-            free,
-            grace,
-            least,
-            most: if most == 0 { u32::MAX } else { most },
-            ..Steps::new(increments.0, increments.1, IntervalRule::Anchored)
-        })
+        ((0u32..70, 1u32..70), some(90), some(90), some(200), some(4_000)).prop_map(
+            |(increments, free, grace, least, most)| Steps {
+                free,
+                grace,
+                least,
+                most: if most == 0 { u32::MAX } else { most },
+                ..Steps::new(increments.0, increments.1, IntervalRule::Anchored)
+            },
+        )
     }
 
     proptest! {

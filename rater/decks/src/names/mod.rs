@@ -244,7 +244,10 @@ mod tests {
         // What is not assigned says nothing where ranges do; of a deck the rest of a code counts.
         assert_eq!(name("201"), Some("Egypt - Mobile".into()));
         let deck = book(&[("20", "Egypt"), ("2010", "Egypt - Mobile")]);
-        assert_eq!(deck.votes(Prefix::new("201").unwrap()).iter().max_by_key(|(_, weight)| *weight).unwrap().0, "Egypt");
+        assert_eq!(
+            deck.votes(Prefix::new("201").unwrap()).iter().max_by_key(|(_, weight)| *weight).unwrap().0,
+            "Egypt"
+        );
         let by_operator = ranges(text, true).unwrap();
         assert_eq!(by_operator.votes(Prefix::new("2010").unwrap())[0].0, "Egypt - Mobile Vodafone, Egypt");
         let wrong = ranges("code,name\n49,Germany\n", false).unwrap_err().to_string();
