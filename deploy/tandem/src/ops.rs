@@ -123,6 +123,9 @@ pub struct Answer {
     pub table: Option<Table>,
     /// For `--json` where the table does not say all.
     pub json: Option<serde_json::Value>,
+    /// For `--json` the table's rows come first, an object each: a hundred thousand of them are not held twice.
+    #[serde(default)]
+    pub rows_first: bool,
     /// Lines for people.
     pub notes: Vec<String>,
     /// A file of the engine's making, as text (CSV, JSON) or bytes.

@@ -138,6 +138,9 @@ pub fn print(answer: &Answer, json: bool) -> Outcome {
     if let Some(bytes) = answer.bytes.as_ref().filter(|_| !json || answer.json.is_none()) {
         write_bytes(bytes)?;
     } else if json {
+        if let Some(table) = answer.table.as_ref().filter(|_| answer.rows_first) {
+            tables::json_each(table, &mut output::line)?;
+        }
         match (&answer.json, &answer.table) {
             (Some(serde_json::Value::Array(rows)), _) => rows.iter().try_for_each(output::json)?,
             (Some(value), _) => output::json(value)?,

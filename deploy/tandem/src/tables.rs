@@ -328,6 +328,17 @@ pub fn csv(table: &Table) -> String {
 /// One object a row, keys as in the CSV; every value is a string, so that no decimal is lost.
 pub fn json_lines(table: &Table) -> String {
     let mut out = String::new();
+    let mut line = |line: &str| {
+        out.push_str(line);
+        out.push('\n');
+        Ok::<(), std::convert::Infallible>(())
+    };
+    let _ = json_each(table, &mut line);
+    out
+}
+
+/// The same, line by line.
+pub fn json_each<E>(table: &Table, each: &mut dyn FnMut(&str) -> Result<(), E>) -> Result<(), E> {
     for row in &table.rows {
         let object: serde_json::Map<String, serde_json::Value> = table
             .columns
@@ -335,10 +346,9 @@ pub fn json_lines(table: &Table) -> String {
             .zip(row)
             .map(|(c, v)| (c.key.to_string(), serde_json::Value::String(v.clone())))
             .collect();
-        out.push_str(&serde_json::Value::Object(object).to_string());
-        out.push('\n');
+        each(&serde_json::Value::Object(object).to_string())?;
     }
-    out
+    Ok(())
 }
 
 #[cfg(test)]

@@ -65,7 +65,9 @@ pub struct Reader<'a> {
     increment_memo: Option<(SmolStr, SmolStr, Option<Increment>)>,
     /// Exceptions that named a destination of the file.
     excepted: Vec<bool>,
-    /// Codes seen, each with the number of its slot and the row that was first: 16 bytes a code, and there are millions.
+    /// Codes seen, each with the number of its slot and the row that was first: those that came in order, as most files
+    /// have them, 16 bytes a code, and there are millions; and those that did not.
+    rising: Vec<(Prefix, u32, u32)>,
     seen: HashMap<Prefix, (u32, u32)>,
     /// Further rows of a code: other dates, bands, origins.
     more: BTreeMap<(Prefix, u32), u32>,
@@ -123,6 +125,7 @@ impl<'a> Reader<'a> {
             excepted: vec![false; increments.len()],
             increments,
             increment_memo: None,
+            rising: Vec::new(),
             seen: HashMap::new(),
             more: BTreeMap::new(),
             slots: HashMap::new(),
@@ -221,7 +224,7 @@ impl<'a> Reader<'a> {
 
     /// Writes down what the rows have shown, and hands over the totals.
     pub fn finish(mut self, found: &mut Found) -> Totals {
-        self.totals.codes = self.seen.len() as u64;
+        self.totals.codes = (self.rising.len() + self.seen.len()) as u64;
         self.totals.destinations = self.destinations.len() as u64;
         found.currency = self.currency;
         found.increment = self.increment;
@@ -281,9 +284,13 @@ impl<'a> Reader<'a> {
             *self.totals.changes.entry(SmolStr::new(text)).or_default() += 1;
         }
         for code in &codes {
-            let (first, _) = self.seen.entry(*code).or_insert((slot, number));
-            if *first != slot {
-                self.more.insert((*code, slot), number);
+            match self.first_row_of(*code) {
+                Some((first, _)) if first != slot => drop(self.more.insert((*code, slot), number)),
+                Some(_) => {}
+                None if self.rising.last().is_none_or(|(last, ..)| last < code) => {
+                    self.rising.push((*code, slot, number));
+                }
+                None => drop(self.seen.insert(*code, (slot, number))),
             }
         }
         if !self.destinations.contains(&rate.destination) {
@@ -311,10 +318,21 @@ impl<'a> Reader<'a> {
 
     /// The row that already prices a code in a slot.
     fn row_of(&self, code: Prefix, slot: u32) -> Option<u32> {
-        match self.seen.get(&code) {
-            None => None,
-            Some((first, row)) if *first == slot => Some(*row),
-            Some(_) => self.more.get(&(code, slot)).copied(),
+        match self.first_row_of(code)? {
+            (first, row) if first == slot => Some(row),
+            _ => self.more.get(&(code, slot)).copied(),
+        }
+    }
+
+    /// Slot and row of a code that was seen.
+    fn first_row_of(&self, code: Prefix) -> Option<(u32, u32)> {
+        let (last, ..) = self.rising.last()?;
+        if *last < code {
+            return None;
+        }
+        match self.rising.binary_search_by_key(&code, |(code, ..)| *code) {
+            Ok(at) => self.rising.get(at).map(|(_, slot, row)| (*slot, *row)),
+            Err(_) => self.seen.get(&code).copied(),
         }
     }
 

@@ -505,3 +505,16 @@ proptest! {
         let _ = read("any", &bytes, &plain());
     }
 }
+
+#[test]
+fn a_code_that_comes_twice_is_told_in_whatever_order_the_file_has_its_codes() {
+    let csv = "Code,Rate\n49,0.1\n33,0.2\n44,0.3\n5,0.4\n33,0.5\n49,0.6\n44,0.7\n6,0.8\n";
+    let file = read("twice.csv", csv.as_bytes(), &plain()).unwrap();
+    let problems: Vec<String> = file.problems.iter().map(|p| format!("{}: {}", p.source.row, p.reason)).collect();
+    expect![[r#"
+        6: row 3 already prices code 33 from the same date on
+        7: row 2 already prices code 49 from the same date on
+        8: row 4 already prices code 44 from the same date on"#]]
+    .assert_eq(&problems.join("\n"));
+    assert_eq!((file.totals.codes, file.totals.rates), (5, 5));
+}

@@ -188,6 +188,11 @@ impl DeckBuilder {
         Ok(builder)
     }
 
+    /// Makes room for exactly so many rows; a deck of a million is not copied as it grows then.
+    pub fn reserve(&mut self, rows: usize) {
+        self.rows.reserve_exact(rows.min(PREFIXES_MAX));
+    }
+
     /// Adds one row, in any order.
     pub fn push(&mut self, rate: &Rate) -> Result<(), CompileError> {
         if self.rows.len() >= PREFIXES_MAX {

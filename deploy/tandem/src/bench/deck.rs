@@ -128,7 +128,7 @@ fn take_in(node: &Node, deck: &str, path: &Path) -> Result<u64, Failure> {
     );
     drop(old);
     let terms = DeckTerms::new(Currency::new("USD").map_err(Failure::usage)?);
-    let rates = merged.rows.iter().map(|row| row.rate());
+    let rates = merged.rows.into_rates();
     let (root, mut items) = apply::version_items(deck, terms, rates, "tandem bench", &config)?;
     items.push(ConfigItem::Deck(root));
     node.publish(&items, "bench", "the carrier's next file")?;

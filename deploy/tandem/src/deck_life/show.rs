@@ -184,9 +184,7 @@ pub fn timeline(rows: &Rows, number: Prefix) -> Vec<(i64, i64, Option<RowRef<'_>
         let until = instants.get(at + 1).copied().unwrap_or(OPEN);
         let row = rows.covering(number, *from);
         match stretches.last_mut() {
-            Some((_, end, last))
-                if last.map(|row| std::ptr::from_ref(row.row)) == row.map(|row| std::ptr::from_ref(row.row)) =>
-            {
+            Some((_, end, last)) if last.map(RowRef::place) == row.map(RowRef::place) => {
                 *end = until;
             }
             _ => stretches.push((*from, until, row)),

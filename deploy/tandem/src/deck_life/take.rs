@@ -140,8 +140,10 @@ pub fn take(
         }
     }
     if write {
+        // The version in force is not needed any more; the next one is written from its own rows.
+        drop(old);
         told.stage("writing");
-        let seq = write_import(node, config, record, terms, &merged)?;
+        let seq = write_import(node, config, record, terms, merged)?;
         answer.notes.push(format!("written as configuration version {seq}"));
         answer.notes.extend(apply::least::of_deck(&node.config.current(), incoming.deck));
     }
@@ -330,9 +332,9 @@ fn write_import(
     config: &Config,
     mut record: DeckImport,
     terms: DeckTerms,
-    merged: &Merged,
+    merged: Merged,
 ) -> Result<u64, Failure> {
-    let rates = merged.rows.iter().map(|row| row.rate());
+    let rates = merged.rows.into_rates();
     let (root, mut items) = apply::version_items(&record.deck, terms, rates, &source(&record), config)?;
     let claims = schemas::deck_rows::split(&merged.claims.rates()).map_err(Failure::usage)?;
     record.claims = claims.iter().map(|(hash, _)| *hash).collect();

@@ -70,15 +70,12 @@ impl Weighed {
     /// The same with `others` before the summary.
     pub fn answer_with(&self, title: &str, others: Vec<Value>, more: Value) -> Answer {
         let rows: Vec<Vec<String>> = self.review.changes.iter().map(|change| self.cells(change)).collect();
-        let mut lines: Vec<Value> = rows
-            .iter()
-            .map(|cells| COLUMNS.iter().zip(cells).map(|((key, ..), cell)| ((*key).to_owned(), json!(cell))).collect())
-            .collect();
-        lines.extend(others);
-        lines.push(self.summary(more));
         let mut notes = vec![title.to_owned()];
         notes.extend(self.notes());
-        Answer { json: Some(Value::Array(lines)), notes, ..Answer::of(table_of(&COLUMNS, rows)) }
+        let mut behind = others;
+        behind.push(self.summary(more));
+        let json = Some(Value::Array(behind));
+        Answer { json, rows_first: true, notes, ..Answer::of(table_of(&COLUMNS, rows)) }
     }
 
     fn summary(&self, more: Value) -> Value {

@@ -184,7 +184,7 @@ fn key(
     instants.push(since);
     instants.sort_unstable();
     instants.dedup();
-    let mut last: Option<(usize, Option<*const super::Row>, Option<*const super::Row>)> = None;
+    let mut last: Option<(usize, Option<usize>, Option<usize>)> = None;
     for (at, from) in instants.iter().enumerate() {
         let until = instants.get(at + 1).copied().unwrap_or(OPEN);
         let (old, new) = (in_force(was, *from), in_force(is, *from));
@@ -197,7 +197,7 @@ fn key(
             last = None;
             continue;
         }
-        let pair = (old.map(|row| std::ptr::from_ref(row.row)), new.map(|row| std::ptr::from_ref(row.row)));
+        let pair = (old.map(RowRef::place), new.map(RowRef::place));
         if let Some((place, a, b)) = last
             && (a, b) == pair
         {

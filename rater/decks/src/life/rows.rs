@@ -1,4 +1,4 @@
-//! A deck's rows in little memory: what differs from row to row stands in 48 bytes, what many rows share stands once.
+//! A deck's rows in little memory: 24 bytes a row; rates, dates and all else that rows share stand once.
 //! Rows are sorted by prefix, origin, time band and date. Never prices a call; see `charge`.
 
 use super::charge::{Charge, charge};
@@ -7,7 +7,7 @@ use facts::deck::{IntervalRule, OriginMode, Price, Rate, RowStatus};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use smol_str::SmolStr;
 use std::cmp::Ordering;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 
 /// Before every instant: a row without a first day.
 pub const ALWAYS: i64 = i64::MIN;
@@ -24,14 +24,70 @@ pub struct Row {
     pub from: i64,
     /// Exclusive; [`OPEN`] = no end.
     pub until: i64,
+    /// Place among the rows of its deck.
+    place: u32,
     /// Index of the rest, which many rows share.
     body: u32,
+}
+
+/// A row as it is kept: what it shares with others is named by number.
+#[derive(Clone, Copy, Debug)]
+struct Packed {
+    prefix: Prefix,
+    rates: u32,
+    dates: u32,
+    body: u32,
+}
+
+/// Values that come again and again, each once, by number.
+#[derive(Clone, Debug)]
+struct Shared<T> {
+    all: Vec<T>,
+    /// Places in `all`, found by what stands there: nothing is held twice.
+    known: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// Rows as a rule follow one another in these.
+    last: Option<u32>,
+}
+
+impl<T> Default for Shared<T> {
+    fn default() -> Self {
+        Self { all: Vec::new(), known: HashTable::new(), hasher: DefaultHashBuilder::default(), last: None }
+    }
+}
+
+impl<T: Clone + Eq + Hash> Shared<T> {
+    /// The number of a value.
+    fn number(&mut self, value: &T) -> u32 {
+        let (all, hasher) = (&self.all, &self.hasher);
+        let is = |at: &u32| all.get(*at as usize) == Some(value);
+        if let Some(last) = self.last.filter(is) {
+            return last;
+        }
+        let hash = hasher.hash_one(value);
+        let number = match self.known.find(hash, is) {
+            Some(known) => *known,
+            None => {
+                let next = all.len() as u32;
+                let hash_of = |at: &u32| all.get(*at as usize).map_or(0, |value| hasher.hash_one(value));
+                self.known.insert_unique(hash, next, hash_of);
+                self.all.push(value.clone());
+                next
+            }
+        };
+        self.last = Some(number);
+        number
+    }
+
+    fn bytes(&self) -> usize {
+        self.all.capacity() * size_of::<T>() + self.known.capacity() * (size_of::<u32>() + 1)
+    }
 }
 
 /// A row with its shared part.
 #[derive(Clone, Copy, Debug)]
 pub struct RowRef<'a> {
-    pub row: &'a Row,
+    pub row: Row,
     /// Everything but prefix, rates and dates, which are empty here.
     pub body: &'a Rate,
 }
@@ -39,11 +95,12 @@ pub struct RowRef<'a> {
 /// A deck's rows.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
-    rows: Vec<Row>,
-    bodies: Vec<Rate>,
-    /// Places in `bodies`, found by what stands there: no body is held twice.
-    known: HashTable<u32>,
-    hasher: DefaultHashBuilder,
+    rows: Vec<Packed>,
+    /// First and next rate.
+    rates: Shared<(Price, Price)>,
+    /// First instant and end.
+    dates: Shared<(i64, i64)>,
+    bodies: Shared<Rate>,
 }
 
 impl<'a> RowRef<'a> {
@@ -80,6 +137,11 @@ impl<'a> RowRef<'a> {
         self.row.first_rate == other.row.first_rate
             && self.row.next_rate == other.row.next_rate
             && (std::ptr::eq(self.body, other.body) || self.body == other.body)
+    }
+
+    /// Its place among the rows of its deck, which tells it from every other one there.
+    pub fn place(self) -> usize {
+        self.row.place as usize
     }
 
     /// Charge of one call of whole seconds.
@@ -131,64 +193,55 @@ impl Rows {
 
     /// Takes a row; call [`Self::finish`] after the last.
     pub fn push(&mut self, mut rate: Rate) {
-        let row = Row {
-            prefix: std::mem::take(&mut rate.prefix),
-            first_rate: std::mem::take(&mut rate.first_rate),
-            next_rate: std::mem::take(&mut rate.next_rate),
-            from: rate.valid_from.take().unwrap_or(ALWAYS),
-            until: rate.valid_until.take().unwrap_or(OPEN),
-            body: 0,
-        };
-        let body = self.intern(&rate);
-        self.rows.push(Row { body, ..row });
+        let prefix = std::mem::take(&mut rate.prefix);
+        let rates = (std::mem::take(&mut rate.first_rate), std::mem::take(&mut rate.next_rate));
+        let dates = (rate.valid_from.take().unwrap_or(ALWAYS), rate.valid_until.take().unwrap_or(OPEN));
+        self.pack(prefix, rates, dates, &rate);
     }
 
     /// Takes a row of another deck with other dates.
     pub fn push_between(&mut self, row: RowRef<'_>, from: i64, until: i64) {
-        let body = self.intern(row.body);
-        self.rows.push(Row { from, until, body, ..*row.row });
+        self.pack(row.row.prefix, (row.row.first_rate, row.row.next_rate), (from, until), row.body);
     }
 
-    fn intern(&mut self, body: &Rate) -> u32 {
-        if let Some(last) = self.rows.last()
-            && self.bodies.get(last.body as usize) == Some(body)
-        {
-            return last.body;
-        }
-        let (bodies, hasher) = (&self.bodies, &self.hasher);
-        let hash = hasher.hash_one(body);
-        let same = |at: &u32| bodies.get(*at as usize) == Some(body);
-        if let Some(known) = self.known.find(hash, same) {
-            return *known;
-        }
-        let next = bodies.len() as u32;
-        self.known.insert_unique(hash, next, |at| bodies.get(*at as usize).map_or(0, |body| hasher.hash_one(body)));
-        self.bodies.push(body.clone());
-        next
+    fn pack(&mut self, prefix: Prefix, rates: (Price, Price), dates: (i64, i64), body: &Rate) {
+        let (rates, dates) = (self.rates.number(&rates), self.dates.number(&dates));
+        self.rows.push(Packed { prefix, rates, dates, body: self.bodies.number(body) });
+    }
+
+    /// The row at a place in full; `None` = there is none.
+    fn unpacked(&self, place: usize) -> Option<RowRef<'_>> {
+        let Packed { prefix, rates, dates, body } = *self.rows.get(place)?;
+        let (first_rate, next_rate) = *self.rates.all.get(rates as usize)?;
+        let (from, until) = *self.dates.all.get(dates as usize)?;
+        let row = Row { prefix, first_rate, next_rate, from, until, place: place as u32, body };
+        Some(RowRef { row, body: self.bodies.all.get(body as usize)? })
     }
 
     /// Sorts; an earlier row of the same code, callers and hours ends where a later one begins.
     pub fn finish(&mut self) {
-        let bodies = &self.bodies;
-        let view = |row: &Row| -> (Prefix, i64) { (row.prefix, row.from) };
+        let (bodies, dates) = (&self.bodies.all, &self.dates.all);
+        let from = |row: &Packed| dates[row.dates as usize].0;
         self.rows.sort_by(|a, b| {
             a.prefix.cmp(&b.prefix).then_with(|| {
                 if a.body == b.body {
-                    return view(a).cmp(&view(b));
+                    return from(a).cmp(&from(b));
                 }
                 let (x, y) = (&bodies[a.body as usize], &bodies[b.body as usize]);
-                (&x.origin, &x.time_band, add(x), a.from).cmp(&(&y.origin, &y.time_band, add(y), b.from))
+                (&x.origin, &x.time_band, add(x), from(a)).cmp(&(&y.origin, &y.time_band, add(y), from(b)))
             })
         });
         for at in 1..self.rows.len() {
-            let (before, next) = self.rows.split_at_mut(at);
-            let (Some(before), Some(next)) = (before.last_mut(), next.first()) else { continue };
-            if before.prefix != next.prefix || before.until <= next.from {
+            let (before, next) = (self.rows[at - 1], self.rows[at]);
+            if before.prefix != next.prefix {
                 continue;
             }
-            let (x, y) = (&self.bodies[before.body as usize], &self.bodies[next.body as usize]);
-            if (&x.origin, &x.time_band, add(x)) == (&y.origin, &y.time_band, add(y)) && next.from > before.from {
-                before.until = next.from;
+            let ((began, until), (begins, _)) =
+                (self.dates.all[before.dates as usize], self.dates.all[next.dates as usize]);
+            let (x, y) = (&self.bodies.all[before.body as usize], &self.bodies.all[next.body as usize]);
+            let same = (&x.origin, &x.time_band, add(x)) == (&y.origin, &y.time_band, add(y));
+            if until > begins && begins > began && same {
+                self.rows[at - 1].dates = self.dates.number(&(began, begins));
             }
         }
     }
@@ -203,18 +256,20 @@ impl Rows {
 
     /// Bytes that these rows take in memory, shared parts counted once (names that do not fit in place apart).
     pub fn bytes(&self) -> usize {
-        self.rows.capacity() * size_of::<Row>()
-            + self.bodies.capacity() * size_of::<Rate>()
-            + self.known.capacity() * (size_of::<u32>() + 1)
+        self.rows.capacity() * size_of::<Packed>() + self.rates.bytes() + self.dates.bytes() + self.bodies.bytes()
     }
 
     pub fn get(&self, index: usize) -> Option<RowRef<'_>> {
-        let row = self.rows.get(index)?;
-        Some(RowRef { row, body: self.bodies.get(row.body as usize)? })
+        self.unpacked(index)
     }
 
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = RowRef<'_>> {
-        self.rows.iter().filter_map(|row| Some(RowRef { row, body: self.bodies.get(row.body as usize)? }))
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = RowRef<'_>> + ExactSizeIterator {
+        Iter { rows: self, places: 0..self.rows.len() }
+    }
+
+    /// All rows in full, one after another; what they stood in is free again behind the last.
+    pub fn into_rates(self) -> impl Iterator<Item = Rate> {
+        (0..self.rows.len()).filter_map(move |place| self.unpacked(place).map(RowRef::rate))
     }
 
     /// All rows in full.
@@ -226,9 +281,7 @@ impl Rows {
     pub fn of_prefix(&self, prefix: Prefix) -> impl DoubleEndedIterator<Item = RowRef<'_>> {
         let from = self.rows.partition_point(|row| row.prefix < prefix);
         let len = self.rows[from..].iter().take_while(|row| row.prefix == prefix).count();
-        self.rows[from..from + len]
-            .iter()
-            .filter_map(|row| Some(RowRef { row, body: self.bodies.get(row.body as usize)? }))
+        Iter { rows: self, places: from..from + len }
     }
 
     /// The row of exactly this code in force then; without a row for all callers and hours the dearest of the others.
@@ -258,6 +311,32 @@ impl Rows {
         Groups { rows: self, next: 0 }
     }
 }
+
+/// Rows by their places.
+struct Iter<'a> {
+    rows: &'a Rows,
+    places: std::ops::Range<usize>,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = RowRef<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.places.next().and_then(|place| self.rows.unpacked(place))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.places.size_hint()
+    }
+}
+
+impl DoubleEndedIterator for Iter<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.places.next_back().and_then(|place| self.rows.unpacked(place))
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
 
 /// Iterator over index ranges of one key each.
 pub struct Groups<'a> {

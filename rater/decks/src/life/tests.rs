@@ -270,3 +270,17 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_row_that_shares_its_terms_takes_little_memory_and_comes_back_as_it_was() {
+    let rate = |at: u64| {
+        let name = format!("Country {} - Mobile Operator", at / 400);
+        let mut rate = Rate::simple(Prefix::new(&(10_000_000 + at * 7).to_string()).unwrap(), &name, 60, 1, Price(100));
+        rate.next_rate = Price(1_000 + (at % 977) as i64);
+        rate.valid_from = Some(DAY * (at % 3) as i64);
+        rate
+    };
+    let rows = Rows::of((0..100_000).map(rate));
+    assert!(rows.bytes() < 100_000 * 36, "{} bytes", rows.bytes());
+    assert!(rows.into_rates().eq((0..100_000).map(rate)), "in order and whole");
+}
