@@ -163,6 +163,8 @@ pub struct DeckBuilder {
     extra_of: HashMap<Extra, u32>,
     destinations: Vec<SmolStr>,
     destination_of: HashMap<SmolStr, u32>,
+    /// Rows that [`Self::push_for_ties`] has let go.
+    let_go: usize,
 }
 
 impl DeckBuilder {
@@ -178,6 +180,7 @@ impl DeckBuilder {
             extra_of: HashMap::new(),
             destinations: Vec::new(),
             destination_of: HashMap::new(),
+            let_go: 0,
         })
     }
 
@@ -188,14 +191,25 @@ impl DeckBuilder {
         Ok(builder)
     }
 
-    /// Makes room for exactly so many rows; a deck of a million is not copied as it grows then.
-    pub fn reserve(&mut self, rows: usize) {
-        self.rows.reserve_exact(rows.min(PREFIXES_MAX));
+    /// Adds the next row of a deck in the order of its prefixes, and lets the one before go where it is the only one of
+    /// its prefix. What is left is enough for [`CompiledDeck::first_tie`] and for nothing else: a deck of a million
+    /// codes is looked through in the room of those that have several rows.
+    pub fn push_for_ties(&mut self, rate: &Rate) -> Result<(), CompileError> {
+        let alone = match &self.rows[..] {
+            [.., before, last] => before.prefix != last.prefix && last.prefix != rate.prefix,
+            [last] => last.prefix != rate.prefix,
+            [] => false,
+        };
+        if alone {
+            self.rows.pop();
+            self.let_go += 1;
+        }
+        self.push(rate)
     }
 
     /// Adds one row, in any order.
     pub fn push(&mut self, rate: &Rate) -> Result<(), CompileError> {
-        if self.rows.len() >= PREFIXES_MAX {
+        if self.rows.len() + self.let_go >= PREFIXES_MAX {
             return Err(CompileError::TooManyRows);
         }
         let extra = self.extra(rate)?;

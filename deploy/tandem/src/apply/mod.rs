@@ -196,12 +196,11 @@ pub fn version_items(
     let refused = |error: &dyn std::fmt::Display| Failure::Usage(format!("{source}: deck {id:?}: {error}"));
     let mut root = DeckRoot { id: id.into(), version, terms, chunks: Vec::new(), rows: 0, source: source.to_owned() };
     let mut compiled = rating::DeckBuilder::of_root(&root).map_err(|error| refused(&error))?;
-    compiled.reserve(rates.size_hint().1.unwrap_or(0));
     let mut wrong = None;
     let rates = rates.inspect(|rate| {
         root.rows += 1;
         if wrong.is_none() {
-            wrong = compiled.push(rate).err();
+            wrong = compiled.push_for_ties(rate).err();
         }
     });
     let base = last.map_or(&[][..], |last| &last.chunks);

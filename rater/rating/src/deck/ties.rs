@@ -174,7 +174,7 @@ mod tests {
     use facts::number::{E164, Prefix};
     use facts::time::parse_rfc3339;
 
-    use crate::CompiledDeck;
+    use crate::{CompiledDeck, DeckBuilder};
 
     fn deck(rows: &[(&str, &str, &str, &str, RowStatus)]) -> RateDeck {
         let mut terms = DeckTerms::new(Currency::new("EUR").unwrap());
@@ -248,6 +248,23 @@ mod tests {
                 format!("{reason}; end one before the other begins, or give them bands or origins that do not overlap")
             };
             assert_eq!(said, expected, "{rows:?}");
+        }
+    }
+
+    #[test]
+    fn a_tie_is_found_too_where_rows_that_stand_alone_are_let_go() {
+        use RowStatus::Open;
+        for tied in 0..4 {
+            let prefixes = ["41", "43", "44", "49"];
+            let mut rows: Vec<_> = prefixes.iter().map(|prefix| (*prefix, "", "", "", Open)).collect();
+            assert!(CompiledDeck::compile(&deck(&rows)).is_ok());
+            rows.insert(tied, rows[tied]);
+            let deck = deck(&rows);
+            let mut builder = DeckBuilder::new("d", 1, &deck.terms).unwrap();
+            deck.rates.iter().for_each(|rate| builder.push_for_ties(rate).unwrap());
+            let kept = builder.finish();
+            assert_eq!(kept.first_tie(), CompiledDeck::compile_with_ties(&deck).unwrap().first_tie(), "{tied}");
+            assert!(kept.first_tie().is_some() && kept.len() <= 3, "{} rows kept", kept.len());
         }
     }
 
