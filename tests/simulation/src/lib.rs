@@ -18,6 +18,8 @@ mod calls;
 mod dice;
 
 #[cfg(test)]
+mod models;
+#[cfg(test)]
 mod tests;
 
 pub use check::Violation;
