@@ -244,22 +244,7 @@ impl Running {
             _ => None,
         };
         let past = past::Slot::new(bus.clone(), ids.clone(), view.clone(), settings.data.clone());
-        let mut refold = None;
-        if roles.past {
-            if orders.is_some() {
-                let second = Refold::new(bus.clone(), ids.clone(), &settings.site, &settings.data.join("ledger"));
-                refold = Some(second.clone());
-                starter.spawn("refold", move |stop| {
-                    second.run(stop);
-                    Ok(())
-                })?;
-            }
-            let past = past.clone();
-            starter.spawn("past", move |stop| {
-                past.run(stop);
-                Ok(())
-            })?;
-        }
+        let refold = if roles.past { starter.past(&past, orders.is_some())? } else { None };
         let threads = starter.threads;
         let sampled = Mutex::new(None);
         let settings = settings.clone();

@@ -4,6 +4,7 @@ use super::{ConfigHub, owner, xdrs_stream};
 use crate::authorise::Gate;
 use crate::health::RoleEnded;
 use crate::output::Failure;
+use crate::past;
 use crate::peers;
 use crate::radius::{self, settings::RadiusSettings};
 use crate::records::Records;
@@ -12,7 +13,7 @@ use crate::settings::{Settings, XdrOutSettings};
 use crate::xdr_out::{self, XdrOut};
 use bus::Bus;
 use ingest::{DropFolder, Ingest, IngestOptions, SwitchTopic, WriterOptions};
-use ledger::{ConfigNow, Follower, LedgerOptions, Orders, View};
+use ledger::{ConfigNow, Follower, LedgerOptions, Orders, Refold, View};
 use rater::{RaterOptions, RaterStats};
 use reporting::Engine;
 use reporting::loader::{BusFrames, Loader};
@@ -147,6 +148,26 @@ impl Starter<'_> {
         let (door, inbox) = ledger::door(&options);
         self.spawn("ledger", move |stop| ledger::run(&options, &inbox, stop).map_err(|e| e.to_string()))?;
         Ok((door.view, Some(door.orders)))
+    }
+
+    /// The index of the past, and beside the ledger's writer a second fold that looks after it.
+    pub(crate) fn past(&mut self, past: &Arc<past::Slot>, writes: bool) -> Result<Option<Arc<Refold>>, Failure> {
+        let mut refold = None;
+        if writes {
+            let ledger = self.settings.data.join("ledger");
+            let second = Refold::new(self.bus.clone(), self.ids.clone(), &self.settings.site, &ledger);
+            refold = Some(second.clone());
+            self.spawn("refold", move |stop| {
+                second.run(stop);
+                Ok(())
+            })?;
+        }
+        let past = past.clone();
+        self.spawn("past", move |stop| {
+            past.run(stop);
+            Ok(())
+        })?;
+        Ok(refold)
     }
 
     pub(crate) fn radius(&mut self, settings: &RadiusSettings, orders: &Orders) -> Result<Arc<radius::Door>, Failure> {

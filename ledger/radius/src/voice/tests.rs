@@ -1,3 +1,5 @@
+//! Tests of `voice`: what a switch's attributes are read as, and the bytes that it is answered with.
+
 use super::*;
 use crate::clients::{Clients, Extending, UserIs};
 use crate::sign::{check_answer, check_request};
