@@ -60,6 +60,9 @@ pub struct Wish {
     pub with_others: bool,
 }
 
+/// A certificate's file and what it holds, or why it cannot be read.
+type KeptFile = (PathBuf, Result<Certificate, String>);
+
 /// Makes certificates and proofs of one ledger stream.
 pub struct Prover {
     bus: Arc<dyn Bus>,
@@ -145,7 +148,7 @@ impl Prover {
         Ok(Kept { key, certificates })
     }
 
-    fn files(&self) -> Result<Vec<(PathBuf, Result<Certificate, String>)>, ProveError> {
+    fn files(&self) -> Result<Vec<KeptFile>, ProveError> {
         let folder = self.certificate_folder();
         let failed = |error: std::io::Error| {
             let (what, path, reason) = ("cannot list certificates", folder.clone(), error.to_string());

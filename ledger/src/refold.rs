@@ -39,9 +39,11 @@ pub struct Refold {
     source: Source,
     store: Store,
     found: Mutex<Refolded>,
-    /// Newest snapshot looked at, and the last that was right, with its root.
-    state: Mutex<(Option<PathBuf>, Option<(PathBuf, [u8; 32])>)>,
+    state: Mutex<Looked>,
 }
+
+/// Newest snapshot looked at, and the last that was right, with its root.
+type Looked = (Option<PathBuf>, Option<(PathBuf, [u8; 32])>);
 
 impl Refold {
     /// `data_dir` is the ledger's own, where its snapshots are.
