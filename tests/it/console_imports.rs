@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -27,7 +27,7 @@ fn set(browser: &Browser, name: &str, value: &str) {
 }
 
 /// Sends a file by the form, to the end of its first turn; the job's address.
-fn send(browser: &Browser, base: &str, deck: &str, kind: &str, file: &PathBuf, more: &[(&str, &str)]) -> String {
+fn send(browser: &Browser, base: &str, deck: &str, kind: &str, file: &Path, more: &[(&str, &str)]) -> String {
     browser.goto(&format!("{base}/deck-import"));
     for (name, value) in [("deck", deck), ("kind", kind)].iter().chain(more) {
         set(browser, name, value);

@@ -260,7 +260,7 @@ impl World {
 
     fn caller(&self, caller: u64) {
         let mut dice = Lot(caller + 1);
-        let radius = (caller % RADIUS_EVERY == 0).then(|| UdpSocket::bind("127.0.0.1:0").expect("a socket"));
+        let radius = caller.is_multiple_of(RADIUS_EVERY).then(|| UdpSocket::bind("127.0.0.1:0").expect("a socket"));
         for call in 0_u64.. {
             if self.enough.load(Ordering::SeqCst) && call > 0 {
                 return;
