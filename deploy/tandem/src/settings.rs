@@ -268,6 +268,11 @@ impl Settings {
             }
         };
         settings.override_by(flags);
+        // Children of this process, as the embedded engine, stand in other folders.
+        settings.data = std::path::absolute(&settings.data).map_err(|error| {
+            let reason = format!("{:?} is no path: {error}", settings.data);
+            SettingsError::Invalid { setting: "data", reason }
+        })?;
         settings.validate()?;
         Ok(settings)
     }
@@ -389,6 +394,10 @@ mod tests {
         let settings = Settings::load(&flags).unwrap();
         assert_eq!((settings.site.as_str(), settings.partitions), ("vienna", 4));
         assert_eq!(settings.bus.kind, BusKind::Kafka);
+
+        let relative = SettingsFlags { data: Some("some/where".into()), ..Default::default() };
+        let data = Settings::load(&relative).unwrap().data;
+        assert!(data.is_absolute() && data.ends_with("some/where"), "{data:?}");
 
         std::fs::write(folder.path().join("tandem.toml"), "sites = \"vienna\"\n").unwrap();
         let error = Settings::load(&flags).unwrap_err().to_string();
