@@ -119,7 +119,7 @@ mod tests {
         let view = TimelineView { stretches, at_micros: day(30).unwrap(), ..TimelineView::default() };
         let picture = drawn(&view).into_string();
         // 9 to 31 days are 888 pixels wide; the gap between day 10 and day 20 stays open.
-        assert!(picture.contains("d=\"M112 125H152M556 29H1000\""), "{picture}");
+        assert!(picture.contains("d=\"M112 125H152M556 30H1000\""), "{picture}");
         assert!(picture.contains("from 1970-01-21T00:00:00Z until further notice"), "{picture}");
     }
 }
