@@ -170,7 +170,8 @@ fn the_configuration_moves_by_order_and_what_the_old_site_wrote_alone_is_a_fork(
         Some(config["trouble"]["why"].as_str().expect("a reason").to_owned())
     });
     assert!(trouble.contains("fork: frame") && trouble.contains("quarantine"), "{trouble}");
-    let refused = sites[0].run(&["apply", &alone, "--yes"]);
+    let again = renamed(&sites[0], "Again");
+    let refused = sites[0].run(&["apply", &again, "--yes"]);
     assert!(refused.code == Some(2) && refused.stderr.contains("written at site vienna"), "{refused:?}");
     assert_eq!((versions(&sites[0]), versions(&sites[1])), (2, 2), "neither takes the other's");
     sites.iter_mut().for_each(Tandem::stop);

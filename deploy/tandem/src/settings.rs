@@ -399,8 +399,8 @@ mod tests {
         let data = Settings::load(&relative).unwrap().data;
         assert!(data.is_absolute() && data.ends_with("some/where"), "{data:?}");
 
-        std::fs::write(folder.path().join("tandem.toml"), "sites = \"vienna\"\n").unwrap();
+        std::fs::write(folder.path().join("tandem.toml"), "sitez = \"vienna\"\n").unwrap();
         let error = Settings::load(&flags).unwrap_err().to_string();
-        assert!(error.contains("unknown field `sites`"), "{error}");
+        assert!(error.contains("unknown field `sitez`"), "{error}");
     }
 }
