@@ -41,11 +41,7 @@ fn users(config: &Config) -> BTreeMap<String, Users> {
     let mut found: BTreeMap<String, Users> = BTreeMap::new();
     for agreement in config.agreements.values() {
         let product = config.products.get(&agreement.product);
-        let deck = match (agreement.deck.is_empty(), product) {
-            (false, _) => &agreement.deck,
-            (true, Some(product)) => &product.deck,
-            (true, None) => continue,
-        };
+        let Some(deck) = config.deck_of(agreement) else { continue };
         let users = found.entry(deck.to_string()).or_default();
         users.accounts.insert(format!("{} {}", agreement.side.as_str(), agreement.account));
         users.products.extend(product.map(|product| product.name.clone()));

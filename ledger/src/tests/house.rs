@@ -25,7 +25,7 @@ use super::orders::payment;
 use super::world::*;
 use crate::run::{Reserves, wall_micros};
 use crate::sites::{AccountRights, SitesStatus};
-use crate::{CreditAnswer, CreditAsk, CreditError, LedgerView, Mail, Order, OrderError, Receipt};
+use crate::{CreditAnswer, CreditAsk, CreditError, LedgerView, Mail, Order, OrderError, Receipt, verify};
 
 pub const TICK: Duration = Duration::from_millis(100);
 /// Short, so that a refusal does not take long.
@@ -347,6 +347,15 @@ impl House {
             };
             seen.iter().all(|of| seen.iter().all(|at| of.number == at.number || equal(of, at)))
         });
+    }
+
+    /// Every site's ledger proves itself.
+    #[track_caller]
+    pub fn proved(&self) {
+        for place in &self.places {
+            let report = verify(&place.bus, &ids(), &place.name, &mut |_, _| {}).unwrap();
+            assert!(report.ok, "{:#?}", report.breaks);
+        }
     }
 
     /// What acme owes by the entries of all sites.

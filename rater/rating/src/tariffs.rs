@@ -224,12 +224,7 @@ impl Builder<'_> {
             self.problems.push(format!("agreement {} names the unknown account {}", agreement.id, agreement.account));
             return;
         };
-        let deck_id = if agreement.deck.is_empty() {
-            self.config.products.get(&agreement.product).map(|product| product.deck.clone()).unwrap_or_default()
-        } else {
-            agreement.deck.clone()
-        };
-        let deck = self.decks.get(&deck_id).cloned();
+        let deck = self.config.deck_of(agreement).and_then(|id| self.decks.get(id)).cloned();
         let exchange = match &deck {
             Some(deck) => exchange(&self.config.exchange_rates, deck.currency, account.currency),
             None => Exchange::Same,

@@ -478,6 +478,15 @@ impl Config {
         }
     }
 
+    /// Name of the deck that prices an agreement: its own, else its product's. `None`: it has no deck, and no product
+    /// that is known.
+    pub fn deck_of<'a>(&'a self, agreement: &'a Agreement) -> Option<&'a SmolStr> {
+        if !agreement.deck.is_empty() {
+            return Some(&agreement.deck);
+        }
+        self.products.get(&agreement.product).map(|product| &product.deck)
+    }
+
     /// The rules by which files of this deck are taken in.
     pub fn rules_of(&self, deck: &str) -> DeckRules {
         self.deck_rules.get(deck).or_else(|| self.deck_rules.get("")).cloned().unwrap_or_default()

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 pub fn warnings(after: &Config, items: &[ConfigItem]) -> Vec<String> {
     let brought = |agreement: &&Agreement| {
         items.iter().any(|item| match item {
-            ConfigItem::Deck(deck) => deck.id == *deck_of(after, agreement),
+            ConfigItem::Deck(deck) => after.deck_of(agreement) == Some(&deck.id),
             ConfigItem::Agreement(new) => new.id == agreement.id,
             _ => false,
         })
@@ -26,18 +26,13 @@ pub fn of_deck(config: &Config, deck: &str) -> Vec<String> {
     root.map_or_else(Vec::new, |root| warnings(config, &[ConfigItem::Deck(root.clone())]))
 }
 
-fn deck_of<'a>(config: &'a Config, agreement: &'a Agreement) -> &'a SmolStr {
-    let of_product = config.products.get(&agreement.product).map(|product| &product.deck);
-    if agreement.deck.is_empty() { of_product.unwrap_or(&agreement.deck) } else { &agreement.deck }
-}
-
 type Least = Option<(Amount, Prefix)>;
 
 fn warning(config: &Config, agreement: &Agreement, known: &mut BTreeMap<SmolStr, Least>) -> Option<String> {
     if agreement.amount_rounding == Rounding::None {
         return None;
     }
-    let id = deck_of(config, agreement);
+    let id = config.deck_of(agreement)?;
     let deck_currency = config.decks.get(id)?.last()?.terms.currency;
     let currency = config.accounts.get(&agreement.account)?.currency;
     let (charge, prefix) = (*known.entry(id.clone()).or_insert_with(|| least(config, id)))?;

@@ -66,9 +66,8 @@ pub fn exchange(config: &Config, from: Currency, to: Currency, at: i64) -> Optio
     exchange_at(config, from, to, at).map(|x| x.rate)
 }
 
-fn deck_of<'a>(config: &'a Config, agreement: &'a Agreement) -> Option<&'a DeckRoot> {
-    let deck = if agreement.deck.is_empty() { &config.products.get(&agreement.product)?.deck } else { &agreement.deck };
-    config.decks.get(deck)?.last()
+fn root_of<'a>(config: &'a Config, agreement: &'a Agreement) -> Option<&'a DeckRoot> {
+    config.decks.get(config.deck_of(agreement)?)?.last()
 }
 
 /// Looks at the customers of these calls; nothing where nobody buys by this deck.
@@ -77,7 +76,7 @@ pub fn sold(config: &Config, change: &Change<'_>, lines: &[Line]) -> Result<Sold
     let buys = |agreement: &&Agreement| agreement.side == Side::Buy;
     let mut others = BTreeMap::new();
     let mut ours = false;
-    for root in config.agreements.values().filter(buys).filter_map(|agreement| deck_of(config, agreement)) {
+    for root in config.agreements.values().filter(buys).filter_map(|agreement| root_of(config, agreement)) {
         ours |= root.id == change.deck;
         if root.id != change.deck && !others.contains_key(&root.id) {
             match Loaded::of(config, root, change.currency, change.now)? {
@@ -92,7 +91,7 @@ pub fn sold(config: &Config, change: &Change<'_>, lines: &[Line]) -> Result<Sold
     let customers: BTreeSet<&SmolStr> = lines.iter().map(|line| &line.customer).collect();
     let (mut decks, mut deck_by_customer) = (BTreeMap::new(), BTreeMap::new());
     for agreement in config.agreements.values().filter(|a| a.side == Side::Sell && customers.contains(&a.account)) {
-        let Some(root) = deck_of(config, agreement) else { continue };
+        let Some(root) = root_of(config, agreement) else { continue };
         if !decks.contains_key(&root.id) {
             match Loaded::of(config, root, change.currency, change.now)? {
                 Some(loaded) => drop(decks.insert(root.id.clone(), loaded)),

@@ -34,10 +34,7 @@ impl Traffic {
 pub fn accounts(config: &Config, deck: &str) -> BTreeSet<(Side, String)> {
     let mut found = BTreeSet::new();
     for agreement in config.agreements.values() {
-        let product = config.products.get(&agreement.product);
-        let named =
-            if agreement.deck.is_empty() { product.map(|product| &product.deck) } else { Some(&agreement.deck) };
-        if named.is_some_and(|named| named == deck) {
+        if config.deck_of(agreement).is_some_and(|named| named == deck) {
             found.insert((agreement.side, agreement.account.to_string()));
         }
     }
