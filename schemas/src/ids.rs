@@ -51,9 +51,10 @@ schemas! {
     DeckPatch = "deck-patch.v1", 20;
     NoticeV1 = "notice.v1", 21;
     LedgerItemV3 = "ledger-item.v3", 22;
-    ConfigItem = "config-item.v4", 23;
+    ConfigItemV4 = "config-item.v4", 23;
     Notice = "notice.v2", 24;
     LedgerItem = "ledger-item.v4", 25;
+    ConfigItem = "config-item.v5", 28;
 }
 
 impl Schema {

@@ -41,10 +41,11 @@ fn recode_resolved(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError>
         Schema::LedgerItemV3 => wire::old::decode_ledger_item_v3(bytes)?.encode(&mut out),
         Schema::LedgerItemV1 => wire::old::decode_ledger_item_v1(bytes)?.encode(&mut out),
         Schema::LedgerItemV2 => wire::old::decode_ledger_item_v2(bytes)?.encode(&mut out),
-        Schema::ConfigItem => same::decode_config_item_v4(bytes)?.encode(&mut out),
+        Schema::ConfigItem => same::decode_config_item_v5(bytes)?.encode(&mut out),
         Schema::ConfigItemV1 => wire::old::decode_config_item_v1(bytes)?.encode(&mut out),
         Schema::ConfigItemV2 => wire::old::decode_config_item_v2(bytes)?.encode(&mut out),
         Schema::ConfigItemV3 => wire::old::decode_config_item_v3(bytes)?.encode(&mut out),
+        Schema::ConfigItemV4 => wire::old::decode_config_item_v4(bytes)?.encode(&mut out),
         Schema::DeckRows => same::decode_deck_rows_v1(bytes)?.encode(&mut out),
         Schema::DeckPatch => same::decode_deck_patch_v1(bytes)?.encode(&mut out),
         Schema::XdrOut => same::decode_xdr_out_v1(bytes)?.encode(&mut out),
@@ -83,6 +84,7 @@ fn recode(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
         Schema::ConfigItemV1 => wire::old::decode_config_item_v1(bytes)?.encode(&mut out),
         Schema::ConfigItemV2 => wire::old::decode_config_item_v2(bytes)?.encode(&mut out),
         Schema::ConfigItemV3 => wire::old::decode_config_item_v3(bytes)?.encode(&mut out),
+        Schema::ConfigItemV4 => wire::old::decode_config_item_v4(bytes)?.encode(&mut out),
         Schema::DeckRows => one!(DeckRows),
         Schema::DeckPatch => one!(DeckPatch),
         Schema::XdrOut => one!(XdrOut),
@@ -93,12 +95,13 @@ fn recode(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
 }
 
 /// Schemas that are only read.
-const OLD: [Schema; 8] = [
+const OLD: [Schema; 9] = [
     Schema::CallEventV0,
     Schema::ConfigItemV1,
     Schema::LedgerItemV1,
     Schema::ConfigItemV2,
     Schema::ConfigItemV3,
+    Schema::ConfigItemV4,
     Schema::LedgerItemV2,
     Schema::LedgerItemV3,
     Schema::NoticeV1,

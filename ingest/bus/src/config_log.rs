@@ -240,18 +240,19 @@ pub fn publish(
     }
     let applied =
         ConfigItem::Applied { by: author.by.to_owned(), comment: author.comment.to_owned(), digest: digest(items) };
+    let item_schema = schemas::config::items_of(items.iter());
     let mut builder = FrameBuilder::new();
     for item in items.iter().chain([&applied]) {
         match builder.push(|public, private| schemas::config::encode_item(item, public, private)) {
             Ok(()) => {}
             Err(FrameFull::FrameFull) => {
-                append(&mut writer, &mut builder, wall_micros)?;
+                append(&mut writer, &mut builder, item_schema, wall_micros)?;
                 builder.push(|public, private| schemas::config::encode_item(item, public, private))?;
             }
             Err(too_large) => return Err(too_large.into()),
         }
     }
-    let written = append(&mut writer, &mut builder, wall_micros)?;
+    let written = append(&mut writer, &mut builder, item_schema, wall_micros)?;
     writer.settle()?;
     let mut waited = Duration::ZERO;
     while follower.stream().seq() < written && follower.stream().epoch() <= writer.state().epoch() {
@@ -303,9 +304,14 @@ pub fn take_over(
     }
 }
 
-fn append(writer: &mut StreamWriter, builder: &mut FrameBuilder, wall_micros: i64) -> Result<u64, ConfigError> {
+fn append(
+    writer: &mut StreamWriter,
+    builder: &mut FrameBuilder,
+    item_schema: [u8; 8],
+    wall_micros: i64,
+) -> Result<u64, ConfigError> {
     let parts = FrameParts {
-        item_schema: schemas::config::ITEMS,
+        item_schema,
         config_seq: writer.state().seq() + 1,
         fold_version: 1,
         inputs: Default::default(),

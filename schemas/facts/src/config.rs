@@ -4,7 +4,7 @@
 use crate::deck::{DeckTerms, Price, Settings};
 use crate::money::{Currency, Rounding};
 use crate::number::Prefix;
-use crate::time::OccurredAt;
+use crate::time::{BookedAt, OccurredAt};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
@@ -356,6 +356,16 @@ pub struct Area {
     pub prefixes: Vec<Prefix>,
 }
 
+/// From an instant of the streams' clocks on, ledgers are folded by this version of the rules (design 8.10). Never taken
+/// back: a frame of it may stand in a log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FoldVersion {
+    /// As frames name it.
+    pub version: u32,
+    /// The cut: no frame booked before it names the version. One value for the streams of all sites.
+    pub from: BookedAt,
+}
+
 /// Site-wide settings.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -419,6 +429,7 @@ pub enum ConfigItem {
     DeckRules(DeckRules),
     DeckImport(Box<DeckImport>),
     Area(Area),
+    FoldVersion(FoldVersion),
 }
 
 /// The configuration in force at one `config_seq`.
@@ -444,6 +455,8 @@ pub struct Config {
     pub imports: BTreeMap<SmolStr, DeckImport>,
     /// Areas of numbers by name.
     pub areas: BTreeMap<SmolStr, Area>,
+    /// Cuts from which ledgers are folded by a later version than 1, by that version.
+    pub fold_versions: BTreeMap<u32, BookedAt>,
 }
 
 impl Config {
@@ -475,7 +488,17 @@ impl Config {
             ConfigItem::DeckRules(x) => drop(self.deck_rules.insert(x.deck.clone(), x)),
             ConfigItem::DeckImport(x) => drop(self.imports.insert(x.id.clone(), *x)),
             ConfigItem::Area(x) => drop(self.areas.insert(x.name.clone(), x)),
+            // The first word on a version stands: a frame of it may be there already.
+            ConfigItem::FoldVersion(x) => {
+                self.fold_versions.entry(x.version).or_insert(x.from);
+            }
         }
+    }
+
+    /// The fold version of frames that are begun at this instant.
+    pub fn fold_version_at(&self, at: BookedAt) -> u32 {
+        let in_force = self.fold_versions.iter().filter(|(_, from)| **from <= at);
+        in_force.map(|(version, _)| *version).max().unwrap_or(1)
     }
 
     /// Name of the deck that prices an agreement: its own, else its product's. `None`: it has no deck, and no product

@@ -2,12 +2,12 @@
 
 use crate::deck_rows::settings_to_facts;
 use crate::wire::{self, ConfigItemItem as Item};
-use facts::OccurredAt;
 use facts::config::{
-    Account, Agreement, Area, Carrier, ConfigItem, DeckImport, DeckRoot, DeckRules, ExchangeRate, IdentificationRule,
-    Product, SiteSettings, Switch, Tax, Trunk, VoidOrder,
+    Account, Agreement, Area, Carrier, ConfigItem, DeckImport, DeckRoot, DeckRules, ExchangeRate, FoldVersion,
+    IdentificationRule, Product, SiteSettings, Switch, Tax, Trunk, VoidOrder,
 };
 use facts::deck::{DeckTerms, OriginGroup, Price, TimeBand};
+use facts::{BookedAt, OccurredAt};
 use smol_str::SmolStr;
 
 fn words(list: &[&str]) -> Vec<SmolStr> {
@@ -67,6 +67,7 @@ pub(super) fn item(item: Item<'_>) -> ConfigItem {
             fall_percent: x.fall_percent,
         }),
         Item::DeckImport(x) => ConfigItem::DeckImport(Box::new(import(x))),
+        Item::FoldVersion(x) => ConfigItem::FoldVersion(FoldVersion { version: x.version, from: BookedAt(x.from) }),
         Item::Area(x) => ConfigItem::Area(Area { name: x.name.into(), prefixes: x.prefixes }),
     }
 }

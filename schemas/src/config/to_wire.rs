@@ -59,6 +59,7 @@ pub(super) fn item(item: &ConfigItem) -> Item<'_> {
             fall_percent: x.fall_percent,
         }),
         ConfigItem::DeckImport(x) => Item::DeckImport(import(x)),
+        ConfigItem::FoldVersion(x) => Item::FoldVersion(wire::FoldVersion { version: x.version, from: x.from.0 }),
         ConfigItem::Area(x) => Item::Area(wire::Area { name: &x.name, prefixes: x.prefixes.clone() }),
     }
 }

@@ -138,8 +138,24 @@ fn a_frame_of_the_second_ledger_schema_is_still_read() {
 fn a_frame_of_configuration_is_pinned() {
     let mut header = header("config", config::ITEMS, stream_input("none"));
     header.inputs.clear();
-    let file = expect_file!["../../golden/frame-config.v4.hex"];
+    assert_eq!(config::items_of(samples::config_items().iter()), config::ITEMS);
+    let file = expect_file!["../../golden/frame-config.v5.hex"];
     pinned(file, &header, &samples::config_items(), config::encode_item, config::decode_item);
+}
+
+/// Written before fold versions, and still where there is none of them: the release before reads it.
+#[test]
+fn a_frame_of_the_fourth_configuration_schema_is_read_and_written() {
+    let items = samples::config_items_v4();
+    let mut header = header("config", config::items_of(items.iter()), stream_input("none"));
+    header.inputs.clear();
+    let file = expect_file!["../../golden/frame-config.v4.hex"];
+    pinned(file, &header, &items, config::encode_item, config::decode_item);
+    let text = include_str!("../../golden/frame-config.v4.hex");
+    let record = super::older::hex(text.split_once("record\n").unwrap().1);
+    let StreamRecord::Frame(view) = decode_record(&record, &SchemaIds::default()).unwrap() else { panic!("a frame") };
+    let read: Vec<_> = config::items(&view).unwrap().collect::<Result<_, _>>().unwrap();
+    assert_eq!(read, items);
 }
 
 /// Written before areas of numbers.
@@ -343,6 +359,7 @@ fn schemas_are_pinned() {
         ledger-item.v3 0x54440016 88193fce017ea4a1
         config-item.v4 0x54440017 1c454aa533107ddc
         notice.v2 0x54440018 794c4508654eedf8
-        ledger-item.v4 0x54440019 9de63ac6f8cbe4c7"#]]
+        ledger-item.v4 0x54440019 9de63ac6f8cbe4c7
+        config-item.v5 0x5444001c de70d4ef5cebc9c2"#]]
     .assert_eq(&lines.join("\n"));
 }

@@ -2,7 +2,8 @@
 
 use facts::call::{Attempt, Call, CallEvent, Endpoint, EventKind, Leg, RawRef};
 use facts::config::{
-    Account, Agreement, Area, ConfigItem, DeckImport, DeckRoot, DeckRules, ImportState, RatedAt, Tax, VoidOrder,
+    Account, Agreement, Area, ConfigItem, DeckImport, DeckRoot, DeckRules, FoldVersion, ImportState, RatedAt, Tax,
+    VoidOrder,
 };
 use facts::deck::{DeckTerms, JurisdictionFrom, Price, Settings, TimeBand};
 use facts::entry::{
@@ -11,7 +12,9 @@ use facts::entry::{
 };
 use facts::ids::{Cause, DedupeKey, EventId, ImportId, OriginId};
 use facts::xdr::{Position, ProvisionalSource, RateUsed, RatedCall, Revision, Xdr, XdrItem};
-use facts::{Amount, CallId, Currency, E164, ObservedAt, OccurredAt, Prefix, RevId, Rounding, Side, Unrated, XdrId};
+use facts::{
+    Amount, BookedAt, CallId, Currency, E164, ObservedAt, OccurredAt, Prefix, RevId, Rounding, Side, Unrated, XdrId,
+};
 use smallvec::smallvec;
 use smol_str::SmolStr;
 
@@ -321,8 +324,15 @@ pub fn config_items_v1() -> Vec<ConfigItem> {
     vec![ConfigItem::Account(account), applied]
 }
 
-/// One of what the fourth schema added, and what the others had.
+/// What the fifth schema added, and what the others had.
 pub fn config_items() -> Vec<ConfigItem> {
+    let mut items = config_items_v4();
+    items.splice(7..7, [ConfigItem::FoldVersion(FoldVersion { version: 2, from: BookedAt(NOON) })]);
+    items
+}
+
+/// One of what the fourth schema added, and what the others had.
+pub fn config_items_v4() -> Vec<ConfigItem> {
     let prefixes = ["1201", "1551"].map(|digits| Prefix::new(digits).unwrap()).to_vec();
     let mut items = config_items_v3();
     items.splice(6..6, [ConfigItem::Area(Area { name: "US-NJ".into(), prefixes })]);

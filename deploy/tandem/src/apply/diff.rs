@@ -50,6 +50,7 @@ pub fn kind(item: &ConfigItem) -> &'static str {
         ConfigItem::DeckRules(_) => "deck_rules",
         ConfigItem::DeckImport(_) => "deck_import",
         ConfigItem::Area(_) => "area",
+        ConfigItem::FoldVersion(_) => "fold_version",
     }
 }
 
@@ -123,6 +124,7 @@ fn compare(now: &Config, item: &ConfigItem) -> Compared {
         }
         ConfigItem::DeckRules(new) => pair(now.deck_rules.get(&new.deck), new),
         ConfigItem::DeckImport(new) => pair(now.imports.get(&new.id), new),
+        ConfigItem::FoldVersion(new) => pair(now.fold_versions.get(&new.version), &new.from),
         ConfigItem::Area(new) => pair(now.areas.get(&new.name), new),
         ConfigItem::VoidOrder(new) => match now.voids.get(&(new.partition, new.offset)) {
             None => Compared::New,
@@ -168,6 +170,7 @@ fn id(item: &ConfigItem) -> String {
         ConfigItem::DeckRules(x) => x.deck.to_string(),
         ConfigItem::DeckImport(x) => x.id.to_string(),
         ConfigItem::Area(x) => x.name.to_string(),
+        ConfigItem::FoldVersion(x) => x.version.to_string(),
         ConfigItem::VoidOrder(x) => format!("call-events/{} offset {}", x.partition, x.offset),
     }
 }
