@@ -214,20 +214,36 @@ pub struct Preview {
 pub struct SumRange;
 
 impl Preview {
-    /// Adds what another part of the run came to.
+    /// Adds what another part of the run came to. Both are in order: no row is searched for.
     pub fn merge(&mut self, other: Self) -> Result<(), SumRange> {
         self.calls += other.calls;
         self.agreements.extend(other.agreements);
-        for (key, sums) in other.rows {
-            let mine = self.rows.entry(key).or_default();
-            mine.before = mine.before.checked_add(sums.before).ok_or(SumRange)?;
-            mine.after = mine.after.checked_add(sums.after).ok_or(SumRange)?;
-            mine.sides += sums.sides;
-            mine.rises += sums.rises;
-            mine.falls += sums.falls;
-            mine.becomes_unrated += sums.becomes_unrated;
-            mine.becomes_rated += sums.becomes_rated;
+        let mut others = other.rows.into_iter().peekable();
+        let mut rows = Vec::with_capacity(self.rows.len() + others.len());
+        for (key, mut sums) in std::mem::take(&mut self.rows) {
+            while let Some(before) = others.next_if(|(other, _)| *other < key) {
+                rows.push(before);
+            }
+            if let Some((_, same)) = others.next_if(|(other, _)| *other == key) {
+                sums.add(&same)?;
+            }
+            rows.push((key, sums));
         }
+        rows.extend(others);
+        self.rows = rows.into_iter().collect();
+        Ok(())
+    }
+}
+
+impl Sums {
+    fn add(&mut self, other: &Self) -> Result<(), SumRange> {
+        self.before = self.before.checked_add(other.before).ok_or(SumRange)?;
+        self.after = self.after.checked_add(other.after).ok_or(SumRange)?;
+        self.sides += other.sides;
+        self.rises += other.rises;
+        self.falls += other.falls;
+        self.becomes_unrated += other.becomes_unrated;
+        self.becomes_rated += other.becomes_rated;
         Ok(())
     }
 }

@@ -181,9 +181,11 @@ fn number(r: &mut Reader<'_>, field: &'static str) -> Result<Option<E164>, Stop>
     if r.branch(2, field)? == 0 { Ok(None) } else { r.number(field).map(Some) }
 }
 
-/// Calls one behind the other often say the same.
+/// Calls one behind the other often say the same. The texts are of few bytes: compared here, for calling a library's
+/// comparison on each took a fifth of a preview's time.
 fn put(place: &mut SmolStr, text: &str) {
-    if place != text {
+    let (old, new) = (place.as_bytes(), text.as_bytes());
+    if old.len() != new.len() || old.iter().zip(new).any(|(old, new)| old != new) {
         *place = text.into();
     }
 }

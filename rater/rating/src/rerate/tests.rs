@@ -173,3 +173,25 @@ fn recycling_prices_what_had_no_price_and_leaves_the_rest() {
     let other = Selection { unrated: "blocked".into(), ..Selection::default() };
     assert!(reprice(&now, RunKind::Recycle, &other, RUN, &old).is_none());
 }
+
+#[test]
+fn a_preview_in_parts_is_the_preview_of_the_whole() {
+    let old = stored(&tariffs("acme", Some("0.1"), "0.05"));
+    let of = |owner: &str, sell: &str| {
+        let now = tariffs(owner, Some(sell), "0.07");
+        reprice(&now, RunKind::Rerate, &Selection::default(), RUN, &old).unwrap()
+    };
+    // Rows of the second part before, between, on and behind those of the first.
+    let changes = [of("beta", "0.1"), of("acme", "0.3"), of("beta", "0.4"), of("beta", "0.1")];
+    for parts in 0..1u32 << changes.len() {
+        let mut sheets = [Sheet::default(), Sheet::default(), Sheet::default()];
+        for (at, change) in changes.iter().enumerate() {
+            for sheet in [(parts >> at & 1) as usize, 2] {
+                sheets[sheet].add(&lines(&old.xdrs), &lines(change)).unwrap();
+            }
+        }
+        let [mut first, second, whole] = sheets.map(Sheet::finish);
+        first.merge(second).unwrap();
+        assert_eq!(first, whole, "parts {parts:04b}");
+    }
+}
