@@ -38,7 +38,7 @@ pub fn restart(accounts: u64, currency: Currency, folder: &Path) -> Result<Resta
             fold.entry(at, &entry).map_err(|error| LedgerError::book(&stream, at, error))?;
         }
     }
-    let bytes = snapshot::encode(&mut fold, &StreamState::new(stream.clone()), 0, &[])?;
+    let bytes = snapshot::encode(&mut fold, &StreamState::new(stream.clone()), 0, &[], &[])?;
     let path = Store::new(folder, &stream).write(1, &bytes)?;
     drop((fold, bytes));
 

@@ -35,7 +35,7 @@ pub use prove::{ProveError, Prover, Wish};
 pub use refold::{Refold, Refolded};
 pub use run::{Door, LedgerOptions, door, run, spawn};
 pub use sites::SitesStatus;
-pub use verify::{Break, BreakKind, Kept, Report, inspect_folder, verify, verify_with};
+pub use verify::{Break, BreakKind, Kept, Report, inspect_folder, verify, verify_copy, verify_with};
 pub use view::{CallRefused, CallReplaced, ConfigNow, LedgerView, RunOutcome, View};
 
 #[cfg(test)]

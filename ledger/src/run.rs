@@ -9,6 +9,7 @@ mod items;
 mod newcomers;
 mod notices;
 mod people;
+mod resume;
 mod rights;
 mod saves;
 mod sites;

@@ -15,7 +15,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const MAGIC: &[u8; 8] = b"TDLEDG04";
+const MAGIC: &[u8; 8] = b"TDLEDG05";
 /// Snapshots kept.
 pub const KEEP: usize = 3;
 
@@ -27,8 +27,11 @@ pub struct Snapshot {
     pub state: StreamState,
     /// Offset in the topic of the record behind that frame.
     pub next_offset: u64,
-    /// The same of each input stream, as far as that frame has consumed it.
+    /// The same of each input stream, as far as that frame has consumed it; of other sites' ledgers, as far as their
+    /// copies are in the snapshots that belong to this one.
     pub inputs: Vec<(StreamState, u64)>,
+    /// What the ledger's thread remembers beside its fold, in its own words.
+    pub notes: Vec<u8>,
 }
 
 /// Bytes of a snapshot. Done by whoever holds the fold; writing them is for another thread.
@@ -37,6 +40,7 @@ pub fn encode(
     state: &StreamState,
     next_offset: u64,
     inputs: &[(StreamState, u64)],
+    notes: &[u8],
 ) -> Result<Vec<u8>, LedgerError> {
     let state =
         serde_json::to_vec(&(state, inputs)).map_err(|error| LedgerError::Stopped(format!("stream state: {error}")))?;
@@ -45,11 +49,11 @@ pub fn encode(
     fold.history.dump(&mut history);
     let mut offsets = Vec::with_capacity(fold.offsets.len() * 8);
     fold.offsets.iter().for_each(|offset| offsets.extend_from_slice(&offset.to_le_bytes()));
-    let mut out = Vec::with_capacity(128 + state.len() + book.len() + history.len() + offsets.len());
+    let mut out = Vec::with_capacity(128 + state.len() + book.len() + history.len() + offsets.len() + notes.len());
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&FOLD_VERSION.to_le_bytes());
     out.extend_from_slice(&next_offset.to_le_bytes());
-    for part in [&state, &book, &history, &offsets] {
+    for part in [&state, &book, &history, &offsets, notes] {
         out.extend_from_slice(&(part.len() as u64).to_le_bytes());
         out.extend_from_slice(part);
     }
@@ -91,7 +95,8 @@ pub fn decode(stream: &SmolStr, bytes: &[u8]) -> Result<Snapshot, String> {
     if fold.offsets.len() as u64 != state.seq() {
         return Err("it has not as many offsets as frames".into());
     }
-    Ok(Snapshot { fold, state, next_offset: u64::from_le_bytes(*next_offset), inputs })
+    let notes = part()?.to_vec();
+    Ok(Snapshot { fold, state, next_offset: u64::from_le_bytes(*next_offset), inputs, notes })
 }
 
 /// True when the log still holds the frame that the snapshot ends with: another log must not be gone on with.
@@ -132,7 +137,7 @@ impl Store {
             move |source| LedgerError::File { what, path, source }
         };
         fs::create_dir_all(&self.folder).map_err(failed("cannot make folder", &self.folder))?;
-        let path = self.folder.join(format!("{seq:020}.snapshot"));
+        let path = self.path(seq);
         let new = self.folder.join(format!("{seq:020}.new"));
         let mut file = File::create(&new).map_err(failed("cannot write", &new))?;
         file.write_all(bytes).map_err(failed("cannot write", &new))?;
@@ -160,6 +165,21 @@ impl Store {
                 }
             }
         })
+    }
+
+    /// The snapshot up to frame `seq`, if it is there and whole.
+    pub fn at(&self, seq: u64) -> Option<Snapshot> {
+        let bytes = fs::read(self.path(seq)).ok()?;
+        decode(&self.stream, &bytes).inspect_err(|reason| tracing::warn!(reason, "snapshot is of no use")).ok()
+    }
+
+    /// Whether there is a file of that frame, whole or not.
+    pub fn has(&self, seq: u64) -> bool {
+        self.path(seq).exists()
+    }
+
+    fn path(&self, seq: u64) -> PathBuf {
+        self.folder.join(format!("{seq:020}.snapshot"))
     }
 
     /// Newest first.
@@ -191,13 +211,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let stream = SmolStr::new_static("ledger.main");
         let store = Store::new(folder.path(), &stream);
-        assert!(store.newest().is_none());
+        assert!(store.newest().is_none() && !store.has(1));
         let mut fold = Fold::new(stream.clone());
-        let bytes = encode(&mut fold, &StreamState::new(stream.clone()), 7, &[]).unwrap();
+        let bytes = encode(&mut fold, &StreamState::new(stream.clone()), 7, &[], b"n").unwrap();
         for seq in 1..=5 {
             store.write(seq, &bytes).unwrap();
         }
         assert_eq!(store.files().unwrap().len(), KEEP);
+        assert_eq!(store.at(4).unwrap().notes, b"n");
+        assert!(store.at(2).is_none() && store.has(3));
         let newest = store.files().unwrap().remove(0);
         for at in [0, 9, bytes.len() / 2, bytes.len() - 1] {
             let mut damaged = bytes.clone();

@@ -1,5 +1,6 @@
 //! The ledger process on the embedded bus: killed at every frame, fenced, restarted from snapshots, tampered with.
 
+mod copies;
 mod credit;
 mod damage;
 mod house;

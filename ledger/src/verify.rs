@@ -113,6 +113,9 @@ pub struct Report {
     pub breaks: Vec<Break>,
     /// Breaks beyond [`BREAKS_MAX`].
     pub more_breaks: u64,
+    /// A copy of another site's ledger: why it could be proved only as far as [`Self::ledger`] says, if so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub behind: Option<String>,
 }
 
 impl Report {
@@ -140,6 +143,27 @@ pub fn verify_with(
     kept: &Kept,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, LedgerError> {
+    prove((bus, ids), site, kept, false, progress)
+}
+
+/// Verifies another site's ledger by its copies on this bus. Copies come stream by stream, so a frame whose rated calls
+/// or configuration have not come yet is no break: the proof ends before it, and `behind` says so.
+pub fn verify_copy(
+    bus: &Arc<dyn Bus>,
+    ids: &SchemaIds,
+    site: &str,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Report, LedgerError> {
+    prove((bus, ids), site, &Kept::default(), true, progress)
+}
+
+fn prove(
+    (bus, ids): (&Arc<dyn Bus>, &SchemaIds),
+    site: &str,
+    kept: &Kept,
+    copied: bool,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Report, LedgerError> {
     let mut report = Report::default();
     let source = ledger_source(site);
     let mut signed = Signed::new(&source.stream, kept, &mut report);
@@ -151,6 +175,7 @@ pub fn verify_with(
     let end = bus.end(&source.topic, source.partition)?;
     let mut fold = Fold::new(source.stream.clone());
     let mut tie = Tie::new(bus.clone(), ids.clone(), source.clone());
+    let mut unproved = None;
     loop {
         let offset = chain.offset();
         match chain.step() {
@@ -163,6 +188,13 @@ pub fn verify_with(
             }
             Step::Void => {}
             Step::Frame(frame) => {
+                if copied && let Some(missing) = not_here(&frame, versions.head, &mut tie, &mut report) {
+                    // It has been read, and is not in the fold.
+                    let (before, items) = (accounting::book::hex(&frame.header.prev_hash), frame.len() as u64);
+                    report.behind = Some(missing);
+                    unproved = Some((before, items));
+                    break;
+                }
                 fold_frame(&frame, offset, &mut fold, &mut tie, &mut report);
                 versions.frame(&frame, offset, &mut report);
                 signed.frame(&frame, &mut fold, &mut report);
@@ -175,6 +207,11 @@ pub fn verify_with(
     progress(end, end);
     signed.finish(chain.seq(), &mut report);
     report.ledger = chain.report();
+    if let Some((hash, items)) = unproved {
+        let ledger = &mut report.ledger;
+        (ledger.frames, ledger.seq) = (ledger.frames.saturating_sub(1), ledger.seq.saturating_sub(1));
+        (ledger.items, ledger.hash) = (ledger.items.saturating_sub(items), hash);
+    }
     report.xdrs = tie.finish(&mut report);
     if let Err(imbalance) = check_trial_balance(&fold.book) {
         let detail = format!("the trial balance is not zero: {imbalance}");
@@ -194,6 +231,16 @@ pub fn verify_with(
     report.root = accounting::book::hex(&fold.book.root());
     report.ok = report.breaks.is_empty();
     Ok(report)
+}
+
+/// What a frame of a copied ledger names and has not been copied yet.
+fn not_here(frame: &FrameView<'_>, head: Option<u64>, tie: &mut Tie, report: &mut Report) -> Option<String> {
+    let (seq, named) = (frame.header.seq, frame.header.config_seq);
+    if head.is_some_and(|head| named > head) {
+        return Some(format!("frame {seq} names configuration version {named}, which has not been copied here yet"));
+    }
+    let stream = tie.missing(&frame.header.inputs, report)?;
+    Some(format!("frame {seq} books calls of {stream} that have not been copied here yet"))
 }
 
 /// Which configuration frames name: it never falls, and it exists.

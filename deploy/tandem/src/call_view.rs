@@ -3,11 +3,13 @@
 use crate::node::Node;
 use crate::ops;
 use crate::pages::shown;
+use crate::peers::sums;
 use crate::tables::table_of;
 use bus::stream::FrameReader;
 use console::source::{CallView, Fact, Kind, RateView, RawView, SourceError, Table, XdrView};
 use facts::call::{Attempt, Call};
 use facts::deck::Rate;
+use facts::entry::EntryKind;
 use facts::ids::RunId;
 use facts::number::Prefix;
 use facts::stream::Input;
@@ -24,40 +26,96 @@ const RAW_SHOWN: usize = 16_384;
 /// Revisions followed back.
 const REVISIONS_MAX: usize = 100;
 
-/// Everything known about a call; `None` where it is not known (yet).
+/// What one site booked of a call, in log order.
+struct Booked<'a> {
+    site: &'a str,
+    entries: Vec<EntryRow>,
+}
+
+impl Booked<'_> {
+    /// Its charge was taken back since another site's counts (design 8.8).
+    fn gave_way(&self) -> bool {
+        self.entries.iter().any(|entry| entry.kind == EntryKind::Reversal && entry.call_id.is_some())
+    }
+}
+
+/// Everything known about a call, of whichever site held here; `None` where it is not known (yet).
 pub fn call(node: &Node, call_id: CallId) -> Result<Option<CallView>, SourceError> {
-    let entries = node.view.entries_for_call(call_id).map_err(|e| SourceError::Broken(e.to_string()))?;
-    let Some((stream, at)) = place_of(node, call_id, &entries)? else { return Ok(None) };
+    let booked = booked(node, call_id)?;
+    let Some((stream, at)) = place_of(node, call_id, &booked)? else { return Ok(None) };
     let read = |stream: &str, at| rated_call(node, stream, at);
     let Some((rated, base)) = read(&stream, at)?.filter(|(rated, _)| rated.call.call_id == call_id) else {
         return Ok(None);
     };
+    let entries: Vec<(&str, &EntryRow)> =
+        booked.iter().flat_map(|one| one.entries.iter().map(move |entry| (one.site, entry))).collect();
     let mut revisions = vec![revision_text(&rated, &stream, at)];
     for (stream, at) in earlier(&entries, (stream.clone(), at), based_on(&rated).map(|at| (base.to_string(), at))) {
         let Some((before, _)) = read(&stream, at)? else { break };
         revisions.push(revision_text(&before, &stream, at));
     }
     let call = &rated.call;
+    let mut facts = call_facts(call, &stream, at);
+    facts.extend(twice(&booked));
+    let site = site_of(node, &stream);
     Ok(Some(CallView {
         call_id: call_id.to_string(),
         title: format!("{} → {}", or_none(&call.caller), or_none(&call.called)),
         estimated: call.estimated,
-        facts: call_facts(call, &stream, at),
+        facts,
         events: events(call),
         attempts: attempts(&call.attempts),
         xdrs: rated.xdrs.iter().map(|xdr| xdr_view(xdr, call)).collect(),
         entries: call_entries(&entries),
-        raw: raw(node, call),
+        raw: raw(node, call, site),
         revisions,
     }))
+}
+
+/// What every site held here has booked of a call.
+fn booked(node: &Node, call_id: CallId) -> Result<Vec<Booked<'_>>, SourceError> {
+    let mut all = Vec::new();
+    for (site, view) in sums::named_views(node, None).map_err(shown)? {
+        let entries = view.entries_for_call(call_id).map_err(|e| SourceError::Broken(e.to_string()))?;
+        if !entries.is_empty() {
+            all.push(Booked { site, entries });
+        }
+    }
+    // Those that gave way last: their revisions are none of what counts.
+    all.sort_by_key(Booked::gave_way);
+    Ok(all)
+}
+
+/// Says so where two sites charged the call.
+fn twice(booked: &[Booked<'_>]) -> Option<Fact> {
+    let (lost, counts): (Vec<&Booked<'_>>, Vec<&Booked<'_>>) = booked.iter().partition(|one| one.gave_way());
+    let names = |all: &[&Booked<'_>]| all.iter().map(|one| one.site).collect::<Vec<_>>().join(", ");
+    match (lost.len(), counts.len()) {
+        (0, 0 | 1) => None,
+        (0, _) => Some(Fact::new("Counts twice", format!("charged at sites {}, not settled yet", names(&counts)))),
+        _ => Some(Fact::new(
+            "Charged at",
+            format!("site {}; site {} took its charge back", names(&counts), names(&lost)),
+        )),
+    }
+}
+
+/// Whose stream it is.
+fn site_of<'a>(node: &'a Node, stream: &str) -> &'a str {
+    let other = node.others.iter().find(|other| sites::belongs_to(&other.name, stream));
+    other.map_or(node.settings.site.as_str(), |other| other.name.as_str())
 }
 
 /// The rated call at a place, and the stream in which what it replaces stands. `None`: something else, or not seen yet.
 fn rated_call(node: &Node, stream: &str, at: Position) -> Result<Option<(RatedCall, SmolStr)>, SourceError> {
     let broken = |error: &dyn std::fmt::Display| SourceError::Broken(error.to_string());
-    let offset = match node.runs.place(stream, at.seq).map_err(SourceError::Broken)? {
-        Some(offset) => Some(offset),
-        None => node.records.place(stream, at.seq),
+    let other = node.others.iter().find(|other| sites::belongs_to(&other.name, stream));
+    let offset = match other {
+        Some(other) => other.runs.offset_in(stream, at.seq).map_err(SourceError::Broken)?,
+        None => match node.runs.place(stream, at.seq).map_err(SourceError::Broken)? {
+            Some(offset) => Some(offset),
+            None => node.records.place(stream, at.seq),
+        },
     };
     let Some(offset) = offset else { return Ok(None) };
     let mut frames = FrameReader::new(node.bus.clone(), node.ids.clone(), stream);
@@ -71,10 +129,11 @@ fn rated_call(node: &Node, stream: &str, at: Position) -> Result<Option<(RatedCa
     }
 }
 
-/// Where the newest revision of a call stands: by the ledger's entries, which name it in the order of booking; where
-/// nothing was booked, by the reporting engine.
-fn place_of(node: &Node, call_id: CallId, entries: &[EntryRow]) -> Result<Option<Place>, SourceError> {
-    if let Some(source) = entries.iter().rev().find_map(|entry| entry.source.as_ref()) {
+/// Where the newest revision of a call stands that counts: by the ledgers' entries, which name it in the order of
+/// booking; where nothing was booked, by the reporting engine.
+fn place_of(node: &Node, call_id: CallId, booked: &[Booked<'_>]) -> Result<Option<Place>, SourceError> {
+    let newest = |one: &Booked<'_>| one.entries.iter().rev().find_map(|entry| entry.source.clone());
+    if let Some(source) = booked.iter().find_map(newest) {
         return Ok(Some((source.stream.to_string(), Position { seq: source.seq, index: source.index })));
     }
     let Ok(engine) = ops::engine(node) else { return Ok(None) };
@@ -90,9 +149,9 @@ type Place = (String, Position);
 
 /// Revisions before the newest, newest first: all that were booked, and what the newest was made from, which may be
 /// free of charge and so without an entry.
-fn earlier(entries: &[EntryRow], newest: Place, based_on: Option<Place>) -> Vec<Place> {
+fn earlier(entries: &[(&str, &EntryRow)], newest: Place, based_on: Option<Place>) -> Vec<Place> {
     let mut places: Vec<Place> = Vec::new();
-    for source in entries.iter().rev().filter_map(|entry| entry.source.as_ref()) {
+    for source in entries.iter().rev().filter_map(|(_, entry)| entry.source.as_ref()) {
         let place = (source.stream.to_string(), Position { seq: source.seq, index: source.index });
         if place != newest && !places.contains(&place) {
             places.push(place);
@@ -253,8 +312,9 @@ fn xdr_view(xdr: &Xdr, call: &Call) -> XdrView {
     }
 }
 
-fn call_entries(entries: &[ledger::EntryRow]) -> Table {
+fn call_entries(entries: &[(&str, &EntryRow)]) -> Table {
     let columns = [
+        ("site", "Site", Kind::Text),
         ("booked_at", "Booked", Kind::Instant),
         ("kind", "Kind", Kind::Text),
         ("gl", "Account of the chart", Kind::Text),
@@ -265,14 +325,15 @@ fn call_entries(entries: &[ledger::EntryRow]) -> Table {
     ];
     let rows = entries
         .iter()
-        .flat_map(|entry| entry.postings.iter().map(move |posting| (entry, posting)))
-        .map(|(entry, posting)| {
+        .flat_map(|(site, entry)| entry.postings.iter().map(move |posting| (site, entry, posting)))
+        .map(|(site, entry, posting)| {
             let whose = if posting.account.is_empty() {
                 format!("{} {}", posting.product, posting.destination)
             } else {
                 posting.account.to_string()
             };
             vec![
+                (*site).to_owned(),
                 entry.booked_at.clone(),
                 entry.kind.as_str().to_owned(),
                 posting.gl.as_str().to_owned(),
@@ -286,7 +347,11 @@ fn call_entries(entries: &[ledger::EntryRow]) -> Table {
     table_of(&columns, rows)
 }
 
-fn raw(node: &Node, call: &Call) -> Vec<RawView> {
+fn raw(node: &Node, call: &Call, site: &str) -> Vec<RawView> {
+    if site != node.settings.site && !call.raw.is_empty() {
+        let text = format!("The raw record is kept at site {site}, which read it.");
+        return vec![RawView { place: format!("site {site}"), text }];
+    }
     let store = match ingest::RawStore::open(&node.settings.data.join("raw")) {
         Ok(store) => store,
         Err(error) => return vec![RawView { place: "raw store".to_owned(), text: error.to_string() }],

@@ -215,6 +215,11 @@ pub enum CallsCommand {
         #[arg(long)]
         wait: bool,
     },
+    /// One call of any site held here: facts, attempts, prices with every step, ledger entries, revisions
+    Show {
+        /// Its id, 32 hexadecimal digits
+        call: String,
+    },
     /// What could not be priced, by cause
     Suspense {
         /// Records that no rule could decide instead, newest first, with what to do

@@ -116,8 +116,12 @@ pub enum LedgerCommand {
     Limits { account: Option<String> },
     /// Open holds: money set aside for calls that may be going on
     Holds { account: Option<String> },
-    /// Prove chain, sums, roots and the tie to the rated calls; say where it breaks
-    Verify,
+    /// Prove chain, sums, roots and the tie to the rated calls, of every site held here; say where it breaks
+    Verify {
+        /// Only the ledger of this site
+        #[arg(long = "of-site", value_name = "NAME")]
+        of_site: Option<String>,
+    },
     /// Sign the ledger as it is now, for auditors: chain, roots, sums; JSON (docs/reference/proof.md)
     Certificate,
     /// Proof that one priced side is in the ledger, for its customer to check with tandem-verify; shows nobody else's
@@ -217,7 +221,7 @@ pub fn op(command: &LedgerCommand) -> Result<Op, Failure> {
             return Ok(Op::Entries { account: account.clone(), limit: *limit, site: of_site.clone() });
         }
         LedgerCommand::TrialBalance { of_site } => return Ok(Op::TrialBalance { site: of_site.clone() }),
-        LedgerCommand::Verify => return Ok(Op::Verify),
+        LedgerCommand::Verify { of_site } => return Ok(Op::Verify { site: of_site.clone() }),
         LedgerCommand::Certificate => return Ok(Op::Proof(ProofOp::Certificate)),
         LedgerCommand::Prove { xdr, call, with_others } => {
             return Ok(Op::Proof(ProofOp::Prove { xdr: xdr.clone(), call: call.clone(), with_others: *with_others }));

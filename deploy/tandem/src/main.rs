@@ -3,6 +3,7 @@
 mod apply;
 mod authorise;
 mod bench;
+mod call_text;
 mod call_view;
 mod calls;
 mod check;
@@ -39,6 +40,7 @@ mod settings;
 mod site_settings;
 mod tables;
 mod up;
+mod verify;
 mod void_order;
 mod xdr_out;
 
@@ -123,6 +125,7 @@ fn run(cli: &Cli) -> Outcome {
             let file = std::path::absolute(file).map_err(Failure::usage)?;
             ask(Op::Import { file, switch: switch.clone(), wait: *wait })
         }
+        Command::Calls(CallsCommand::Show { call }) => ask(Op::Call { id: call.clone() }),
         Command::Calls(CallsCommand::Suspense { records: false }) => ask(Op::Suspense),
         Command::Calls(CallsCommand::Suspense { records: true }) => ask(Op::Conflicts),
         Command::Calls(CallsCommand::Recycle(args)) => rerate::recycle(&settings, args, cli.json),

@@ -48,7 +48,11 @@ pub enum Op {
     },
     Money(MoneyOp),
     Proof(ProofOp),
-    Verify,
+    /// Proves the books of one site, or of all that are held here.
+    Verify {
+        #[serde(default)]
+        site: Option<String>,
+    },
     Report {
         name: String,
         filter: Filter,
@@ -96,6 +100,10 @@ pub enum Op {
         wait: bool,
     },
     Suspense,
+    /// One call, by its id.
+    Call {
+        id: String,
+    },
     /// Records that no rule could decide.
     Conflicts,
     /// Runs over past calls.
@@ -153,7 +161,7 @@ pub fn execute(node: &Node, op: &Op) -> Result<Answer, Failure> {
         }
         Op::Money(op) => money::execute(node, op),
         Op::Proof(op) => crate::prove::execute(node, op),
-        Op::Verify => verify(node),
+        Op::Verify { site } => crate::verify::verify(node, site.as_deref()),
         Op::Report { name, filter } => report(node, name, filter),
         Op::Export { name, filter, format } => export(node, name, filter, format),
         Op::Check => check::check(node),
@@ -172,6 +180,7 @@ pub fn execute(node: &Node, op: &Op) -> Result<Answer, Failure> {
             };
             Ok(Answer { notes, ..Answer::of(suspense(node)?) })
         }
+        Op::Call { id } => crate::call_text::show(node, id),
         Op::Conflicts => crate::conflicts::table(node).map(Answer::of),
         Op::Run { what } => runs::execute(node, what),
         Op::Site(op) => crate::peers::orders::execute(node, op),
@@ -195,32 +204,6 @@ fn entries(node: &Node, account: &str, limit: usize, site: Option<&str>) -> Resu
         return Err(Failure::Usage(format!("account {account:?} is not known to this ledger")));
     }
     Ok(Answer { json: serde_json::to_value(&found).ok(), ..Answer::of(tables::entries(&found, account)) })
-}
-
-fn verify(node: &Node) -> Result<Answer, Failure> {
-    let kept = crate::prove::prover(node).kept().map_err(Failure::broken)?;
-    let report = ledger::verify_with(&node.bus, &node.ids, &node.settings.site, &kept, &mut |_, _| ());
-    let report = report.map_err(Failure::broken)?;
-    let mut notes = vec![
-        format!(
-            "{} {} frames, {} entries, root {}",
-            report.ledger.stream, report.ledger.frames, report.entries, report.root
-        ),
-        format!(
-            "{} calls with {} priced sides compared with their entries, {} of amount zero, {} certificates",
-            report.calls, report.xdrs_compared, report.zero, report.certificates
-        ),
-    ];
-    if !kept.certificates.is_empty() {
-        notes.push(format!("{} signed certificates compared", kept.certificates.len()));
-    }
-    for broken in &report.breaks {
-        let place = broken.index.map_or_else(String::new, |index| format!(" item {index}"));
-        let file = broken.file.as_ref().map_or_else(String::new, |file| format!(" ({file})"));
-        notes.push(format!("broken: {} frame {}{place}{file}: {}", broken.stream, broken.seq, broken.detail));
-    }
-    notes.push(if report.ok { "verified: nothing is broken".to_owned() } else { "NOT verified".to_owned() });
-    Ok(Answer { json: serde_json::to_value(&report).ok(), notes, differs: !report.ok, ..Answer::default() })
 }
 
 /// The engine, or why there is none.

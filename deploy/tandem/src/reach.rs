@@ -64,7 +64,7 @@ fn here(settings: &Settings, op: &Op) -> Result<Answer, Failure> {
     let running = match Running::start(settings, &roles(settings, op)) {
         Ok(running) => running,
         // A log that refuses to open is just what verify has to say more about.
-        Err(Failure::Broken(why)) if matches!(op, Op::Verify) && settings.bus.kind == BusKind::Embedded => {
+        Err(Failure::Broken(why)) if matches!(op, Op::Verify { .. }) && settings.bus.kind == BusKind::Embedded => {
             return Ok(damaged(settings, why));
         }
         Err(failure) => return Err(failure),
@@ -78,7 +78,7 @@ fn here(settings: &Settings, op: &Op) -> Result<Answer, Failure> {
         | Op::Import { .. }
         | Op::Radius(_)
         | Op::Proof(ProofOp::Key)
-        | Op::Verify => Ok(()),
+        | Op::Verify { .. } => Ok(()),
         Op::Deck(op) if !op.weighs() => Ok(()),
         _ => running.node.drain(DRAIN_LIMIT, &mut |_| ()),
     };
@@ -124,11 +124,13 @@ fn roles(settings: &Settings, op: &Op) -> Roles {
         | Op::Radius(_) => Roles::default(),
         Op::Deck(op) if !op.weighs() => Roles::default(),
         Op::Deck(_) => Roles { ingest: false, engine, loader: engine, ..Roles::pipeline(settings) },
-        Op::Verify | Op::Proof(ProofOp::Key) => Roles { ledger: true, ..Roles::default() },
+        Op::Verify { .. } | Op::Proof(ProofOp::Key) => Roles { ledger: true, ..Roles::default() },
         Op::Site(_) => Roles { records: true, ..Roles::default() },
         Op::Import { .. } => Roles::pipeline(settings),
         op if op.needs_engine() => Roles { ingest: false, engine, loader: engine, ..Roles::pipeline(settings) },
-        Op::Conflicts => Roles { ingest: false, engine: false, loader: false, ..Roles::pipeline(settings) },
+        Op::Conflicts | Op::Call { .. } => {
+            Roles { ingest: false, engine: false, loader: false, ..Roles::pipeline(settings) }
+        }
         _ => Roles { ingest: false, engine: false, loader: false, records: false, ..Roles::pipeline(settings) },
     }
 }

@@ -45,10 +45,10 @@ impl<'a> Core<'a> {
         bus.ensure(&TopicSpec::frames(source.topic.as_str(), 1))?;
         let store = Store::new(&options.data_dir, &stream);
         let snapshot = store.newest().filter(|x| snapshot::fits(x, &options.bus, &options.ids, &source));
-        let mut inputs = Vec::new();
+        let (mut inputs, mut notes): (Vec<(StreamState, u64)>, Vec<u8>) = Default::default();
         let (mut fold, resume, mut last) = match snapshot {
             Some(snapshot) => {
-                inputs = snapshot.inputs;
+                (inputs, notes) = (snapshot.inputs, snapshot.notes);
                 let resume = (snapshot.state, snapshot.next_offset);
                 (snapshot.fold, Some(resume.clone()), resume)
             }
@@ -75,6 +75,10 @@ impl<'a> Core<'a> {
             };
             xdrs.push(reader);
         }
+        let mut sites = super::sites::Sites::open(options);
+        if let Some(sites) = &mut sites {
+            sites.resume(options, &inputs, &notes, &mut fold);
+        }
         inbox.shared.replace(fold, own.state().clone());
         bus::failpoint::pass("ledger.claimed");
         let now = Instant::now();
@@ -97,7 +101,7 @@ impl<'a> Core<'a> {
             notices: super::notices::Notices::default(),
             expired_at: now,
             early: None,
-            sites: super::sites::Sites::open(options),
+            sites,
             frames,
             call_entries: CallEntries::default(),
             posted: Posted::default(),

@@ -30,6 +30,9 @@ pub(super) struct Ended {
     order: VecDeque<(u16, CallId)>,
 }
 
+/// Site, call, and what was set aside by accounts.
+pub(super) type EndedRow = (u16, CallId, Vec<(SmolStr, i128)>);
+
 impl Ended {
     pub fn note(&mut self, site: u16, hold: &Hold, most: usize) {
         let lines = hold.lines.iter().map(|line| (line.account.clone(), line.amount.0)).collect();
@@ -41,6 +44,22 @@ impl Ended {
         {
             self.by_call.remove(&old);
         }
+    }
+
+    /// All that is remembered, oldest first, for a snapshot.
+    pub fn rows(&self) -> Vec<EndedRow> {
+        let row = |key: &(u16, CallId)| Some((key.0, key.1, self.by_call.get(key)?.clone()));
+        self.order.iter().filter_map(row).collect()
+    }
+
+    /// From what a snapshot kept.
+    pub fn from_rows(rows: Vec<EndedRow>) -> Self {
+        let mut this = Self::default();
+        for (site, call, lines) in rows {
+            this.order.push_back((site, call));
+            this.by_call.insert((site, call), lines);
+        }
+        this
     }
 
     fn held(&self, site: u16, call: CallId, account: &str) -> i128 {

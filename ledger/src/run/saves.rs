@@ -1,4 +1,5 @@
-//! Snapshots: taken between two frames, written beside the ledger's thread.
+//! Snapshots: taken between two frames, written beside the ledger's thread. With peers, also of what their copies come to:
+//! each belongs to the snapshot of this ledger that names it, and counts only together with it.
 
 use bus::stream::StreamReader;
 use facts::stream::StreamState;
@@ -6,7 +7,7 @@ use std::time::Instant;
 
 use super::Core;
 use crate::error::LedgerError;
-use crate::snapshot;
+use crate::snapshot::{self, Store};
 
 impl Core<'_> {
     /// Snapshot at a quiet moment; another thread writes it.
@@ -16,12 +17,9 @@ impl Core<'_> {
             return Ok(());
         }
         self.snapshot_at = Instant::now();
-        let (bytes, seq, store) = (self.snapshot_bytes(xdrs)?, self.own.state().seq(), self.store.clone());
+        let files = self.snapshot_files(xdrs)?;
         let thread = std::thread::Builder::new().name("ledger-snapshot".into()).spawn(move || {
-            // A snapshot is a cache: without it the next start reads more of the log.
-            if let Err(error) = store.write(seq, &bytes) {
-                tracing::warn!(%error, "snapshot was not written");
-            }
+            write(files);
         });
         match thread {
             Ok(thread) => self.writing = Some(thread),
@@ -38,16 +36,44 @@ impl Core<'_> {
         if self.own.state().seq() < self.writer.state().seq() {
             return Ok(());
         }
-        let bytes = self.snapshot_bytes(xdrs)?;
-        if let Err(error) = self.store.write(self.own.state().seq(), &bytes) {
-            tracing::warn!(%error, "snapshot was not written");
-        }
+        write(self.snapshot_files(xdrs)?);
         Ok(())
     }
 
-    pub(super) fn snapshot_bytes(&self, xdrs: &[StreamReader]) -> Result<Vec<u8>, LedgerError> {
-        let inputs: Vec<(StreamState, u64)> =
+    /// What is to be written: the copies of other sites first, this ledger last, for it names them.
+    pub(super) fn snapshot_files(&self, xdrs: &[StreamReader]) -> Result<Vec<SnapshotFile>, LedgerError> {
+        let mut inputs: Vec<(StreamState, u64)> =
             xdrs.iter().map(|reader| (reader.state().clone(), reader.offset())).collect();
-        snapshot::encode(&mut self.shared().fold(), self.own.state(), self.own.offset(), &inputs)
+        let (mut files, mut notes) = (Vec::new(), Vec::new());
+        let mut fold = self.shared().fold();
+        if let Some(sites) = &self.sites {
+            for (number, state, offset) in sites.folded_peers() {
+                let store = Store::new(&self.options.data_dir, state.stream());
+                let Some(other) = fold.others.get_mut(&number) else { continue };
+                if !store.has(state.seq()) {
+                    let bytes = snapshot::encode(other, state, offset, &[], &[])?;
+                    files.push((store, state.seq(), bytes));
+                }
+                inputs.push((state.clone(), offset));
+            }
+            notes = sites.notes();
+        }
+        let bytes = snapshot::encode(&mut fold, self.own.state(), self.own.offset(), &inputs, &notes)?;
+        files.push((self.store.clone(), self.own.state().seq(), bytes));
+        Ok(files)
+    }
+}
+
+/// Where a snapshot goes, the last frame that it has, and its bytes.
+pub(super) type SnapshotFile = (Store, u64, Vec<u8>);
+
+/// A snapshot is a cache: without it the next start reads more of the log.
+fn write(files: Vec<SnapshotFile>) {
+    for (store, seq, bytes) in files {
+        if let Err(error) = store.write(seq, &bytes) {
+            tracing::warn!(%error, "snapshot was not written");
+            // One that names what is not there would be of no use either.
+            return;
+        }
     }
 }

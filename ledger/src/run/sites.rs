@@ -34,12 +34,12 @@ pub(super) struct Peer {
     pub number: u16,
     pub name: SmolStr,
     pub stream: SmolStr,
-    reader: Option<StreamReader>,
+    pub(super) reader: Option<StreamReader>,
     looked_at: Option<Instant>,
     pub frames: FrameReader,
     /// Why its stream is not folded on. A stream that cannot be folded stays where it is; the others go on.
     pub trouble: Option<String>,
-    halted: bool,
+    pub(super) halted: bool,
 }
 
 /// The rules, and everything around them that a crash may lose.
@@ -58,6 +58,8 @@ pub(super) struct Sites {
     pub ended: Ended,
     /// This site's streams have been read as far as its own frames name them.
     opened: bool,
+    /// Every account is looked at once: what was folded before a restart is not read again.
+    pub(super) look_at_all: bool,
 }
 
 fn micros(time: Duration) -> i64 {
@@ -103,6 +105,7 @@ impl Sites {
             alarms: VecDeque::new(),
             ended: Ended::default(),
             opened: false,
+            look_at_all: false,
         })
     }
 
@@ -342,6 +345,9 @@ impl Core<'_> {
             return Ok(());
         }
         sites.config_seq = Some(config.seq);
+        if std::mem::take(&mut sites.look_at_all) {
+            config.accounts.keys().for_each(|account| sites.rules.touch(account));
+        }
         let accounts: Vec<SmolStr> = config.accounts.keys().cloned().collect();
         for group in accounts.chunks(64) {
             self.set_terms(sites, &config, group)?;

@@ -147,7 +147,7 @@ pub struct Place {
     pub number: u16,
     pub name: SmolStr,
     pub bus: Arc<dyn Bus>,
-    folder: PathBuf,
+    pub folder: PathBuf,
     pub ledger: Option<Running>,
     rater: StreamWriter,
     fault: Arc<Fault>,
@@ -210,14 +210,19 @@ impl House {
     }
 
     pub fn start(&mut self, site: u16) {
+        let fault = Arc::new(Fault { left: AtomicI64::new(i64::MAX), lands: site.is_multiple_of(2), passing: false });
+        self.places[usize::from(site) - 1].fault = fault.clone();
+        let failing = Arc::new(Failing { inner: self.place(site).bus.clone(), fault });
+        self.start_on(site, failing);
+    }
+
+    /// On another bus than its own: one that counts, for example.
+    pub fn start_on(&mut self, site: u16, bus: Arc<dyn Bus>) {
         let peers = self.places.iter().filter(|place| place.number != site);
         let peers = peers.map(|place| (place.number, place.name.clone())).collect();
         let post = self.post(site);
         let place = &mut self.places[usize::from(site) - 1];
-        let fault = Arc::new(Fault { left: AtomicI64::new(i64::MAX), lands: site.is_multiple_of(2), passing: false });
-        place.fault = fault.clone();
-        let failing = Arc::new(Failing { inner: place.bus.clone(), fault });
-        let mut options = options(failing, &place.folder);
+        let mut options = options(bus, &place.folder);
         options.site = place.name.clone();
         options.partitions = 1;
         (options.number, options.peers) = (site, peers);

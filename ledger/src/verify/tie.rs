@@ -90,6 +90,22 @@ impl Tie {
         })
     }
 
+    /// A stream that ends before what a frame names of it, if any.
+    pub fn missing(&mut self, inputs: &[Input], report: &mut Report) -> Option<SmolStr> {
+        for (stream, _, to) in stream_inputs(inputs).filter(|(stream, ..)| !is_ledger(stream)) {
+            if !matches!(self.bus.partitions(stream), Ok(Some(_))) {
+                return Some(stream.clone());
+            }
+            let side = self.side(stream);
+            while side.short_of(to) {
+                if !side.read_frame(stream, report) {
+                    return Some(stream.clone());
+                }
+            }
+        }
+        None
+    }
+
     /// Compares an item before it is folded.
     pub fn item(&mut self, at: Position, offset: u64, item: &LedgerItem, fold: &Fold, report: &mut Report) {
         if let Some(origin) = origin_of(item) {

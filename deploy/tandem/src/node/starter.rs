@@ -195,7 +195,8 @@ impl Starter<'_> {
     }
 
     pub(crate) fn follower(&mut self) -> Result<Arc<View>, Failure> {
-        let opened = Follower::open(self.bus.clone(), self.ids, &self.settings.site, self.config_now(), None);
+        let kept = self.settings.data.join("ledger");
+        let opened = Follower::open(self.bus.clone(), self.ids, &self.settings.site, self.config_now(), Some(&kept));
         let (mut follower, view) = opened.map_err(Failure::broken)?;
         self.spawn("ledger-follower", move |stop| follower.run(stop).map_err(|e| e.to_string()))?;
         Ok(view)

@@ -21,7 +21,9 @@ impl Starter<'_> {
         for peer in &self.settings.peers {
             let name = peer.name.clone();
             ensure_topics(&**self.bus, &name)?;
-            let opened = Follower::open(self.bus.clone(), self.ids, &name, self.config_now(), None);
+            // Where this process writes a ledger, its snapshots hold the copies too.
+            let kept = self.settings.data.join("ledger");
+            let opened = Follower::open(self.bus.clone(), self.ids, &name, self.config_now(), Some(&kept));
             let (mut follower, view) = opened.map_err(Failure::broken)?;
             self.spawn(&format!("ledger-follower {name}"), move |stop| follower.run(stop).map_err(|e| e.to_string()))?;
             let runs = Arc::new(RunsHub::open(self.bus.clone(), self.ids, &name)?);

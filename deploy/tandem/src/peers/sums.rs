@@ -9,12 +9,21 @@ use facts::{Amount, Currency};
 use ledger::{EntryFilter, EntryRow, LedgerView, Page, View};
 use std::collections::BTreeMap;
 
-/// The books asked for: of one site, or of all.
+/// Names of the sites asked for: one, or all whose books are held here, this one first.
+pub fn sites<'a>(node: &'a Node, site: Option<&str>) -> Result<Vec<&'a str>, Failure> {
+    Ok(named_views(node, site)?.into_iter().map(|(name, _)| name).collect())
+}
+
 fn views<'a>(node: &'a Node, site: Option<&str>) -> Result<Vec<&'a View>, Failure> {
+    Ok(named_views(node, site)?.into_iter().map(|(_, view)| view).collect())
+}
+
+/// The books asked for: of one site, or of all.
+pub fn named_views<'a>(node: &'a Node, site: Option<&str>) -> Result<Vec<(&'a str, &'a View)>, Failure> {
     let own = (node.settings.site.as_str(), &*node.view);
     let others = node.others.iter().map(|other| (other.name.as_str(), &*other.view));
     let all = std::iter::once(own).chain(others).filter(|(name, _)| site.is_none_or(|site| site == *name));
-    let all: Vec<&View> = all.map(|(_, view)| view).collect();
+    let all: Vec<(&str, &View)> = all.collect();
     match site {
         Some(site) if all.is_empty() => {
             let known: Vec<&str> = node.others.iter().map(|other| other.name.as_str()).collect();

@@ -71,7 +71,16 @@ impl RunsHub {
 
     /// Offset of a frame of a run; `None`: it is no run's stream, or has no such frame (yet).
     pub fn place(&self, stream: &str, seq: u64) -> Result<Option<u64>, String> {
-        if !stream.starts_with(run_stream_prefix(&self.site).as_str()) {
+        match stream.starts_with(run_stream_prefix(&self.site).as_str()) {
+            true => self.offset_in(stream, seq),
+            false => Ok(None),
+        }
+    }
+
+    /// Offset of a frame of any stream of rated calls; the first question reads the stream once. `None`: it is not there
+    /// (yet).
+    pub fn offset_in(&self, stream: &str, seq: u64) -> Result<Option<u64>, String> {
+        if self.bus.partitions(stream).map_err(|error| error.to_string())?.is_none() {
             return Ok(None);
         }
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
