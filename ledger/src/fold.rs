@@ -1,6 +1,7 @@
 //! The ledger's state in memory: book, history of accounts, where its frames stand. The same for whoever writes the
 //! stream and whoever only reads it.
 
+use accounting::overruns::Overruns;
 use accounting::{Applied, Book, BookError, FOLD_VERSION, History};
 use facts::LedgerEntry;
 use facts::entry::LedgerItem;
@@ -21,12 +22,14 @@ pub struct Fold {
     pub offsets: Vec<u64>,
     /// The ledgers of other sites as far as they are folded here, by their numbers. Theirs have no others.
     pub others: BTreeMap<u16, Fold>,
+    /// Calls that cost more than was held for them, where somebody tells of them.
+    pub overruns: Option<Box<Overruns>>,
 }
 
 impl Fold {
     pub fn new(stream: SmolStr) -> Self {
         let (book, history, offsets, others) = Default::default();
-        Self { stream, book, history, offsets, others }
+        Self { stream, book, history, offsets, others, overruns: None }
     }
 
     pub fn stream(&self) -> &SmolStr {
@@ -77,6 +80,9 @@ impl Fold {
     /// Folds one item.
     pub fn item(&mut self, at: Position, item: &LedgerItem) -> Result<(), LedgerError> {
         let failed = |stream: &SmolStr, error| LedgerError::book(stream, at, error);
+        if let (Some(overruns), LedgerItem::Release(release)) = (&mut self.overruns, item) {
+            overruns.release(self.book.holds(), at.seq, release);
+        }
         match item {
             LedgerItem::Entry(entry) => drop(self.entry(at, entry).map_err(|e| failed(&self.stream, e))?),
             other => drop(self.book.apply(at, other).map_err(|e| failed(&self.stream, e))?),
@@ -89,6 +95,9 @@ impl Fold {
         let applied = self.book.apply_entry(at, entry)?;
         if applied == Applied::Counted {
             self.history.note(at, entry);
+            if let Some(overruns) = &mut self.overruns {
+                overruns.entry(at.seq, entry);
+            }
         }
         Ok(applied)
     }

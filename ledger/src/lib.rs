@@ -33,6 +33,7 @@ pub use orders::{CreditAnswer, CreditAsk, CreditError, OrderError, Orders};
 pub use past::{Past, PastError, UpTo};
 pub use prove::{ProveError, Prover, Wish};
 pub use refold::{Refold, Refolded};
+pub use run::notices::newest as newest_notices;
 pub use run::{Door, LedgerOptions, door, run, spawn};
 pub use sites::SitesStatus;
 pub use verify::{Break, BreakKind, Kept, Report, inspect_folder, verify, verify_copy, verify_with};

@@ -1,12 +1,10 @@
 //! Builds the next ledger frame: calls and orders in, encoded items and a book that has them out. No I/O: what was
 //! posted before for a call is given by whoever holds the log.
 
-use accounting::notices::overruns;
 use accounting::post::{AMOUNT_RANGE, Outcome, refuse_elsewhere};
 use accounting::{Applied, BookError, CurrentCall, PayRefusal, Posted, PricedCall, entries_for};
-use facts::entry::{LedgerItem, hold_id};
+use facts::entry::LedgerItem;
 use facts::ids::OriginId;
-use facts::notice::Notice;
 use facts::xdr::Position;
 use facts::{CallId, LedgerEntry, OccurredAt};
 use schemas::FrameBuilder;
@@ -21,8 +19,6 @@ const SLACK: usize = 2048;
 /// The items of one call do not fit in one frame.
 pub const TOO_LARGE: &str = "too_large";
 
-/// Overruns that wait to be told; what is beyond stands in the ledger only.
-const OVERRUNS_MAX: usize = 10_000;
 /// More than the release of a hold takes in a frame.
 const RELEASE_BYTES: usize = 64;
 
@@ -35,8 +31,6 @@ pub struct Poster {
     ends: Vec<usize>,
     /// Since the last `take_posted`.
     posted: Posted,
-    /// Calls that cost more than was held for them, for whoever tells of them.
-    pub overruns: Vec<Notice>,
 }
 
 /// What became of a call.
@@ -92,7 +86,6 @@ impl Poster {
             return Ok(Took::Full);
         }
         self.posted.add(posted);
-        self.note_overrun(fold, rated, now);
         if let Some(item) = fold.book.holds().after(rated, now).filter(|_| elsewhere.is_none()) {
             self.memo(fold, seq, &item)?;
         }
@@ -127,17 +120,6 @@ impl Poster {
             }
         }
         Ok(Took::Taken)
-    }
-
-    /// Remembers by how much a call costs more than was held for it.
-    fn note_overrun(&mut self, fold: &Fold, rated: &PricedCall, now: OccurredAt) {
-        let holds = fold.book.holds();
-        if holds.is_empty() || rated.estimated || self.overruns.len() >= OVERRUNS_MAX {
-            return;
-        }
-        let Some(hold) = holds.get(hold_id(rated.call_id)) else { return };
-        let site = fold.stream().strip_prefix("ledger.").unwrap_or_default().into();
-        self.overruns.extend(overruns(&site, hold, rated, now));
     }
 
     /// Encodes the outcomes one behind the other; false when they do not fit beside `spare` bytes in what is left of the

@@ -7,8 +7,9 @@ mod credit;
 mod doubles;
 mod items;
 mod newcomers;
-mod notices;
+pub mod notices;
 mod people;
+mod repeats;
 mod resume;
 mod rights;
 mod saves;
@@ -17,6 +18,7 @@ mod sites;
 use accounting::authorise::Pace;
 use accounting::history::HISTORY_MAX;
 use accounting::newcomers::NewCustomers;
+use accounting::vouchers::Vouchers;
 use accounting::{Posted, PricedCall};
 use bus::Bus;
 use bus::run_log::RunLog;
@@ -67,6 +69,10 @@ pub struct LedgerOptions {
     pub tick: Duration,
     /// How far all sites together may go below zero while they cannot ask one another.
     pub reserves: Reserves,
+    /// Parts of caps by site number, the same at all sites; one that is not named has one part.
+    pub shares: BTreeMap<u16, u32>,
+    /// Which vouchers may be redeemed here.
+    pub vouchers: Vouchers,
     /// Raters' partitions: `xdrs.SITE.0` to `xdrs.SITE.P-1`.
     pub partitions: u32,
     pub config: ConfigNow,
@@ -128,6 +134,8 @@ impl LedgerOptions {
             pull_wait: Duration::from_secs(2),
             tick: Duration::from_secs(2),
             reserves: Reserves::default(),
+            shares: BTreeMap::new(),
+            vouchers: Vouchers::default(),
             partitions,
             config,
             data_dir,
@@ -232,6 +240,7 @@ fn work(mut core: Core<'_>, mut xdrs: Vec<StreamReader>, stop: &AtomicBool) -> R
         core.read_back()?;
         if stopping && !busy {
             core.flush()?;
+            core.tell_overruns()?;
             return core.snapshot_now(&xdrs);
         }
         if !busy && core.writer.in_flight() > 0 {
@@ -243,6 +252,8 @@ fn work(mut core: Core<'_>, mut xdrs: Vec<StreamReader>, stop: &AtomicBool) -> R
         }
         if core.snapshot_at.elapsed() >= core.options.snapshot_every {
             core.flush()?;
+            // A start from the snapshot sees no frame before it again.
+            core.tell_overruns()?;
             core.snapshot(&xdrs)?;
         }
     }

@@ -7,6 +7,8 @@ use smol_str::SmolStr;
 
 /// Accounts shown, announced and compared at once.
 pub const ACCOUNTS_MAX: usize = 5_000;
+/// Orders that stood twice, kept after they were taken back.
+pub const SETTLED_MAX: usize = 1_000;
 /// Alarms kept.
 pub const ALARMS_MAX: usize = 100;
 
@@ -26,6 +28,9 @@ pub struct SitesStatus {
     pub accounts: Vec<AccountRights>,
     /// Charges and orders that stand in two streams, until one is reversed.
     pub doubles: Vec<Double>,
+    /// Orders that stood in two streams and were taken back at one site, newest last, at most [`SETTLED_MAX`].
+    #[serde(default)]
+    pub settled: Vec<Double>,
     /// Newest last, at most [`ALARMS_MAX`].
     pub alarms: Vec<String>,
 }
@@ -87,7 +92,7 @@ pub struct SiteRights {
 /// Something that stands in two streams and counts twice.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Double {
-    /// `call` or `order`.
+    /// `call`, `voucher`, or the kind of entry: `payment`, `refund`, `correction`.
     pub what: SmolStr,
     /// Of the call or of the order, hexadecimal.
     pub id: String,
@@ -97,6 +102,13 @@ pub struct Double {
     pub loser: u16,
     /// What the loser booked, by account.
     pub amounts: Vec<(SmolStr, Amount)>,
+    /// False: both sites booked the id, with different contents.
+    #[serde(default = "yes")]
+    pub same: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// One root over the streams of all sites (number and state root, rising): equal where the same frames are folded.

@@ -52,9 +52,10 @@ schemas! {
     NoticeV1 = "notice.v1", 21;
     LedgerItemV3 = "ledger-item.v3", 22;
     ConfigItemV4 = "config-item.v4", 23;
-    Notice = "notice.v2", 24;
+    NoticeV2 = "notice.v2", 24;
     LedgerItem = "ledger-item.v4", 25;
     ConfigItem = "config-item.v5", 28;
+    Notice = "notice.v3", 32;
 }
 
 impl Schema {

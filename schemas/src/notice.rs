@@ -3,7 +3,7 @@
 use crate::error::{DecodeError, Problem};
 use crate::ids::{Schema, SchemaIds};
 use crate::wire;
-use facts::ids::CallId;
+use facts::ids::{CallId, OriginId};
 use facts::notice::Notice;
 use facts::{Amount, OccurredAt};
 
@@ -20,6 +20,8 @@ pub fn encode(notice: &Notice, ids: &SchemaIds, out: &mut Vec<u8>) {
         value: notice.value.0,
         days: notice.days,
         call_id: notice.call_id.map(|id| id.0),
+        id: notice.id.map(|id| id.0),
+        frame: notice.frame,
     };
     record.encode(out);
 }
@@ -29,6 +31,7 @@ pub fn decode(record: &[u8], ids: &SchemaIds) -> Result<Notice, DecodeError> {
     let (schema, body) = ids.split(record)?;
     let x = match schema {
         Schema::Notice => wire::Notice::decode(body)?,
+        Schema::NoticeV2 => wire::old::decode_notice_v2(body)?,
         Schema::NoticeV1 => wire::old::decode_notice_v1(body)?,
         _ => return Err(DecodeError::new("record", Problem::WrongSchema(schema.name()))),
     };
@@ -42,5 +45,7 @@ pub fn decode(record: &[u8], ids: &SchemaIds) -> Result<Notice, DecodeError> {
         value: Amount(x.value),
         days: x.days,
         call_id: x.call_id.map(CallId),
+        id: x.id.map(OriginId),
+        frame: x.frame,
     })
 }

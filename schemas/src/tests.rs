@@ -35,8 +35,9 @@ fn recode_resolved(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError>
         Schema::Fence => same::decode_fence_v1(bytes)?.encode(&mut out),
         Schema::XdrsItem => same::decode_xdrs_item_v1(bytes)?.encode(&mut out),
         Schema::XdrsPrivate => same::decode_xdrs_private_v1(bytes)?.encode(&mut out),
-        Schema::Notice => same::decode_notice_v2(bytes)?.encode(&mut out),
+        Schema::Notice => same::decode_notice_v3(bytes)?.encode(&mut out),
         Schema::NoticeV1 => wire::old::decode_notice_v1(bytes)?.encode(&mut out),
+        Schema::NoticeV2 => wire::old::decode_notice_v2(bytes)?.encode(&mut out),
         Schema::LedgerItem => same::decode_ledger_item_v4(bytes)?.encode(&mut out),
         Schema::LedgerItemV3 => wire::old::decode_ledger_item_v3(bytes)?.encode(&mut out),
         Schema::LedgerItemV1 => wire::old::decode_ledger_item_v1(bytes)?.encode(&mut out),
@@ -76,6 +77,7 @@ fn recode(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
         Schema::XdrsPrivate => one!(XdrsPrivate),
         Schema::Notice => one!(Notice),
         Schema::NoticeV1 => wire::old::decode_notice_v1(bytes)?.encode(&mut out),
+        Schema::NoticeV2 => wire::old::decode_notice_v2(bytes)?.encode(&mut out),
         Schema::LedgerItem => one!(LedgerItem),
         Schema::LedgerItemV3 => wire::old::decode_ledger_item_v3(bytes)?.encode(&mut out),
         Schema::LedgerItemV1 => wire::old::decode_ledger_item_v1(bytes)?.encode(&mut out),
@@ -105,6 +107,7 @@ const OLD: [Schema; 9] = [
     Schema::LedgerItemV2,
     Schema::LedgerItemV3,
     Schema::NoticeV1,
+    Schema::NoticeV2,
 ];
 
 /// Schemas that are written today.

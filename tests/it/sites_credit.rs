@@ -12,7 +12,7 @@ use tests::{Tandem, eventually, http};
 use crate::credit::DECK;
 
 const PATIENCE: Duration = Duration::from_secs(120);
-const SITE: &str = r#"
+pub(crate) const SITE: &str = r#"
 [site]
 base_currency = "USD"
 attempt_wait_seconds = 1
@@ -50,13 +50,18 @@ currency = "USD"
 "#;
 
 /// A site's process with its door for switches.
-struct Edge<'a> {
+pub(crate) struct Edge<'a> {
     site: &'a Tandem,
     address: String,
     token: String,
 }
 
-impl Edge<'_> {
+impl<'a> Edge<'a> {
+    pub(crate) fn new(site: &'a Tandem, address: &str) -> Edge<'a> {
+        let token = fs::read_to_string(site.data().join("run/token")).expect("a token").trim().to_string();
+        Edge { site, address: address.to_owned(), token }
+    }
+
     fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let headers = [("authorization", &*format!("Bearer {}", self.token)), ("content-type", "application/json")];
         let answer = http::request("POST", &format!("{}{path}", self.address), &headers, Some(&body.to_string()));
@@ -76,7 +81,7 @@ impl Edge<'_> {
         }
     }
 
-    fn authorise(&self, key: &str) -> Result<(u64, u64, String), String> {
+    pub(crate) fn authorise(&self, key: &str) -> Result<(u64, u64, String), String> {
         let question =
             json!({"switch": "edge", "call_key": key, "trunk": "in", "called": "4930123456", "caller": "43152345"});
         self.asked("/v1/authorise", &question)
@@ -132,14 +137,7 @@ fn example(reserve: &str, sell: impl FnOnce(&Edge<'_>)) -> (i128, i128) {
     sites[0].run(&["ledger", "correct", "acme", "98", "--id", "d", "--reason", "old debt"]).ok();
     let give = ["site", "give", "acme", "1.00", "--to", "vienna", "--id", "g", "--reason", "example"];
     eventually("main has rights to give", PATIENCE, || (sites[0].run(&give).code == Some(0)).then_some(()));
-    let edges: Vec<Edge<'_>> = sites
-        .iter()
-        .zip(addresses)
-        .map(|(site, address)| {
-            let token = fs::read_to_string(site.data().join("run/token")).expect("a token").trim().to_string();
-            Edge { site, address, token }
-        })
-        .collect();
+    let edges: Vec<Edge<'_>> = sites.iter().zip(addresses).map(|(site, address)| Edge::new(site, &address)).collect();
     let share = amount(reserve) / 2;
     eventually("1.00 at each site, known at both", PATIENCE, || {
         let one = [amount("1"), share, 0, 0];
@@ -167,7 +165,7 @@ fn example(reserve: &str, sell: impl FnOnce(&Edge<'_>)) -> (i128, i128) {
     (owed, left)
 }
 
-fn signal(process: u32, name: &str) {
+pub(crate) fn signal(process: u32, name: &str) {
     let sent = std::process::Command::new("sh").args(["-c", &format!("kill -s {name} {process}")]).status();
     assert!(sent.expect("sh starts").success(), "kill -s {name} {process}");
 }

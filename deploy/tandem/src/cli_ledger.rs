@@ -116,6 +116,13 @@ pub enum LedgerCommand {
     Limits { account: Option<String> },
     /// Open holds: money set aside for calls that may be going on
     Holds { account: Option<String> },
+    /// What was told on the topic notices.SITE, newest last: low balances, high spend, calls beyond their hold, vendors
+    /// that run dry
+    Notices {
+        account: Option<String>,
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: u64,
+    },
     /// Prove chain, sums, roots and the tie to the rated calls, of every site held here; say where it breaks
     Verify {
         /// Only the ledger of this site
@@ -267,6 +274,7 @@ pub fn op(command: &LedgerCommand) -> Result<Op, Failure> {
         }
         LedgerCommand::Caps(args) => MoneyOp::Caps(caps(args)?),
         LedgerCommand::Limits { account } => MoneyOp::Limits { account: account.clone() },
+        LedgerCommand::Notices { account, limit } => MoneyOp::Notices { account: account.clone(), limit: *limit },
         LedgerCommand::Holds { account } => MoneyOp::Holds { account: account.clone() },
     }))
 }

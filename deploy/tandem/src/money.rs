@@ -7,6 +7,7 @@ use crate::ops::{Answer, instant};
 use crate::output::Failure;
 use crate::past;
 use crate::tables;
+use accounting::vouchers::VOUCHER;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -20,6 +21,8 @@ use serde::{Deserialize, Serialize};
 use smol_str::{SmolStr, format_smolstr};
 use std::sync::Arc;
 
+/// Notices that are looked through at most.
+const NOTICES_MAX: u64 = 100_000;
 /// Rows that a statement shows at most.
 const STATEMENT_MAX: usize = 10_000;
 
@@ -84,6 +87,11 @@ pub enum MoneyOp {
     Limits {
         account: Option<String>,
     },
+    /// What was told on the topic of notices.
+    Notices {
+        account: Option<String>,
+        limit: u64,
+    },
 }
 
 /// Carries out one of them.
@@ -128,6 +136,19 @@ pub fn execute(node: &Node, op: &MoneyOp) -> Result<Answer, Failure> {
             let rows = node.view.limits(account.as_deref()).map_err(Failure::broken)?;
             Ok(Answer::of(tables::limits(&rows)))
         }
+        MoneyOp::Notices { account, limit } => {
+            let (mut told, limit) = (Vec::new(), (*limit).clamp(1, NOTICES_MAX));
+            let wanted = |notice: &facts::notice::Notice| account.as_ref().is_none_or(|name| notice.account == *name);
+            let read = if account.is_some() { NOTICES_MAX } else { limit };
+            ledger::newest_notices(&*node.bus, &node.ids, &node.settings.site, read, |notice| {
+                if wanted(&notice) {
+                    told.push(notice);
+                }
+            })
+            .map_err(Failure::broken)?;
+            let skip = told.len().saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
+            Ok(Answer::of(tables::notices(&told[skip..])))
+        }
     }
 }
 
@@ -147,7 +168,7 @@ fn payment(node: &Node, text: &PaymentText) -> Result<Payment, String> {
         "refund" => (EntryKind::Refund, text.id.clone()),
         "correction" => (EntryKind::Correction, text.id.clone()),
         // A code serves once, whoever brings it: an id of its own kind.
-        "voucher" => (EntryKind::Payment, format_smolstr!("voucher {}", text.id)),
+        "voucher" => (EntryKind::Payment, format_smolstr!("{VOUCHER}{}", text.id)),
         other => return Err(format!("there is no kind {other:?}; use payment, refund, correction or voucher")),
     };
     if text.id.trim().is_empty() {
@@ -155,6 +176,8 @@ fn payment(node: &Node, text: &PaymentText) -> Result<Payment, String> {
     }
     let reason = match (text.kind.as_str(), text.reason.is_empty()) {
         ("voucher", true) => SmolStr::new_static("voucher"),
+        // The ledger keeps no codes: by its reason an entry is known as a voucher's.
+        ("voucher", false) => format_smolstr!("voucher: {}", text.reason),
         _ => text.reason.clone(),
     };
     let currency = match text.currency.as_str() {

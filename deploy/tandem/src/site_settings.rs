@@ -2,7 +2,8 @@
 //! counts.
 
 use crate::settings::{Settings, SettingsError};
-use facts::Amount;
+use accounting::vouchers::Vouchers;
+use facts::{Amount, Currency};
 use ledger::run::Reserves;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,6 +35,21 @@ pub struct SitesSettings {
     pub postpaid_reserve_percent: u32,
     /// The same in money for single accounts, prepaid ones too; "0" is `strict`. The same at all sites.
     pub reserves: BTreeMap<String, String>,
+    /// Parts of caps (calls at once, calls a second, daily spend) by site name; one that is not named has one part. The
+    /// same at all sites, else more is allowed in all than the caps say, or less.
+    pub shares: BTreeMap<String, u32>,
+    /// Where vouchers may be redeemed. The same at all sites.
+    pub vouchers: VoucherSettings,
+}
+
+/// Where vouchers may be redeemed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VoucherSettings {
+    /// Worth at most so much, by currency: at any site, also while it is cut off. Left out: only at the owner's.
+    pub anywhere_up_to: BTreeMap<String, String>,
+    /// Beginning of codes and name of the site that owns them; others are the configuration's site's.
+    pub owners: BTreeMap<String, String>,
 }
 
 /// Another site.
@@ -62,6 +78,8 @@ impl Default for SitesSettings {
             future_seconds: 60,
             postpaid_reserve_percent: 10,
             reserves: BTreeMap::new(),
+            shares: BTreeMap::new(),
+            vouchers: VoucherSettings::default(),
         }
     }
 }
@@ -102,6 +120,37 @@ impl Settings {
         Ok(Reserves { postpaid_percent: self.sites.postpaid_reserve_percent, accounts })
     }
 
+    /// Parts of caps by site number, as the ledger takes them.
+    pub fn shares(&self) -> Result<BTreeMap<u16, u32>, String> {
+        let part = |(name, parts): (&String, &u32)| {
+            let site = self.site_number(name).ok_or_else(|| format!("{name} is neither this site nor a peer"))?;
+            if *parts > 1_000_000 { Err(format!("{name}: {parts}: at most 1000000")) } else { Ok((site, *parts)) }
+        };
+        let shares: BTreeMap<u16, u32> = self.sites.shares.iter().map(part).collect::<Result<_, String>>()?;
+        let sites = self.peers.iter().map(|peer| peer.number).chain([self.sites.number]);
+        let any = sites.into_iter().any(|site| shares.get(&site).is_none_or(|parts| *parts > 0));
+        if any { Ok(shares) } else { Err("every site has 0 parts; give one of them some".to_owned()) }
+    }
+
+    /// Where vouchers may be redeemed, as the ledger takes it.
+    pub fn vouchers(&self) -> Result<Vouchers, String> {
+        let most = |(code, text): (&String, &String)| {
+            let currency = Currency::new(code).map_err(|error| format!("anywhere_up_to: {error}"))?;
+            let amount: Amount = text.parse().map_err(|error| format!("anywhere_up_to {code}: {error}"))?;
+            if amount < Amount::ZERO { Err(format!("{code}: {text} is below zero")) } else { Ok((currency, amount)) }
+        };
+        let owner = |(begin, name): (&String, &String)| {
+            let site =
+                self.site_number(name).ok_or_else(|| format!("owners: {name} is neither this site nor a peer"))?;
+            Ok((begin.into(), site))
+        };
+        let settings = &self.sites.vouchers;
+        Ok(Vouchers {
+            anywhere_up_to: settings.anywhere_up_to.iter().map(most).collect::<Result<_, String>>()?,
+            owners: settings.owners.iter().map(owner).collect::<Result<_, String>>()?,
+        })
+    }
+
     pub(crate) fn check_sites(&self) -> Result<(), SettingsError> {
         let invalid = |setting, reason: String| Err(SettingsError::Invalid { setting, reason });
         for (at, peer) in self.peers.iter().enumerate() {
@@ -125,6 +174,8 @@ impl Settings {
             }
         }
         self.reserves().map_err(|reason| SettingsError::Invalid { setting: "sites.reserves", reason })?;
+        self.shares().map_err(|reason| SettingsError::Invalid { setting: "sites.shares", reason })?;
+        self.vouchers().map_err(|reason| SettingsError::Invalid { setting: "sites.vouchers", reason })?;
         if self.sites.postpaid_reserve_percent > 100 {
             return invalid("sites.postpaid_reserve_percent", "0 to 100".to_owned());
         }

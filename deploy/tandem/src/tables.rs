@@ -226,6 +226,37 @@ pub fn holds(rows: &[HoldRow]) -> Table {
 }
 
 /// Grants and caps, one a row, in words.
+pub fn notices(told: &[facts::notice::Notice]) -> Table {
+    let columns = [
+        ("at", "At", Kind::Instant),
+        ("kind", "Kind", Kind::Text),
+        ("account", "Account", Kind::Text),
+        ("value", "Value", Kind::Money),
+        ("threshold", "Threshold", Kind::Money),
+        ("currency", "Currency", Kind::Text),
+        ("days", "Days left", Kind::Count),
+        ("call_id", "Call", Kind::Text),
+        ("frame", "Ledger frame", Kind::Count),
+        ("id", "Id", Kind::Text),
+    ];
+    let text = |value: Option<String>| value.unwrap_or_default();
+    let row = |notice: &facts::notice::Notice| {
+        vec![
+            notice.at.to_string(),
+            notice.kind.as_str().to_owned(),
+            notice.account.to_string(),
+            notice.value.to_string(),
+            notice.threshold.to_string(),
+            notice.currency.to_string(),
+            text(notice.days.map(|days| days.to_string())),
+            text(notice.call_id.map(|call| call.to_string())),
+            text(notice.frame.map(|frame| frame.to_string())),
+            text(notice.id.map(|id| id.to_string())),
+        ]
+    };
+    table_of(&columns, told.iter().map(row).collect())
+}
+
 pub fn limits(rows: &[LimitRow]) -> Table {
     let columns = [
         ("account", "Account", Kind::Text),

@@ -79,6 +79,24 @@ impl Counts {
     }
 }
 
+/// A site's share of what is divided among all (design 8.3): `own` of `all` parts, behind the `before` parts of the
+/// sites with lower numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Among {
+    pub before: u32,
+    pub own: u32,
+    pub all: u32,
+}
+
+impl Among {
+    /// The share of a number. The shares of all sites come to the number; what does not divide goes to lower numbers.
+    fn of(self, cap: u32) -> u32 {
+        let all = u64::from(self.all.max(1));
+        let up_to = |parts: u32| (u64::from(cap) * u64::from(parts)).div_ceil(all);
+        u32::try_from(up_to(self.before.saturating_add(self.own)) - up_to(self.before)).unwrap_or(cap)
+    }
+}
+
 /// Balances and what is needed to go on posting.
 #[derive(Clone, Default, Debug)]
 pub struct Book {
@@ -89,8 +107,8 @@ pub struct Book {
     pub(crate) holds: Holds,
     pub(crate) rights: Rights,
     pub(crate) means: Option<Vec<(SmolStr, Amount)>>,
-    /// This site's place among all, from 0, and how many there are; caps are divided equally.
-    pub(crate) among: Option<(u32, u32)>,
+    /// How caps are divided among sites; `None`: there is one.
+    pub(crate) among: Option<Among>,
 }
 
 impl Book {
@@ -260,20 +278,23 @@ impl Book {
         self.means = means;
     }
 
-    /// This site is the `place`-th (from 0) of so many: channels, calls a second and daily spend are divided equally
-    /// (design 8.3). Stands in no root and no snapshot.
-    pub fn set_among(&mut self, place: u32, sites: u32) {
-        self.among = (sites > 0).then_some((place, sites));
+    /// This site's share: channels, calls a second and daily spend are divided by it. Stands in no root and no snapshot.
+    pub fn set_among(&mut self, among: Option<Among>) {
+        self.among = among.filter(|among| among.all > 0);
     }
 
-    /// This site's share of a number of calls; what does not divide goes to the first sites.
+    /// This site's share of a number of calls.
     pub(crate) fn share_of(&self, cap: u32) -> u32 {
-        self.among.map_or(cap, |(place, sites)| cap / sites + u32::from(place < cap % sites))
+        self.among.map_or(cap, |among| among.of(cap))
     }
 
     /// This site's share of an amount; the rest of the division is nobody's.
     pub(crate) fn share_of_amount(&self, cap: Amount) -> Amount {
-        self.among.map_or(cap, |(_, sites)| Amount(cap.0 / i128::from(sites)))
+        self.among.map_or(cap, |among| {
+            let (own, all) = (i128::from(among.own), i128::from(among.all));
+            // Parts first where the sum is too large to be multiplied.
+            Amount(cap.0.checked_mul(own).map_or_else(|| cap.0 / all * own, |product| product / all))
+        })
     }
 
     /// What may be spent of an account, where that was handed in; an account that was not has nothing.

@@ -14,6 +14,7 @@ pub mod limits;
 pub mod lines;
 pub mod newcomers;
 pub mod notices;
+pub mod overruns;
 pub mod pay;
 pub mod post;
 pub mod rights;
@@ -22,6 +23,7 @@ pub mod sample;
 pub mod scopes;
 mod snapshot;
 pub mod views;
+pub mod vouchers;
 pub mod wants;
 
 pub use book::{Applied, Book, BookError, Counts};

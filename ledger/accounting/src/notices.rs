@@ -5,12 +5,10 @@
 use crate::attempts::owable;
 use crate::authorise::available;
 use crate::book::Book;
-use crate::post::PricedCall;
 use facts::config::Config;
-use facts::entry::{Gl, Hold};
+use facts::entry::Gl;
 use facts::notice::{Notice, NoticeKind};
-use facts::{Amount, OccurredAt, Side};
-use smallvec::SmallVec;
+use facts::{Amount, OccurredAt};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -58,26 +56,6 @@ impl Falling {
     }
 }
 
-/// What a charge that closes a hold comes to beyond what was held, by account.
-pub fn overruns(site: &SmolStr, hold: &Hold, rated: &PricedCall, now: OccurredAt) -> SmallVec<[Notice; 1]> {
-    let over = hold.lines.iter().filter_map(|line| {
-        let sides = rated.sides.iter().filter(|side| side.side == Side::Sell && side.account == line.account);
-        let charged = Amount(sides.fold(0_i128, |sum, side| sum.saturating_add(side.gross.0)));
-        (charged > line.amount).then(|| Notice {
-            site: site.clone(),
-            account: line.account.clone(),
-            currency: line.currency,
-            kind: NoticeKind::Overrun,
-            at: now,
-            threshold: line.amount,
-            value: charged,
-            days: None,
-            call_id: Some(hold.call_id),
-        })
-    });
-    over.collect()
-}
-
 impl Watch {
     /// Vendors for whom what we may still owe lasts for fewer than `days` days at the present rate: those with a limit,
     /// and those that were paid ahead.
@@ -117,6 +95,8 @@ impl Watch {
                     value: Amount(booked),
                     days: u32::try_from(booked.max(0) / day).ok(),
                     call_id: None,
+                    id: None,
+                    frame: None,
                 });
             }
         }
@@ -134,7 +114,8 @@ impl Watch {
                 if !self.told.contains(&key) {
                     let (site, account) = (config.settings.site.clone(), account.clone());
                     let (days, call_id, currency) = (None, None, caps.currency);
-                    out.push(Notice { site, account, currency, kind, at: now, threshold, value, days, call_id });
+                    let (at, id, frame) = (now, None, None);
+                    out.push(Notice { site, account, currency, kind, at, threshold, value, days, call_id, id, frame });
                 }
                 passed.insert(key);
             };

@@ -68,6 +68,10 @@ pub enum PayRefusal {
     BeyondRights { account: SmolStr, rights: Amount },
     #[error("limits and caps are ordered at the configuration's site, number {config_site}; order it there")]
     OtherSite { config_site: u16 },
+    #[error(
+        "a voucher worth more than {most} {currency} is redeemed at site {owner} only, which owns its code; redeem it there"
+    )]
+    VoucherElsewhere { owner: SmolStr, most: Amount, currency: Currency },
     #[error("site {0} is not among this site's peers")]
     UnknownSite(u16),
     #[error("account {account} has no trunk {trunk:?} for calls that come in; apply it first")]
@@ -96,6 +100,7 @@ impl PayRefusal {
             Self::IdReused { .. } => "id_reused",
             Self::BeyondRights { .. } => "beyond_rights",
             Self::OtherSite { .. } => "other_site",
+            Self::VoucherElsewhere { .. } => "voucher_elsewhere",
             Self::UnknownSite(_) => "unknown_site",
             Self::UnknownTrunk { .. } => "unknown_trunk",
             Self::TrunkOrGroup => "trunk_or_group",

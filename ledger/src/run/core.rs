@@ -1,6 +1,7 @@
 //! Claiming the stream, booking rated calls into frames, and reading our own frames back.
 
 use accounting::authorise::Pace;
+use accounting::overruns::Overruns;
 use accounting::{CurrentCall, FOLD_VERSION, Posted, PricedCall};
 use bus::TopicSpec;
 use bus::run_log::RunLog;
@@ -55,6 +56,8 @@ impl<'a> Core<'a> {
             None => (Fold::new(stream.clone()), None, (StreamState::new(stream.clone()), bus.begin(&source.topic, 0)?)),
         };
         fold.history.set_max(options.history_max);
+        let told = super::notices::told_until(bus, ids, &options.site)?;
+        fold.overruns = Some(Box::new(Overruns::new(options.site.clone(), told)));
         super::sites::set_among(options, &mut fold.book);
         let writer = StreamWriter::claim(bus, ids, &stream, &options.owner, resume, wall_micros(), &mut |accepted| {
             fold.frame(accepted.frame, accepted.offset)?;

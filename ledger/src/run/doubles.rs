@@ -1,9 +1,9 @@
-//! Calls and orders that stand in two streams (design 8.5, 8.8): whose entries stay, what the other site takes back, and
+//! Calls that stand in two streams (design 8.5, 8.8): whose entries stay, what the other site takes back, and
 //! what counts twice until it has.
 
 use accounting::credit::{Claim, Owed, owed, winner};
 use accounting::post::CHARGED_ELSEWHERE;
-use accounting::{CurrentCall, PricedCall, pay};
+use accounting::{CurrentCall, PricedCall};
 use facts::entry::{ESTIMATED, Elsewhere, EntryKind, Give, GiveWhy, Hold, LedgerItem, ReleaseWhy, hold_id};
 use facts::ids::OriginId;
 use facts::{Amount, CallId, LedgerEntry, OccurredAt};
@@ -261,11 +261,11 @@ impl Core<'_> {
         };
         let amounts = at.charged().into_iter().map(|(account, sum)| (account, Amount(sum))).collect();
         let (what, id) = (SmolStr::new_static("call"), call.to_string());
-        sites.doubles.insert(key, Double { what, id, winner: won, loser: *loser, amounts });
+        sites.doubles.insert(key, Double { what, id, winner: won, loser: *loser, amounts, same: true });
     }
 
     /// Writes an item of this site into the frame under construction.
-    fn write(&mut self, item: &LedgerItem) -> Result<(), LedgerError> {
+    pub(super) fn write(&mut self, item: &LedgerItem) -> Result<(), LedgerError> {
         if !self.poster.has_room_for_order() {
             self.cut()?;
         }
@@ -293,53 +293,5 @@ impl Core<'_> {
         }
         let counts = |at: &AtSite| at.charges() && (!at.claim().estimated || rated.estimated);
         Ok(all.iter().find(|(_, at)| counts(at)).map(|(site, _)| *site))
-    }
-
-    /// An order of a person that stands in another site's stream too: the lowest site's stays.
-    pub(super) fn settle_order(
-        &mut self,
-        sites: &mut Sites,
-        site: u16,
-        entry: &LedgerEntry,
-    ) -> Result<(), LedgerError> {
-        let (me, origin) = (self.options.number, entry.origin_id);
-        if entry.kind == EntryKind::Reversal {
-            // A reversal of its own order ends what counted twice.
-            if let Some(of) = entry.adjusts {
-                sites.doubles.remove(&(1, of.0));
-            }
-            return Ok(());
-        }
-        let (stands, same) = {
-            let fold = self.shared().fold();
-            let reversed = fold.book.order(pay::origin_of_reversal(origin)).is_some();
-            (fold.book.order(origin).is_some() && !reversed, fold.book.known_order(entry).is_some_and(|x| x.is_ok()))
-        };
-        if !stands {
-            return Ok(());
-        }
-        let name = sites.name(site);
-        if !same {
-            sites.alarm(format!(
-                "order {origin} of account {} stands at site {name} with another content than here",
-                entry.account
-            ));
-        }
-        if site > me {
-            let owed = entry.postings.iter().filter(|p| p.account == entry.account);
-            let amounts = owed.map(|p| (p.account.clone(), p.amount)).collect();
-            let (what, id) = (SmolStr::new_static("order"), origin.to_string());
-            sites.doubles.insert((1, origin.0), Double { what, id, winner: me, loser: site, amounts });
-            return Ok(());
-        }
-        let by = format_smolstr!("site {name}");
-        let reversal = self.reversal(origin, entry.occurred_at, &by, &SmolStr::new_static("booked_elsewhere"))?;
-        match reversal {
-            Ok(reversal) => self.write(&LedgerItem::Entry(Box::new(reversal))),
-            Err(refusal) => {
-                sites.alarm(format!("order {origin} is booked at site {name} too and cannot be reversed: {refusal}"));
-                Ok(())
-            }
-        }
     }
 }

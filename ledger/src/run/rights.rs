@@ -162,6 +162,9 @@ impl Core<'_> {
             Order::Grant(_) | Order::Caps(_) | Order::ScopeCaps(_) if me != config_site => {
                 return Err(PayRefusal::OtherSite { config_site });
             }
+            Order::Pay(payment) if !sites.knows_order(&self.shared().fold(), order) => {
+                self.options.vouchers.may_redeem(payment, (me, config_site), |site| self.name_of(sites, site))?;
+            }
             Order::Give(give) if !sites.peers.iter().any(|peer| peer.number == give.to) => {
                 return Err(PayRefusal::UnknownSite(give.to));
             }
@@ -295,6 +298,7 @@ impl Core<'_> {
             root: accounting::book::hex(&fold.book.root()),
             accounts,
             doubles: sites.doubles.values().cloned().collect(),
+            settled: sites.settled.iter().cloned().collect(),
             alarms: sites.alarms.iter().cloned().collect(),
         };
         drop(fold);
@@ -353,6 +357,15 @@ fn wants_of_order(order: &Order) -> Wants {
         _ => {}
     }
     wants
+}
+
+impl Sites {
+    /// The same id was booked here or at another site, as far as that is folded here: whatever is said of it, it is not
+    /// new.
+    fn knows_order(&self, fold: &Fold, order: &Order) -> bool {
+        let origin: OriginId = accounting::pay::origin_of(order.id());
+        order_is_known(fold, order) || fold.others.values().any(|other| other.book.order(origin).is_some())
+    }
 }
 
 /// The same order stands in the book: it takes nothing again.

@@ -2,6 +2,7 @@
 //! rules of `accounting::credit` are asked. What they append stands in this ledger's own frames, which name how far the
 //! others' streams were folded (design 8.3 to 8.8).
 
+use accounting::book::Among;
 use accounting::credit::{Action, Message, Settings, Site};
 use bus::stream::{Accepted, FrameReader, StreamReader};
 use facts::Amount;
@@ -53,11 +54,13 @@ pub(super) struct Sites {
     /// Where the window of accounts that are announced begins.
     pub window: SmolStr,
     pub doubles: BTreeMap<(u8, [u8; 16]), Double>,
+    /// Orders that stood twice and were taken back at one site, oldest first.
+    pub settled: VecDeque<Double>,
     pub alarms: VecDeque<String>,
     /// Holds that ended with their charge at other sites, lately.
     pub ended: Ended,
     /// This site's streams have been read as far as its own frames name them.
-    opened: bool,
+    pub opened: bool,
     /// Every account is looked at once: what was folded before a restart is not read again.
     pub(super) look_at_all: bool,
 }
@@ -102,6 +105,7 @@ impl Sites {
             config_seq: None,
             window: SmolStr::default(),
             doubles: BTreeMap::new(),
+            settled: VecDeque::new(),
             alarms: VecDeque::new(),
             ended: Ended::default(),
             opened: false,
@@ -153,7 +157,11 @@ impl Core<'_> {
         let mut busy = false;
         // First as far as our own frames name the others' streams: what was settled then is not settled twice.
         busy |= self.read_peers(sites)?;
-        sites.opened = true;
+        if !sites.opened {
+            sites.opened = true;
+            let open: Vec<Double> = sites.doubles.values().filter(|one| one.what != "call").cloned().collect();
+            open.iter().for_each(|one| self.alarm_double(sites, one));
+        }
         let now = wall_micros();
         if let Some(mail) = self.options.mail.clone() {
             for peer in &sites.peers {
@@ -489,8 +497,12 @@ fn limit_of_this_site(fold: &Fold, config: &Config, account: &str, now: i64) -> 
 
 /// Tells the book its place among the sites, by which caps are divided.
 pub(super) fn set_among(options: &LedgerOptions, book: &mut accounting::Book) {
-    if !options.peers.is_empty() {
-        let before = options.peers.iter().filter(|(number, _)| *number < options.number).count();
-        book.set_among(before as u32, options.peers.len() as u32 + 1);
+    if options.peers.is_empty() {
+        return;
     }
+    let share = |site: u16| options.shares.get(&site).copied().unwrap_or(1);
+    let peers = || options.peers.iter().map(|(number, _)| *number);
+    let sum = |sites: &mut dyn Iterator<Item = u16>| sites.fold(0_u32, |sum, site| sum.saturating_add(share(site)));
+    let (before, own) = (sum(&mut peers().filter(|number| *number < options.number)), share(options.number));
+    book.set_among(Some(Among { before, own, all: sum(&mut peers()).saturating_add(own) }));
 }

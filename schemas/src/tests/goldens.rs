@@ -310,17 +310,25 @@ fn a_notice_is_pinned() {
         value: "9.95".parse().unwrap(),
         days: None,
         call_id: None,
+        id: Some(facts::ids::OriginId([7; 16])),
+        frame: Some(300),
     };
     let mut record = Vec::new();
     crate::notice::encode(&notice, &ids, &mut record);
     expect![[r#"
-        0054440018086d61696e1061636d652d757364065553440080a08d98facffd05
-        0c09184e72a0000c090caa372c000000
+        0054440020086d61696e1061636d652d757364065553440080a08d98facffd05
+        0c09184e72a0000c090caa372c00000002070707070707070707070707070707
+        0702d804
     "#]]
     .assert_eq(&hex(&record));
     assert_eq!(crate::notice::decode(&record, &ids).unwrap(), notice);
     assert!(crate::notice::decode(&record[..20], &ids).is_err());
-    // As the first schema wrote it, and as it may stand on the topic.
+    // As the first two schemas wrote it, and as it may stand on the topic.
+    let notice = facts::notice::Notice { id: None, frame: None, ..notice };
+    let second = super::older::hex(
+        "0054440018086d61696e1061636d652d757364065553440080a08d98facffd050c09184e72a0000c090caa372c000000",
+    );
+    assert_eq!(crate::notice::decode(&second, &ids).unwrap(), notice);
     let first = super::older::hex(
         "0054440015086d61696e1061636d652d757364065553440080a08d98facffd050c09184e72a0000c090caa372c00",
     );
@@ -360,6 +368,7 @@ fn schemas_are_pinned() {
         config-item.v4 0x54440017 1c454aa533107ddc
         notice.v2 0x54440018 794c4508654eedf8
         ledger-item.v4 0x54440019 9de63ac6f8cbe4c7
-        config-item.v5 0x5444001c de70d4ef5cebc9c2"#]]
+        config-item.v5 0x5444001c de70d4ef5cebc9c2
+        notice.v3 0x54440020 462028f8f6c96d78"#]]
     .assert_eq(&lines.join("\n"));
 }

@@ -72,6 +72,8 @@ pub fn ledger_options(settings: &Settings, sites: Option<&Arc<Sites>>, options: 
     options.config_site = settings.site_number(settings.first_config_site()).unwrap_or(settings.sites.number);
     // Checked when the settings were read.
     options.reserves = settings.reserves().unwrap_or_default();
+    options.shares = settings.shares().unwrap_or_default();
+    options.vouchers = settings.vouchers().unwrap_or_default();
     options.mail = sites.map(|sites| Arc::new(SitesMail(sites.clone())) as Arc<dyn Mail>);
 }
 

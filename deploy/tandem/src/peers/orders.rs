@@ -193,12 +193,24 @@ fn rights(node: &Node, account: Option<&str>) -> Result<Answer, Failure> {
 
 /// What counts twice until one site reverses its own, and what the ledger found wrong.
 fn doubles(sites: &SitesStatus) -> Vec<String> {
-    let double = |one: &ledger::sites::Double| {
+    let money = |one: &ledger::sites::Double| {
         let amounts: Vec<String> = one.amounts.iter().map(|(account, amount)| format!("{account} {amount}")).collect();
-        let amounts = amounts.join(", ");
-        format!("{} {} counts twice until site {} has reversed its own: {amounts}", one.what, one.id, one.loser)
+        amounts.join(", ")
     };
-    sites.doubles.iter().map(double).chain(sites.alarms.iter().map(|alarm| format!("ledger: {alarm}"))).collect()
+    let double = |one: &ledger::sites::Double| {
+        format!("{} {} counts twice until site {} has reversed its own: {}", one.what, one.id, one.loser, money(one))
+    };
+    let name = |number: u16| match sites.peers.iter().find(|peer| peer.number == number) {
+        Some(peer) => peer.name.clone(),
+        None => sites.name.clone(),
+    };
+    let settled = |one: &ledger::sites::Double| {
+        let (what, id, winner, loser) = (&one.what, &one.id, name(one.winner), name(one.loser));
+        let differs = if one.same { "" } else { " with another content" };
+        format!("{what} {id} was booked at {winner} and{differs} at {loser}, which took its own back: {}", money(one))
+    };
+    let (doubles, settled) = (sites.doubles.iter().map(double), sites.settled.iter().map(settled));
+    doubles.chain(settled).chain(sites.alarms.iter().map(|alarm| format!("ledger: {alarm}"))).collect()
 }
 
 /// What is wrong with a peer, each with its place.

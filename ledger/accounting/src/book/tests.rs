@@ -231,3 +231,29 @@ proptest! {
         prop_assert_eq!(check_refold(&mut more, refs()), Err(RefoldError::Differs));
     }
 }
+
+#[test]
+fn caps_are_divided_by_parts_and_all_sites_together_have_the_cap() {
+    for parts in [vec![1, 1], vec![1, 1, 1], vec![3, 1], vec![0, 1, 7], vec![1_000_000, 1, 999_999]] {
+        let all: u32 = parts.iter().sum();
+        let share = |at: usize| {
+            let mut book = Book::new();
+            book.set_among(Some(Among { before: parts[..at].iter().sum(), own: parts[at], all }));
+            book
+        };
+        let books: Vec<Book> = (0..parts.len()).map(share).collect();
+        for cap in [0, 1, 2, 7, 10, 1_000, u32::MAX] {
+            let shares: Vec<u32> = books.iter().map(|book| book.share_of(cap)).collect();
+            assert_eq!(shares.iter().map(|share| u64::from(*share)).sum::<u64>(), u64::from(cap), "{parts:?} {cap}");
+            let fair = |(share, part): (&u32, &u32)| {
+                let exact = u64::from(cap) * u64::from(*part) / u64::from(all);
+                u64::from(*share).abs_diff(exact) <= 1
+            };
+            assert!(shares.iter().zip(&parts).all(fair), "{parts:?} {cap}: {shares:?}");
+        }
+        let money: i128 = books.iter().map(|book| book.share_of_amount(Amount(1_000)).0).sum();
+        assert!((1_000 - parts.len() as i128..=1_000).contains(&money), "{parts:?} {money}");
+        let huge = books.iter().map(|book| book.share_of_amount(Amount(i128::MAX)).0).fold(0, i128::saturating_add);
+        assert!(huge > i128::MAX / 2 || parts.len() > 2, "{parts:?}");
+    }
+}

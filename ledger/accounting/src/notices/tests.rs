@@ -1,4 +1,4 @@
-//! Tests of notices about vendors and overruns; those about thresholds stand with `authorise`.
+//! Tests of notices about vendors; those about thresholds stand with `authorise`.
 
 use super::*;
 use crate::authorise::tests_support::config;
@@ -61,16 +61,4 @@ fn a_vendor_that_runs_dry_is_told_of_once_with_its_days_until_it_is_paid() {
     world.order(EntryKind::Correction, "5000");
     assert_eq!(world.look(6).len(), 1);
     assert!(world.watch.vendors(&world.book, &world.config, 0, OccurredAt(NOW + 9 * HOUR)).is_empty(), "turned off");
-}
-
-#[test]
-fn a_call_that_cost_more_than_was_held_is_told_with_both_sums() {
-    let rated = PricedCall::from(&crate::sample::rated("c", ("acme", "0.7"), &[("borea", "9")]));
-    let wish = crate::authorise::tests_support::wish(1, "acme");
-    let granted = crate::authorise::authorise(&Book::new(), &config(), &mut Default::default(), &wish).unwrap();
-    let told = overruns(&"main".into(), &granted.hold, &rated, OccurredAt(NOW));
-    let told: Vec<_> = told.iter().map(|x| (x.kind, x.threshold.to_string(), x.value.to_string(), x.call_id)).collect();
-    assert_eq!(told, [(NoticeKind::Overrun, "0.6".into(), "0.7".into(), Some(wish.call_id))]);
-    let within = PricedCall::from(&crate::sample::rated("c", ("acme", "0.6"), &[]));
-    assert!(overruns(&"main".into(), &granted.hold, &within, OccurredAt(NOW)).is_empty());
 }
