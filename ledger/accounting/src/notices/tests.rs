@@ -3,7 +3,7 @@
 use super::*;
 use crate::authorise::tests_support::config;
 use crate::pay::{Payment, entry_for};
-use facts::Currency;
+use facts::{Currency, Side};
 use facts::entry::{EntryKind, LedgerItem};
 use facts::xdr::Position;
 
