@@ -25,13 +25,17 @@ impl Core<'_> {
     pub(super) fn alarm_double(&self, sites: &mut Sites, one: &Double) {
         let (winner, loser) = (self.name_of(sites, one.winner), self.name_of(sites, one.loser));
         let money: Vec<String> = one.amounts.iter().map(|(account, amount)| format!("{account} {amount}")).collect();
-        sites.alarm(format!(
+        let what = format!(
             "{} {} is booked at site {winner} and at site {loser}{}; site {loser} takes its own back: {}",
             one.what,
             one.id,
             if one.same { "" } else { ", with another content" },
             money.join(", ")
-        ));
+        );
+        // It may have been said before a restart.
+        if !sites.alarms.contains(&what) {
+            sites.alarm(what);
+        }
     }
 
     /// An order of a person that stands in another site's stream too: the lowest site's stays.

@@ -20,6 +20,8 @@ struct Notes {
     ended: Vec<EndedRow>,
     doubles: Vec<((u8, [u8; 16]), Double)>,
     alarms: VecDeque<String>,
+    #[serde(default)]
+    settled: VecDeque<Double>,
 }
 
 impl Sites {
@@ -54,6 +56,7 @@ impl Sites {
         {
             self.ended = Ended::from_rows(notes.ended);
             (self.doubles, self.alarms) = (notes.doubles.into_iter().collect(), notes.alarms);
+            self.settled = notes.settled;
         }
     }
 
@@ -66,7 +69,8 @@ impl Sites {
     /// For the snapshot.
     pub fn notes(&self) -> Vec<u8> {
         let doubles = self.doubles.iter().map(|(key, double)| (*key, double.clone())).collect();
-        let notes = Notes { ended: self.ended.rows(), doubles, alarms: self.alarms.clone() };
+        let (alarms, settled) = (self.alarms.clone(), self.settled.clone());
+        let notes = Notes { ended: self.ended.rows(), doubles, alarms, settled };
         // Without them less is remembered, as after a death of the process.
         serde_json::to_vec(&notes).unwrap_or_default()
     }
