@@ -97,7 +97,7 @@ fn recode(schema: Schema, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
 }
 
 /// Schemas that are only read.
-const OLD: [Schema; 9] = [
+const OLD: [Schema; 10] = [
     Schema::CallEventV0,
     Schema::ConfigItemV1,
     Schema::LedgerItemV1,
