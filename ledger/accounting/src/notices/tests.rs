@@ -3,9 +3,9 @@
 use super::*;
 use crate::authorise::tests_support::config;
 use crate::pay::{Payment, entry_for};
-use facts::{Currency, Side};
 use facts::entry::{EntryKind, LedgerItem};
 use facts::xdr::Position;
+use facts::{Currency, Side};
 
 const NOW: i64 = 1_700_000_000_000_000;
 
