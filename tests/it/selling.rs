@@ -74,11 +74,11 @@ fn a_sell_deck_is_made_with_its_reasons_its_steps_and_the_customers_notice() {
     let reasons = fs::read_to_string(&explain).expect("the reasons were written");
     assert!(
         reasons.contains(
-            "4915,Germany - Mobile,2026-03-01T00:00:00Z,,0.055,0,60/60,margin,borea,491,4915*,0.05,0.05,1/1,0,60,0.05,1,0"
+            "4915,Germany - Mobile,2026-03-01T00:00:00Z,,0.055,0,0,60/60,margin,borea,491,4915*,0.05,0.05,1/1,0,0,,0,60,0.05,1,0"
         ),
         "{reasons}"
     );
-    assert!(reasons.contains("881,Satellite,2026-02-01T00:00:00Z,,0,0,1/1,blocked by the recipe"), "{reasons}");
+    assert!(reasons.contains("881,Satellite,2026-02-01T00:00:00Z,,0,0,0,1/1,blocked by the recipe"), "{reasons}");
     let told = made.iter().filter(|line| !line["made"].is_null()).count();
     assert_eq!(told, reasons.lines().count() - 1, "a reason for each row");
 
@@ -98,6 +98,41 @@ fn a_sell_deck_is_made_with_its_reasons_its_steps_and_the_customers_notice() {
     assert_eq!(price(&tandem, "sell", "4930", "2026-02-10"), "49 0.011", "a decrease counts at once");
     let same = lines(make(&tandem, &recipe, "2026-02-10", &[]), 0);
     assert_eq!(same.last().unwrap()["summary"]["changes"], 0, "made again nothing changes");
+
+    // Nobody sells us France any more: our customer keeps it for the week that he was promised.
+    let rules = "[[deck_rules]]\nclosed_codes_percent = 100\n[[deck_rules]]\ndeck = \"sell\"\nnotice_days = 7\nclosed_codes_percent = 100\n";
+    tandem.run(&["apply", &file(&tandem, "rules.toml", rules), "--yes", "--no-engine"]).ok();
+    for (deck, text) in [("alba", ALBA), ("borea", BOREA)] {
+        let without: String = text.split_inclusive('\n').filter(|line| !line.starts_with("33;")).collect();
+        lines(import(&tandem, deck, &without, &["--az"]), 0);
+    }
+    let ran = make(&tandem, &recipe, "2026-03-05", &[]);
+    assert!(ran.stderr.contains("1 codes close when the customers' notice has run, on 2026-03-12"), "{}", ran.stderr);
+    lines(ran, 0);
+    assert_eq!(price(&tandem, "sell", "331", "2026-03-11T23:59:59Z"), "33 0.033");
+    assert_eq!(price(&tandem, "sell", "331", "2026-03-12"), "- -");
+}
+
+#[test]
+fn what_attempts_surcharges_and_the_agreements_rounding_cost_is_in_a_made_price() {
+    let tandem = Tandem::new();
+    let text = "code;destination;rate;increment;attempt fee\n49;Germany;0.04;1/1;0.002\n33;France;0.02;1/1;\n";
+    lines(import(&tandem, "vendor", text, &["--az", "--currency", "USD"]), 0);
+    let make_by = |more: &str| {
+        let text =
+            format!("deck = \"sell\"\nbuy = [\"vendor\"]\nincrement = \"1/1\"\n{more}[margin]\npercent = \"10\"\n");
+        let explain = tandem.home().join("why.csv").display().to_string();
+        let made = make(&tandem, &file(&tandem, "sell.toml", &text), "2026-02-01", &["--explain", &explain]);
+        lines(made, 0);
+        fs::read_to_string(&explain).expect("the reasons were written")
+    };
+    // At 0.022 some calls' rounded charges would be less than 10 % above their rounded costs.
+    let passed = make_by("");
+    assert!(passed.contains("33,France,2026-02-01T00:00:00Z,,0.0221,0,0,1/1,margin behind rounding"), "{passed}");
+    assert!(passed.contains("49,Germany,2026-02-01T00:00:00Z,,0.0441,0,0.0022,1/1,margin"), "{passed}");
+    let in_rate = make_by("attempt_fee = \"in-rate\"\nanswer_ratio = \"40\"\nshortest_seconds = 30\n");
+    // 0.002 for each of two and a half attempts, over half a minute, with 10 %.
+    assert!(in_rate.contains("49,Germany,2026-02-01T00:00:00Z,,0.055,0,0,1/1,margin,vendor,49"), "{in_rate}");
 }
 
 #[test]

@@ -97,6 +97,21 @@ pub struct Settings {
     pub disconnect_fee: Option<Price>,
 }
 
+impl Settings {
+    /// What these leave open is that of the place further out.
+    pub fn or(self, outer: &Self) -> Self {
+        Self {
+            grace: self.grace.or(outer.grace),
+            minimum_duration: self.minimum_duration.or(outer.minimum_duration),
+            maximum_duration: self.maximum_duration.or(outer.maximum_duration),
+            minimum_amount: self.minimum_amount.or(outer.minimum_amount),
+            maximum_amount: self.maximum_amount.or(outer.maximum_amount),
+            attempt_fee: self.attempt_fee.or(outer.attempt_fee),
+            disconnect_fee: self.disconnect_fee.or(outer.disconnect_fee),
+        }
+    }
+}
+
 /// One row of a deck.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Rate {

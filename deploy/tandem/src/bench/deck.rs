@@ -115,7 +115,14 @@ fn take_in(node: &Node, deck: &str, path: &Path) -> Result<u64, Failure> {
     let file = read_file(path, &Answers::default(), last, &Told::default())?;
     let old = last.map_or(Ok(Rows::new()), |last| rows_of(&config, &last.chunks))?;
     let rule = IntervalRule::Anchored;
-    let plan = Plan { kind: Kind::Az, missing: Missing::Discontinued, effective: wall_micros(), notice: None, rule };
+    let plan = Plan {
+        kind: Kind::Az,
+        missing: Missing::Discontinued,
+        effective: wall_micros(),
+        notice: None,
+        closes: None,
+        rule,
+    };
     let merged = merge(&old, &Rows::new(), &file.rows, &plan);
     drop(file);
     let found = review(

@@ -14,8 +14,12 @@ use crate::ops::Answer;
 use crate::output::Failure;
 use decks::life::diff::day;
 use decks::life::{Kind, Rows};
-use decks::make::{Buy, Code, CodeSet, Made, Recipe, Rule, Why, make as make_rows, union, with_settings};
-use facts::config::Config;
+use decks::make::{
+    AttemptFee, Buy, Closings, Code, CodeSet, Made, Recipe, Rounds, Rule, Selling, Why, make as make_rows, union,
+    with_settings,
+};
+use facts::Side;
+use facts::config::{Agreement, Config};
 use facts::deck::{DeckTerms, IntervalRule, RowStatus, Settings};
 use facts::money::Currency;
 use serde_json::{Value, json};
@@ -39,6 +43,7 @@ struct Loaded {
     rows: Rows,
     rule: IntervalRule,
     exchange: i64,
+    rounds: Vec<Rounds>,
 }
 
 /// Makes the rows of a recipe that count from `effective` on. Writes nothing.
@@ -49,17 +54,32 @@ pub fn making(config: &Config, recipe: &Recipe, effective: i64) -> Result<Making
     let loaded = loaded.collect::<Result<Vec<Loaded>, Failure>>()?;
     let buys: Vec<Buy<'_>> = loaded
         .iter()
-        .map(|deck| Buy { name: &deck.name, rows: &deck.rows, rule: deck.rule, exchange: deck.exchange })
+        .map(|deck| Buy {
+            name: &deck.name,
+            rows: &deck.rows,
+            rule: deck.rule,
+            exchange: deck.exchange,
+            rounds: &deck.rounds,
+        })
         .collect();
     let codes = codes(config, recipe, &buys, effective)?;
-    let made = make_rows(recipe, &buys, &codes, effective, terms.interval_rule).map_err(Failure::usage)?;
+    let by = agreements(config, &recipe.deck, Side::Sell, effective);
+    let rounds = rounds(config, &by, terms.currency, effective, &mut notes);
+    let selling = Selling { effective, rule: terms.interval_rule, rounds: &rounds };
+    let made = make_rows(recipe, &buys, &codes, &selling).map_err(Failure::usage)?;
     if terms.settings != Settings::default() {
         notes.push(format!(
             "deck {} has settings of its own (grace, bounds or fees): calls that they make cheaper are not covered",
             recipe.deck
         ));
     }
-    tell(&made, &buys, &mut notes);
+    for agreement in by.iter().filter(|agreement| agreement.settings != Settings::default()) {
+        notes.push(format!(
+            "agreement {} has settings of its own (grace, bounds or fees): calls that they make cheaper are not covered",
+            agreement.id
+        ));
+    }
+    tell(recipe, &made, &buys, &mut notes);
     Ok(Making { made, terms, notes })
 }
 
@@ -103,8 +123,61 @@ fn load(
     if root.terms.rated_number != sell.rated_number {
         notes.push(format!("deck {} prices another number (dialled or LRN) than the deck that is made", root.id));
     }
-    let rows = with_settings(rows_of(config, &root.chunks)?, &root.terms.settings);
-    Ok(Loaded { name: root.id.clone(), rows, rule: root.terms.interval_rule, exchange })
+    let by = agreements(config, &root.id, Side::Buy, at);
+    let mut settings = root.terms.settings;
+    let (same, other): (Vec<&Agreement>, Vec<&Agreement>) = by.iter().partition(|agreement| {
+        config.accounts.get(&agreement.account).is_some_and(|account| account.currency == from)
+            && by.iter().all(|other| other.settings == agreement.settings)
+    });
+    // Terms further out than the deck's own: what the agreement says counts where neither row nor deck does.
+    if let Some(agreement) = same.first() {
+        settings = settings.or(&agreement.settings);
+    }
+    for agreement in other.iter().filter(|agreement| agreement.settings != Settings::default()) {
+        notes.push(format!(
+            "agreement {} by which deck {} is bought has fees or bounds of its own that are in no price: they are not those \
+             of the deck's other agreements, or in another currency",
+            agreement.id, root.id
+        ));
+    }
+    let rounds = rounds(config, &by, from, at, notes);
+    let rows = with_settings(rows_of(config, &root.chunks)?, &settings);
+    Ok(Loaded { name: root.id.clone(), rows, rule: root.terms.interval_rule, exchange, rounds })
+}
+
+/// Agreements of a side that are priced by a deck at an instant or later.
+fn agreements<'c>(config: &'c Config, deck: &str, side: Side, at: i64) -> Vec<&'c Agreement> {
+    let priced = |agreement: &&Agreement| {
+        agreement.side == side
+            && agreement.valid_until.is_none_or(|until| until.0 > at)
+            && config.deck_of(agreement).is_some_and(|by| by == deck)
+    };
+    config.agreements.values().filter(priced).collect()
+}
+
+/// How they round; an agreement that says nothing where there is none yet.
+fn rounds(config: &Config, by: &[&Agreement], deck: Currency, at: i64, notes: &mut Vec<String>) -> Vec<Rounds> {
+    let mut found: Vec<Rounds> = Vec::new();
+    for agreement in by {
+        let Some(account) = config.accounts.get(&agreement.account) else { continue };
+        let Some(exchange) = exchange(config, deck, account.currency, at).filter(|rate| *rate > 0) else {
+            notes.push(format!(
+                "agreement {} rounds in {}, and there is no exchange rate from {deck}: its rounding is in no price",
+                agreement.id, account.currency
+            ));
+            continue;
+        };
+        let (duration, amount, decimals) =
+            (agreement.duration_rounding, agreement.amount_rounding, agreement.amount_decimals);
+        let rounds = Rounds { duration, amount, decimals, exchange };
+        if !found.contains(&rounds) {
+            found.push(rounds);
+        }
+    }
+    if by.is_empty() {
+        found.push(Rounds::default());
+    }
+    found
 }
 
 fn codes(config: &Config, recipe: &Recipe, buys: &[Buy<'_>], effective: i64) -> Result<Vec<Code>, Failure> {
@@ -115,12 +188,12 @@ fn codes(config: &Config, recipe: &Recipe, buys: &[Buy<'_>], effective: i64) -> 
     };
     let root = root(config, name)?;
     let rows = rows_of(config, &root.chunks)?;
-    let own = Buy { name: &root.id, rows: &rows, rule: root.terms.interval_rule, exchange: 1 };
+    let own = Buy { name: &root.id, rows: &rows, rule: root.terms.interval_rule, exchange: 1, rounds: &[] };
     Ok(union(&[own], effective))
 }
 
 /// What is not in the prices, and what made them.
-fn tell(made: &Made, buys: &[Buy<'_>], notes: &mut Vec<String>) {
+fn tell(recipe: &Recipe, made: &Made, buys: &[Buy<'_>], notes: &mut Vec<String>) {
     let mut rules: BTreeMap<&str, u64> = BTreeMap::new();
     let mut vendors: BTreeMap<&SmolStr, u64> = BTreeMap::new();
     let mut far: Vec<&Why> = Vec::new();
@@ -152,13 +225,19 @@ fn tell(made: &Made, buys: &[Buy<'_>], notes: &mut Vec<String>) {
             far.len(), why.prefix, why.destination, by.vendor, by.first_interval, by.next_interval, by.next_rate, by.seconds
         ));
     }
+    let passed = match recipe.attempt_fee {
+        AttemptFee::PassOn => "rows of vendors have an attempt fee: the customer pays one for each attempt too",
+        AttemptFee::InRate => {
+            "rows of vendors have an attempt fee: answered calls cover it for all, by the answer ratio"
+        }
+    };
     let told = [
         (without, "sold codes hold longer codes that no vendor takes; calls to these have no route"),
         (made.not_sold, "codes of vendors lie in no code that is sold"),
         (made.left_out, "codes are left out because no vendor takes them"),
-        (made.surcharges, "surcharges by the caller's origin are in no price: sell them on by rows of their own"),
+        (made.surcharges, "surcharges by the caller's origin are in no price, because rows = \"plain\""),
         (made.reverse, "rows with a negative price are taken for no offer"),
-        (made.attempt_fees, "rows have an attempt fee: what unanswered calls cost is in no price"),
+        (made.attempt_fees, passed),
     ];
     notes.extend(told.iter().filter(|(count, _)| *count > 0).map(|(count, text)| format!("{count} {text}")));
 }
@@ -196,7 +275,7 @@ pub fn make(node: &Node, args: &MakeArgs, write: bool, now: i64, told: &Told) ->
         reason: &args.reason,
         zero: zero as u64,
         causes: Vec::new(),
-        claims: Claims::Wait,
+        claims: Claims::Wait { closings: recipe.closings == Closings::AfterNotice },
         foreign: None,
         lines: reasons.iter().map(|cells| json!({ "made": object(cells) })).collect(),
         more: json!({ "made": rows.len(), "not_sold": made.not_sold, "left_out": made.left_out }),
@@ -211,13 +290,14 @@ pub fn make(node: &Node, args: &MakeArgs, write: bool, now: i64, told: &Told) ->
 }
 
 /// Columns of the explanation.
-const REASON: [&str; 19] = [
+const REASON: [&str; 23] = [
     "code",
     "destination",
     "from",
     "until",
     "price",
     "connect_fee",
+    "attempt_fee",
     "increment",
     "rule",
     "vendor",
@@ -227,6 +307,9 @@ const REASON: [&str; 19] = [
     "vendor_rate",
     "vendor_increment",
     "vendor_fee",
+    "vendor_attempt_fee",
+    "vendor_origin",
+    "vendor_surcharge",
     "seconds",
     "cost",
     "cells",
@@ -247,6 +330,7 @@ fn reason(why: &Why, rate: &facts::deck::Rate) -> Vec<String> {
         day(why.until),
         why.price.to_string(),
         rate.connect_fee.to_string(),
+        rate.settings.attempt_fee.unwrap_or_default().to_string(),
         format!("{}/{}", rate.first_interval, rate.next_interval),
         why.rule.as_str().to_owned(),
         text(&|by| by.vendor.to_string()),
@@ -256,6 +340,9 @@ fn reason(why: &Why, rate: &facts::deck::Rate) -> Vec<String> {
         text(&|by| by.next_rate.to_string()),
         text(&|by| format!("{}/{}", by.first_interval, by.next_interval)),
         text(&|by| by.connect_fee.to_string()),
+        text(&|by| by.attempt_fee.to_string()),
+        text(&|by| by.origin.clone().unwrap_or_default().to_string()),
+        text(&|by| by.surcharge.to_string()),
         text(&|by| if by.seconds == 0 { "profile".to_owned() } else { by.seconds.to_string() }),
         text(&|by| by.cost.to_string()),
         why.cells.to_string(),

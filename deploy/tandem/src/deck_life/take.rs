@@ -12,7 +12,8 @@ use crate::apply;
 use crate::node::Node;
 use crate::ops::Answer;
 use crate::output::Failure;
-use decks::life::{Kind, Merged, Missing, Moment, Plan, Rows, dispute, merge};
+use decks::life::diff::Change;
+use decks::life::{Class, Kind, Merged, Missing, Moment, Plan, Rows, dispute, merge};
 use facts::config::{Config, ConfigItem, DeckImport, DeckRules, ImportState};
 use facts::deck::DeckTerms;
 use facts::{Amount, OccurredAt};
@@ -29,8 +30,8 @@ const NOTICE_DAYS_MAX: u32 = 3_660;
 pub enum Claims {
     /// The vendor's: his dates are kept, a letter rejects them.
     Kept { letter: Option<PathBuf> },
-    /// Ours: they wait.
-    Wait,
+    /// Ours: they wait, and so do codes that close where the customers have notice of that too.
+    Wait { closings: bool },
 }
 
 /// Rows that are to become a version.
@@ -76,7 +77,10 @@ pub fn take(
     person(incoming.by)?;
     let last = config.decks.get(incoming.deck).and_then(|versions| versions.last());
     let rules = config.rules_of(incoming.deck);
-    let plan = plan(incoming.kind, incoming.effective, incoming.notified, &rules, &incoming.terms)?;
+    let mut plan = plan(incoming.kind, incoming.effective, incoming.notified, &rules, &incoming.terms)?;
+    if matches!(incoming.claims, Claims::Wait { closings: true }) {
+        plan.closes = plan.notice;
+    }
     let previous = config.last_import(incoming.deck);
     told.stage("comparing with the version in force");
     let old = last.map_or(Ok(Rows::new()), |last| rows_of(config, &last.chunks))?;
@@ -120,6 +124,7 @@ pub fn take(
         answer.notes.extend(foreign.notes(changes, effect, super::weigh::SHOWN));
     }
     contract.note(&mut answer, currency, &incoming.claims);
+    answer.notes.extend(closing(&plan, &weighed));
     answer.notes.extend(sold.notes(currency, super::weigh::SHOWN));
     if weighed.review.total == 0 {
         answer.notes.push(format!("{} changes nothing; there is nothing to import", incoming.file));
@@ -129,7 +134,7 @@ pub fn take(
     held_notes(&record, write, &mut answer);
     let (letter, terms) = (incoming.claims, incoming.terms);
     match letter {
-        Claims::Wait => merged.claims = Rows::new(),
+        Claims::Wait { .. } => merged.claims = Rows::new(),
         Claims::Kept { .. } if contract.new_claims.is_empty() => {}
         Claims::Kept { letter } => {
             let (we, dispute) = (config.settings.legal_entity.as_str(), contract.dispute);
@@ -198,6 +203,7 @@ pub fn plan(kind: Kind, effective: i64, notified: i64, rules: &DeckRules, terms:
         missing: if rules.missing_blocked { Missing::Blocked } else { Missing::Discontinued },
         effective,
         notice: notice.filter(|_| rules.notice_days > 0),
+        closes: None,
         rule: terms.interval_rule,
     })
 }
@@ -264,7 +270,7 @@ impl Contract {
         if self.new_claims.is_empty() {
             return;
         }
-        if matches!(claims, Claims::Wait) {
+        if matches!(claims, Claims::Wait { .. }) {
             self.waiting(answer);
             return;
         }
@@ -297,6 +303,16 @@ impl Contract {
                 .push(format!("  ... and {} more; all dates are in the changes", self.new_claims.len() - shown));
         }
     }
+}
+
+/// Codes that are sold on until the customers' notice of their end has run.
+fn closing(plan: &Plan, weighed: &Weighed) -> Option<String> {
+    let closes = plan.closes.filter(|closes| *closes > plan.effective)?;
+    let closed = |change: &&Change| matches!(change.class, Class::Closed | Class::Blocked) && change.from == closes;
+    let count = weighed.review.changes.iter().filter(closed).count();
+    let day = decks::life::diff::day(closes);
+    (count > 0)
+        .then(|| format!("{count} codes close when the customers' notice has run, on {day}; they are sold until then"))
 }
 
 fn summary(record: &DeckImport, contract: &Contract, sold: &Sold, weighed: &Weighed, incoming: &Incoming<'_>) -> Value {

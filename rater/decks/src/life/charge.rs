@@ -33,8 +33,29 @@ impl Charge {
     }
 }
 
+/// What a row of an origin group adds to the one that prices a call (design 4.10).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Added {
+    /// Connect fee and disconnect fee together, in 10^-10.
+    pub fees: i128,
+    /// A minute, on the steps of a stepped row; rates of intervals hold theirs already.
+    pub surcharge: Price,
+}
+
 /// The charge of a call of whole seconds (design 13.5 and 13.6; row settings only): `None` beyond 128 bits.
 pub fn charge(first: Price, next: Price, body: &Rate, seconds: u32, rule: IntervalRule) -> Option<Charge> {
+    charge_with(first, next, body, Added::default(), seconds, rule)
+}
+
+/// The same with a surcharge; `first` and `next` hold it.
+pub fn charge_with(
+    first: Price,
+    next: Price,
+    body: &Rate,
+    added: Added,
+    seconds: u32,
+    rule: IntervalRule,
+) -> Option<Charge> {
     let micros = i64::from(seconds) * 1_000_000;
     let settings = &body.settings;
     if seconds == 0 || settings.grace.is_some_and(|grace| micros < grace) {
@@ -42,9 +63,12 @@ pub fn charge(first: Price, next: Price, body: &Rate, seconds: u32, rule: Interv
     }
     let capped = settings.maximum_duration.map_or(micros, |most| micros.min(most));
     let billed = capped.max(settings.minimum_duration.unwrap_or(0)).saturating_sub(body.free).max(0);
-    let fees = i128::from(body.connect_fee.0) + i128::from(settings.disconnect_fee.unwrap_or_default().0);
-    let (usage, over) =
-        if body.steps.is_empty() { (intervals(first, next, body, billed, rule)?, 60) } else { stepped(body, billed)? };
+    let own = i128::from(body.connect_fee.0) + i128::from(settings.disconnect_fee.unwrap_or_default().0);
+    let fees = own.checked_add(added.fees)?;
+    let (usage, over) = match body.steps.is_empty() {
+        true => (intervals(first, next, body, billed, rule)?, 60),
+        false => stepped(body, added.surcharge, billed)?,
+    };
     let mut total = Charge { numerator: fees.checked_mul(over)?.checked_add(usage)?, over };
     for (bound, keeps) in [(settings.minimum_amount, Ordering::Greater), (settings.maximum_amount, Ordering::Less)] {
         if let Some(bound) = bound {
@@ -78,7 +102,7 @@ fn up(seconds: i128, interval: i128) -> i128 {
 }
 
 /// Steps over their common denominator.
-fn stepped(body: &Rate, billed: i64) -> Option<(i128, i128)> {
+fn stepped(body: &Rate, surcharge: Price, billed: i64) -> Option<(i128, i128)> {
     let over = body.steps.iter().try_fold(60i128, |all, step| lcm(all, i128::from(step.per.max(1))))?;
     let mut sum = 0i128;
     for (at, step) in body.steps.iter().enumerate() {
@@ -90,6 +114,7 @@ fn stepped(body: &Rate, billed: i64) -> Option<(i128, i128)> {
         let seconds = up(i128::from(span), i128::from(step.increment.max(1)) * 1_000_000) / 1_000_000;
         let unit = over / i128::from(step.per.max(1));
         sum = sum.checked_add(i128::from(step.rate.0).checked_mul(seconds)?.checked_mul(unit)?)?;
+        sum = sum.checked_add(i128::from(surcharge.0).checked_mul(seconds)?.checked_mul(over / 60)?)?;
     }
     Some((sum, over))
 }

@@ -44,6 +44,9 @@ pub struct Plan {
     pub effective: i64,
     /// The earliest instant of an increase by the contract; `None` = the carrier's own date counts.
     pub notice: Option<i64>,
+    /// The earliest instant at which a code closes, by being left out, blocked or discontinued, where its row is in force
+    /// until then; `None` = the dates above count.
+    pub closes: Option<i64>,
     pub rule: IntervalRule,
 }
 
@@ -102,13 +105,16 @@ struct Begin {
 /// A key that the file does not list.
 fn missing(rows: &mut Rows, was: &[RowRef<'_>], plan: &Plan) {
     let mut ended = None;
+    // A code that is not sold yet need not wait.
+    let sold = was.iter().any(|row| row.live(plan.effective));
+    let end = plan.closes.filter(|_| sold).map_or(plan.effective, |closes| closes.max(plan.effective));
     for row in was {
-        let ends = plan.kind == Kind::Az && row.row.until > plan.effective;
+        let ends = plan.kind == Kind::Az && row.row.until > end;
         match ends {
             false => rows.push_between(*row, row.row.from, row.row.until),
             true => {
-                if row.row.from < plan.effective {
-                    rows.push_between(*row, row.row.from, plan.effective);
+                if row.row.from < end {
+                    rows.push_between(*row, row.row.from, end);
                 }
                 ended = Some(*row);
             }
@@ -118,7 +124,7 @@ fn missing(rows: &mut Rows, was: &[RowRef<'_>], plan: &Plan) {
     else {
         return;
     };
-    rows.push(Rate { status: RowStatus::Blocked, valid_from: Some(plan.effective), valid_until: None, ..row.rate() });
+    rows.push(Rate { status: RowStatus::Blocked, valid_from: Some(end), valid_until: None, ..row.rate() });
 }
 
 /// Puts one listed row on its code's timeline.
@@ -140,7 +146,7 @@ fn place<'a>(
         return;
     }
     let contract = contract_date(timeline, old, row, begin, plan);
-    if contract > begin.from {
+    if contract > begin.from && row.status() == RowStatus::Open {
         claims.push_between(row, begin.from, contract.min(begin.until));
     }
     if contract >= begin.until {
@@ -160,15 +166,20 @@ fn cut(timeline: &mut Vec<Piece<'_>>, from: i64, until: i64) {
 
 /// From when a listed row counts by the contract.
 fn contract_date(timeline: &[Piece<'_>], old: &Rows, row: RowRef<'_>, begin: Begin, plan: &Plan) -> i64 {
-    let Some(notice) = plan.notice.filter(|notice| !begin.first && *notice > begin.from) else { return begin.from };
+    let in_force = timeline.iter().rev().find(|piece| piece.from <= begin.from && begin.from < piece.until);
     if row.status() != RowStatus::Open {
-        return begin.from;
+        let open = in_force.is_some_and(|piece| piece.row.status() == RowStatus::Open);
+        // What is closed already stays so; numbers that a shorter code sells close with their own row.
+        let sold = open
+            || (in_force.is_none()
+                && old.below(row.prefix(), begin.from).is_some_and(|below| below.status() == RowStatus::Open));
+        return plan.closes.filter(|_| !begin.first && sold).map_or(begin.from, |closes| closes.max(begin.from));
     }
+    let Some(notice) = plan.notice.filter(|notice| !begin.first && *notice > begin.from) else { return begin.from };
     // Announced before: the date of then stands, it is not put off by being said again.
     if let Some(pending) = timeline.iter().find(|piece| piece.from > begin.from && piece.row.same_terms(row)) {
         return pending.from;
     }
-    let in_force = timeline.iter().rev().find(|piece| piece.from <= begin.from && begin.from < piece.until);
     let paid = match in_force.map(|piece| piece.row).filter(|row| row.status() != RowStatus::Discontinued) {
         Some(row) => Some(row),
         None => old.below(row.prefix(), begin.from),

@@ -16,7 +16,7 @@ fn rate(code: &str, price: &str, from_day: i64) -> Rate {
 
 fn plan(kind: Kind, effective_day: i64, notice_day: Option<i64>) -> Plan {
     let notice = notice_day.map(|day| day * DAY);
-    Plan { kind, missing: Missing::Discontinued, effective: effective_day * DAY, notice, rule: RULE }
+    Plan { kind, missing: Missing::Discontinued, effective: effective_day * DAY, notice, closes: None, rule: RULE }
 }
 
 /// Code, price per minute, first and last day, as text.
@@ -46,6 +46,34 @@ fn what_an_az_file_leaves_out_ends_and_what_a_partial_one_leaves_out_stays() {
     assert_eq!(
         shown(&merged(&old, file, blocking).rows),
         ["49 0.01 0..-", "4930 0.02 0..100", "4930 0.02 100..- blocked"]
+    );
+}
+
+#[test]
+fn a_code_that_is_sold_closes_no_earlier_than_its_customers_were_promised() {
+    let old = Rows::of([rate("49", "0.01", 0), rate("4930", "0.02", 0), rate("33", "0.02", 0), rate("88", "1", 300)]);
+    let blocked = Rate { status: RowStatus::Blocked, ..rate("33", "0", 100) };
+    let inner = Rate { status: RowStatus::Blocked, ..rate("4915", "0", 100) };
+    let promised = Plan { closes: Some(107 * DAY), ..plan(Kind::Az, 100, Some(107)) };
+    let new = merged(&old, vec![rate("49", "0.02", 100), blocked.clone(), inner.clone()], promised);
+    assert_eq!(
+        shown(&new.rows),
+        [
+            "33 0.02 0..107",
+            "33 0 107..- blocked",
+            "49 0.01 0..107",
+            "49 0.02 107..-",
+            "4915 0 107..- blocked",
+            "4930 0.02 0..107"
+        ],
+        "what is not sold yet is simply not there"
+    );
+    assert_eq!(shown(&new.claims), ["49 0.02 100..107"], "a code that closes is no increase");
+    // A vendor's files close when he says so.
+    let at_once = merged(&old, vec![rate("49", "0.01", 0), blocked, inner], plan(Kind::Az, 100, Some(107)));
+    assert_eq!(
+        shown(&at_once.rows),
+        ["33 0.02 0..100", "33 0 100..- blocked", "49 0.01 0..-", "4915 0 100..- blocked", "4930 0.02 0..100"]
     );
 }
 

@@ -1,11 +1,11 @@
 //! Sell codes cut into cells: the numbers of a code that no longer code of any vendor or of ours takes. One walk over
 //! all codes in order, with the codes that a code lies within on a stack; what is kept is one branch of the tree.
 
-use super::price::{Choice, Pricer};
-use super::{Buy, Code, Made, MakeError, Recipe};
+use super::offer::Choice;
+use super::price::Pricer;
+use super::{Buy, Code, Made, MakeError, Recipe, Selling};
 use crate::life::rows::OPEN;
 use facts::Prefix;
-use facts::deck::IntervalRule;
 use std::ops::Range;
 
 /// Rows of one code, per vendor.
@@ -45,8 +45,8 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub fn new(recipe: &'a Recipe, buys: &'a [Buy<'a>], codes: &'a [Code], effective: i64, rule: IntervalRule) -> Self {
-        let pricer = Pricer::new(recipe, buys, rule);
+    pub fn new(recipe: &'a Recipe, buys: &'a [Buy<'a>], codes: &'a [Code], selling: &'a Selling<'a>) -> Self {
+        let (effective, pricer) = (selling.effective, Pricer::new(recipe, buys, selling));
         Self { buys, codes, effective, next: vec![0; buys.len()], next_code: 0, stack: Vec::new(), pricer }
     }
 

@@ -79,13 +79,13 @@ impl Steps {
     }
 
     /// Durations behind which the steps begin to repeat, or stop doing so.
-    fn marks(self) -> [u32; 5] {
+    pub fn marks(self) -> [u32; 5] {
         [self.free, self.free.saturating_add(self.first), self.grace, self.least, self.most]
     }
 }
 
-/// The sell side beside the buy sides.
-type Sides = (Steps, Vec<Option<Steps>>);
+/// The sell side beside the buy sides, and how many seconds more these may count.
+type Sides = (Steps, Vec<Option<Steps>>, u32);
 
 /// Remembers what it found: decks have few different increments.
 #[derive(Default)]
@@ -95,48 +95,67 @@ pub struct Deciding {
 
 impl Deciding {
     /// Durations between `shortest` and `longest` (both included) that decide for all between; ends of sell steps.
-    /// A buy side of `None` may step anywhere: then every sell step decides.
-    pub fn of(&mut self, sell: Steps, mut buys: Vec<Option<Steps>>, shortest: u32, longest: u32) -> Rc<[u32]> {
+    /// A buy side of `None` may step anywhere: then every sell step decides. Buy sides count `more` seconds of the same
+    /// call than the sell side.
+    pub fn of(
+        &mut self,
+        sell: Steps,
+        mut buys: Vec<Option<Steps>>,
+        (shortest, longest): (u32, u32),
+        more: u32,
+    ) -> Rc<[u32]> {
         buys.sort_unstable();
         buys.dedup();
-        if let Some(known) = self.known.get(&(sell, buys.clone())) {
+        let key = (sell, buys, more);
+        if let Some(known) = self.known.get(&key) {
             return known.clone();
         }
-        let found: Rc<[u32]> = walk(sell, &buys, shortest, longest).into();
-        self.known.insert((sell, buys), found.clone());
+        let found: Rc<[u32]> = walk(sell, &key.1, (shortest, longest), more).into();
+        self.known.insert(key, found.clone());
         found
     }
 }
 
-fn walk(sell: Steps, buys: &[Option<Steps>], shortest: u32, longest: u32) -> Vec<u32> {
+fn walk(sell: Steps, buys: &[Option<Steps>], (shortest, longest): (u32, u32), more: u32) -> Vec<u32> {
     let start = sell.billed(shortest.max(1));
     let end = sell.billed(longest.max(shortest).max(1));
     let plain: Option<Vec<Steps>> = buys.iter().copied().collect();
-    let Some(plain) = plain else { return sweep(sell, None, start, end) };
-    let period = plain.iter().try_fold(i128::from(sell.next), |all, buy| lcm(all, i128::from(buy.next)));
-    let period = period.and_then(|period| u32::try_from(period).ok()).unwrap_or(u32::MAX);
+    let Some(plain) = plain else { return sweep(sell, None, (start, end), more) };
+    let period = period(sell, &plain);
     // Once round, and a step more on either side.
     let round = plain.iter().map(|buy| buy.next).fold(sell.next, u32::max).saturating_add(period);
     let mut found = Vec::new();
-    let marks = plain.iter().flat_map(|buy| buy.marks()).chain([start, end]);
+    let marks = plain.iter().flat_map(|buy| buy.marks()).map(|mark| mark.saturating_sub(more)).chain([start, end]);
     for mark in marks.map(|mark| mark.clamp(start, end)) {
         let (from, until) = (sell.billed(mark.saturating_sub(round)), mark.saturating_add(round));
-        found.extend(sweep(sell, Some(&plain), from.max(start), sell.billed(until).min(end)));
+        found.extend(sweep(sell, Some(&plain), (from.max(start), sell.billed(until).min(end)), more));
     }
     found.sort_unstable();
     found.dedup();
     found
 }
 
+/// After how many seconds the steps of both sides fall together again.
+pub fn period(sell: Steps, buys: &[Steps]) -> u32 {
+    let period = buys.iter().try_fold(i128::from(sell.next), |all, buy| lcm(all, i128::from(buy.next)));
+    period.and_then(|period| u32::try_from(period).ok()).unwrap_or(u32::MAX)
+}
+
 /// Ends of sell steps in order: all of them, or those that are the first of a buy step of some buy side.
-fn sweep(sell: Steps, buys: Option<&[Steps]>, start: u32, end: u32) -> Vec<u32> {
+fn sweep(sell: Steps, buys: Option<&[Steps]>, (start, end): (u32, u32), more: u32) -> Vec<u32> {
     let mut found = vec![start];
     let mut at = start;
     while at < end {
         let until = match buys {
             None => at,
             // Up to here no buy side takes another step.
-            Some(buys) => buys.iter().map(|buy| buy.level_until(at)).min().unwrap_or(end).max(at),
+            Some(buys) => {
+                let level = |buy: &Steps| match buy.level_until(at.saturating_add(more)) {
+                    u32::MAX => u32::MAX,
+                    until => until.saturating_sub(more),
+                };
+                buys.iter().map(level).min().unwrap_or(end).max(at)
+            }
         };
         let next = sell.billed(until.saturating_add(1));
         if next <= at || next > end {
@@ -188,14 +207,14 @@ mod tests {
         fn no_duration_outside_the_deciding_ones_is_dearer(
             sell in (0u32..70, 1u32..70),
             buys in prop::collection::vec((steps(), [0u64..500, 0u64..500, 0u64..500, 0u64..900]), 1..4),
-            shortest in 1u32..100, longest in 100u32..9_000,
+            shortest in 1u32..100, longest in 100u32..9_000, more in 0u32..2,
         ) {
             let sell = Steps::new(sell.0, sell.1, IntervalRule::Anchored);
             let dearest = |durations: &mut dyn Iterator<Item = u32>| {
-                let all = durations.map(|d| (u128::from(cost(&buys, d)), u128::from(sell.billed(d))));
+                let all = durations.map(|d| (u128::from(cost(&buys, d + more)), u128::from(sell.billed(d))));
                 all.max_by(|x, y| (x.0 * y.1).cmp(&(y.0 * x.1))).unwrap()
             };
-            let found = walk(sell, &buys.iter().map(|(steps, _)| Some(*steps)).collect::<Vec<_>>(), shortest, longest);
+            let found = walk(sell, &buys.iter().map(|(steps, _)| Some(*steps)).collect::<Vec<_>>(), (shortest, longest), more);
             let (by_few, by_all) = (dearest(&mut found.iter().copied()), dearest(&mut (shortest..=sell.billed(longest))));
             prop_assert_eq!(by_few.0 * by_all.1, by_all.0 * by_few.1, "{:?}", found);
         }
@@ -207,7 +226,7 @@ mod tests {
         let free = Steps { free: 30, grace: 5, ..minute };
         for (sell, buys) in [(second, vec![minute, second]), (minute, vec![second]), (second, vec![free])] {
             let buys: Vec<Option<Steps>> = buys.into_iter().map(Some).collect();
-            let found = walk(sell, &buys, 1, 86_400);
+            let found = walk(sell, &buys, (1, 86_400), 0);
             assert!(found.len() < 500, "{} durations", found.len());
         }
     }

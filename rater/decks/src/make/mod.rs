@@ -6,13 +6,17 @@
 
 mod cells;
 mod durations;
+mod offer;
 mod price;
+mod proof;
 mod ratio;
 mod recipe;
+mod rounds;
 #[cfg(test)]
 mod tests;
 
-pub use recipe::{CodeSet, Margin, MarginOf, Position, Recipe};
+pub use recipe::{AttemptFee, Closings, CodeSet, Margin, MarginOf, Position, Recipe};
+pub use rounds::Rounds;
 
 use crate::life::Rows;
 use facts::Prefix;
@@ -38,6 +42,18 @@ pub struct Buy<'a> {
     pub rule: IntervalRule,
     /// Units of the sell deck's currency for one of this deck's, in 10^-8.
     pub exchange: i64,
+    /// How the agreements round by which it is bought; none = amounts stay exact.
+    pub rounds: &'a [Rounds],
+}
+
+/// How the deck is sold.
+#[derive(Clone, Copy)]
+pub struct Selling<'a> {
+    /// From when the rows count; microseconds since the epoch.
+    pub effective: i64,
+    pub rule: IntervalRule,
+    /// How the agreements round by which it is sold; none = amounts stay exact.
+    pub rounds: &'a [Rounds],
 }
 
 /// A code that is to be sold.
@@ -54,6 +70,8 @@ pub enum Rule {
     Margin,
     /// The least margin.
     Minimum,
+    /// Percentage, amount or the least margin, behind the roundings of the agreements.
+    Rounding,
     /// The recipe blocks it.
     Blocked,
     /// No vendor takes any of its numbers, or fewer than were asked for.
@@ -66,6 +84,7 @@ impl Rule {
         match self {
             Self::Margin => "margin",
             Self::Minimum => "minimum margin",
+            Self::Rounding => "margin behind rounding",
             Self::Blocked => "blocked by the recipe",
             Self::NoVendor => "no vendor",
         }
@@ -84,7 +103,13 @@ pub struct Decider {
     pub next_rate: Price,
     pub first_interval: u32,
     pub next_interval: u32,
+    /// Connect fee and attempt fee, those of the origin among them.
     pub connect_fee: Price,
+    pub attempt_fee: Price,
+    /// Group of callers whose row or surcharge this is.
+    pub origin: Option<SmolStr>,
+    /// A minute, in the rates already.
+    pub surcharge: Price,
     /// Duration at which the price is as low as it may be; 0 = the profile as a whole.
     pub seconds: u32,
     /// Least rate a minute that covers the cost, without any margin, rounded up to 10^-10.
@@ -118,25 +143,19 @@ pub struct Made {
     pub not_sold: u64,
     /// Codes left out because no vendor takes them.
     pub left_out: u64,
-    /// Rows of vendors that are not in any cost: surcharges by origin, reverse billing.
+    /// Rows of vendors that are not in any cost: surcharges by origin where only plain rows count, reverse billing.
     pub surcharges: u64,
     pub reverse: u64,
-    /// Rows with an attempt fee: what unanswered calls cost is in no rate.
+    /// Rows of vendors with an attempt fee, which the recipe passes on or puts into the rate.
     pub attempt_fees: u64,
 }
 
-/// Makes the rows that count from `effective` on, steps of the future included. `codes` sorted by prefix.
-pub fn make(
-    recipe: &Recipe,
-    buys: &[Buy<'_>],
-    codes: &[Code],
-    effective: i64,
-    rule: IntervalRule,
-) -> Result<Made, MakeError> {
+/// Makes the rows that count from then on, steps of the future included. `codes` sorted by prefix.
+pub fn make(recipe: &Recipe, buys: &[Buy<'_>], codes: &[Code], selling: &Selling<'_>) -> Result<Made, MakeError> {
     let mut made = Made::default();
-    price::count_left_out(buys, effective, &mut made);
+    offer::count_left_out(buys, recipe.conditions, selling.effective, &mut made);
     let codes = with_blocked(recipe, codes);
-    cells::Walk::new(recipe, buys, &codes, effective, rule).run(&mut made)?;
+    cells::Walk::new(recipe, buys, &codes, selling).run(&mut made)?;
     Ok(made)
 }
 
@@ -160,16 +179,7 @@ pub fn with_settings(rows: Rows, settings: &Settings) -> Rows {
         return rows;
     }
     Rows::of(rows.rates().into_iter().map(|rate| {
-        let own = rate.settings;
-        let settings = Settings {
-            grace: own.grace.or(settings.grace),
-            minimum_duration: own.minimum_duration.or(settings.minimum_duration),
-            maximum_duration: own.maximum_duration.or(settings.maximum_duration),
-            minimum_amount: own.minimum_amount.or(settings.minimum_amount),
-            maximum_amount: own.maximum_amount.or(settings.maximum_amount),
-            attempt_fee: own.attempt_fee.or(settings.attempt_fee),
-            disconnect_fee: own.disconnect_fee.or(settings.disconnect_fee),
-        };
+        let settings = rate.settings.or(settings);
         Rate { settings, ..rate }
     }))
 }

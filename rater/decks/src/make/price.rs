@@ -3,61 +3,101 @@
 
 use super::cells::{Cell, Frame};
 use super::durations::{Deciding, Steps};
+use super::offer::{Asked, Choice, Term, added};
 use super::ratio::Ratio;
-use super::recipe::{Conditions, ConnectFee, FewerVendors, FloorBy, Increments, Margin, Position, WithoutVendor};
-use super::{Buy, Code, Decider, Made, MakeError, Recipe, Rule, Why};
+use super::recipe::{
+    AttemptFee, ConnectFee, FewerVendors, FloorBy, Increments, Margin, Position, WHOLE, WithoutVendor,
+};
+use super::rounds::{Rounds, more_seconds};
+use super::{Buy, Code, Decider, Made, MakeError, Recipe, Rule, Selling, Why};
 use crate::life::RowRef;
-use crate::life::charge::charge;
+use crate::life::charge::charge_with;
 use crate::life::rows::OPEN;
 use facts::Prefix;
-use facts::deck::{IntervalRule, OriginMode, Price, RATE_SCALE, Rate, RowStatus};
+use facts::deck::{Price, RATE_SCALE, Rate, RowStatus, Settings};
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 
 /// Denominator of an exchange rate.
 const EXCHANGE: i128 = 100_000_000;
 
-/// One price of a vendor that a call may pay: a row, with one of its jurisdictions' rates.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(super) struct Term {
-    buy: usize,
-    row: usize,
-    first: Price,
-    next: Price,
-}
-
-/// The vendors whose cost counts for a cell; each with all that a call may pay. Empty = nobody takes it.
-pub(super) type Choice = Vec<Vec<Term>>;
-
 /// What a price must be.
-struct Need<'c> {
-    rate: Ratio,
+pub(super) struct Need<'c> {
+    /// A minute, before any rounding.
+    pub rate: Ratio,
     rule: Rule,
     seconds: u32,
     cost: Ratio,
-    choice: &'c Choice,
+    pub choice: &'c Choice,
     cell: Prefix,
 }
 
+/// What a sell row has beside its rate.
+pub(super) struct Deal {
+    pub sell: Steps,
+    connect: Price,
+    attempt: Price,
+    pub margin: Margin,
+}
+
+impl Deal {
+    /// What an answered call pays beside its time.
+    pub fn fees(&self) -> Ratio {
+        Ratio::whole(i128::from(self.connect.0) + i128::from(self.attempt.0))
+    }
+
+    /// What calls of so many billed seconds that cost so much must bring.
+    pub fn wanted(&self, cost: Ratio, billed: i128) -> Option<Ratio> {
+        let ((num, den), margin) = (self.margin.factor(), self.margin);
+        let minutes = |price: Price| Ratio::whole(i128::from(price.0)).times(billed, 60);
+        let wanted = cost.times(num, den)?.plus(minutes(margin.amount)?)?;
+        Some(wanted.max(cost.plus(minutes(margin.minimum)?)?))
+    }
+
+    /// The rate a minute by which so many calls bring so much money.
+    pub fn exact_rate(&self, money: Ratio, calls: i128, billed: i128) -> Option<Ratio> {
+        money.minus(self.fees().times(calls, 1)?)?.times(60, billed)
+    }
+
+    /// The rate a minute that these calls need, by which rule, and the one that covers their cost alone.
+    fn rate(&self, cost: Ratio, calls: i128, billed: i128) -> Option<(Ratio, Rule, Ratio)> {
+        let (num, den) = self.margin.factor();
+        let over = |money: Ratio| self.exact_rate(money, calls, billed);
+        let covers = over(cost)?.max(Ratio::ZERO);
+        let amount = Ratio::whole(i128::from(self.margin.amount.0));
+        let wanted = over(cost.times(num, den)?)?.max(Ratio::ZERO).plus(amount)?;
+        let least = covers.plus(Ratio::whole(i128::from(self.margin.minimum.0)))?;
+        Some(if least > wanted { (least, Rule::Minimum, covers) } else { (wanted, Rule::Margin, covers) })
+    }
+}
+
+/// What a vendor's price depends on: vendor, both rates, the place of the rest in memory, that of the added row.
+type TermKey = (usize, Price, Price, usize, Option<usize>);
+
 pub(super) struct Pricer<'a> {
-    recipe: &'a Recipe,
-    buys: &'a [Buy<'a>],
-    rule: IntervalRule,
+    pub recipe: &'a Recipe,
+    pub buys: &'a [Buy<'a>],
+    pub selling: &'a Selling<'a>,
+    /// Seconds by which a vendor may count a call longer than we do.
+    pub more: u32,
     deciding: Deciding,
     /// What terms cost over the profile.
-    profiled: HashMap<(usize, Price, Price, usize), Ratio>,
+    profiled: HashMap<TermKey, Ratio>,
 }
 
 impl<'a> Pricer<'a> {
-    pub fn new(recipe: &'a Recipe, buys: &'a [Buy<'a>], rule: IntervalRule) -> Self {
-        Self { recipe, buys, rule, deciding: Deciding::default(), profiled: HashMap::new() }
+    pub fn new(recipe: &'a Recipe, buys: &'a [Buy<'a>], selling: &'a Selling<'a>) -> Self {
+        let bought: Vec<Rounds> = buys.iter().flat_map(|buy| buy.rounds.iter().copied()).collect();
+        let more = more_seconds(selling.rounds, &bought);
+        Self { recipe, buys, selling, more, deciding: Deciding::default(), profiled: HashMap::new() }
     }
 
     /// The vendors in order of what they cost over the profile, cut by no position yet: codes may have their own.
     pub fn choose(&mut self, stack: &[Frame], at: i64) -> Result<Choice, MakeError> {
         let mut offers: Vec<(Ratio, Vec<Term>)> = Vec::new();
         for vendor in 0..self.buys.len() {
-            let Some(terms) = self.offer(stack, vendor, at) else { continue };
+            let asked = Asked { stack, buys: self.buys, vendor, at };
+            let Some(terms) = asked.terms(self.recipe.conditions) else { continue };
             let mut dearest = Ratio::ZERO;
             for term in &terms {
                 dearest = dearest.max(self.over_profile(*term)?);
@@ -69,36 +109,6 @@ impl<'a> Pricer<'a> {
         Ok(offers.into_iter().map(|(_, terms)| terms).collect())
     }
 
-    /// What a vendor asks for numbers of the innermost code then; `None` where he does not take them.
-    fn offer(&self, stack: &[Frame], vendor: usize, at: i64) -> Option<Vec<Term>> {
-        let (mut terms, mut for_all) = (Vec::new(), false);
-        for frame in stack.iter().rev() {
-            let range = frame.ranges.get(vendor)?.clone();
-            let rows = range.filter_map(|index| Some((index, self.buys.get(vendor)?.rows.get(index)?)));
-            let live: Vec<_> =
-                rows.filter(|(_, row)| row.live(at) && row.body.origin_mode != OriginMode::Add).collect();
-            let plain = live.iter().find(|(_, row)| row.plain());
-            if plain.is_some_and(|(_, row)| row.status() == RowStatus::Blocked) {
-                return None;
-            }
-            let only_plain = self.recipe.conditions == Conditions::Plain && plain.is_some();
-            for (index, row) in &live {
-                if row.status() == RowStatus::Blocked || (only_plain && !row.plain()) {
-                    continue;
-                }
-                if reverse(row.body, row.row.first_rate, row.row.next_rate) {
-                    return None;
-                }
-                for_all |= row.body.origin.is_none();
-                push_terms(&mut terms, vendor, *index, *row);
-            }
-            if plain.is_some() {
-                break;
-            }
-        }
-        for_all.then_some(terms)
-    }
-
     fn row(&self, term: Term) -> Option<RowRef<'a>> {
         self.buys.get(term.buy)?.rows.get(term.row)
     }
@@ -107,25 +117,54 @@ impl<'a> Pricer<'a> {
         MakeError::Range { prefix: self.row(term).map(RowRef::prefix).unwrap_or_default() }
     }
 
-    /// What a call costs, in the sell deck's currency.
-    fn cost(&self, term: Term, seconds: u32) -> Result<Ratio, MakeError> {
+    fn added_row(&self, term: Term) -> Option<RowRef<'a>> {
+        self.buys.get(term.buy)?.rows.get(term.add?)
+    }
+
+    /// An amount of a buy deck in the sell deck's currency.
+    pub(super) fn into_sold(&self, amount: Ratio, buy: &Buy<'_>) -> Option<Ratio> {
+        amount.times(i128::from(buy.exchange), EXCHANGE)
+    }
+
+    /// Fee of each attempt, the origin's among them, in 10^-10 of the vendor's currency.
+    fn attempt_fee(&self, term: Term) -> i128 {
+        let fee = |row: Option<RowRef<'_>>| row.and_then(|row| row.body.settings.attempt_fee).map_or(0, |fee| fee.0);
+        i128::from(fee(self.row(term))) + i128::from(fee(self.added_row(term)))
+    }
+
+    /// What is paid for an amount by the agreements of a buy deck, the most of them.
+    fn paid(buy: &Buy<'_>, exact: Ratio, rounded: bool) -> Option<Ratio> {
+        let by = buy.rounds.iter().filter(|_| rounded).map(|rounds| rounds.rounded(exact));
+        by.reduce(|most, next| Some(most?.max(next?))).unwrap_or(Some(exact))
+    }
+
+    /// What an answered call costs, in the sell deck's currency: its attempt fee too, and where the rate has to bring
+    /// them, those of the calls without an answer that come with it.
+    fn cost(&self, term: Term, seconds: u32, rounded: bool) -> Result<Ratio, MakeError> {
         let of = || {
             let (row, buy) = (self.row(term)?, self.buys.get(term.buy)?);
-            let charge = charge(term.first, term.next, row.body, seconds, buy.rule)?;
-            Ratio::new(charge.numerator, charge.over)?.times(i128::from(buy.exchange), EXCHANGE)
+            let of_origin = added(self.added_row(term));
+            let charge = charge_with(term.first, term.next, row.body, of_origin, seconds, buy.rule)?;
+            let fee = Ratio::whole(self.attempt_fee(term));
+            let mut cost = Self::paid(buy, Ratio::new(charge.numerator, charge.over)?.plus(fee)?, rounded)?;
+            if self.recipe.attempt_fee == AttemptFee::InRate && fee != Ratio::ZERO {
+                let (all, answered) = (i128::from(WHOLE), i128::from(self.recipe.answer_ratio));
+                cost = cost.plus(Self::paid(buy, fee, rounded)?.times(all - answered, answered)?)?;
+            }
+            self.into_sold(cost, buy)
         };
         of().ok_or_else(|| self.range(term))
     }
 
     fn over_profile(&mut self, term: Term) -> Result<Ratio, MakeError> {
         let body = self.row(term).map_or(0, |row| std::ptr::from_ref(row.body).addr());
-        let key = (term.buy, term.first, term.next, body);
+        let key = (term.buy, term.first, term.next, body, term.add);
         if let Some(known) = self.profiled.get(&key) {
             return Ok(*known);
         }
         let mut sum = Ratio::ZERO;
         for (seconds, weight) in &self.recipe.profile {
-            let part = self.cost(term, *seconds)?.times(i128::from(*weight), 1);
+            let part = self.cost(term, *seconds, false)?.times(i128::from(*weight), 1);
             sum = part.and_then(|part| sum.plus(part)).ok_or_else(|| self.range(term))?;
         }
         self.profiled.insert(key, sum);
@@ -133,19 +172,19 @@ impl<'a> Pricer<'a> {
     }
 
     /// What a call costs by a choice: the mean of its vendors, each by the dearest that the call may pay.
-    fn choice_cost(&self, choice: &Choice, seconds: u32) -> Result<Ratio, MakeError> {
+    pub(super) fn choice_cost(&self, choice: &Choice, seconds: u32, rounded: bool) -> Result<Ratio, MakeError> {
         let mut sum = Ratio::ZERO;
         for terms in choice {
             let mut dearest = Ratio::ZERO;
             for term in terms {
-                dearest = dearest.max(self.cost(*term, seconds)?);
+                dearest = dearest.max(self.cost(*term, seconds, rounded)?);
             }
             sum = sum.plus(dearest).ok_or_else(|| self.range_of(choice))?;
         }
         sum.times(1, i128::try_from(choice.len().max(1)).unwrap_or(1)).ok_or_else(|| self.range_of(choice))
     }
 
-    fn range_of(&self, choice: &Choice) -> MakeError {
+    pub(super) fn range_of(&self, choice: &Choice) -> MakeError {
         choice.iter().flatten().next().map_or(MakeError::Range { prefix: Prefix::default() }, |term| self.range(*term))
     }
 
@@ -215,22 +254,31 @@ impl<'a> Pricer<'a> {
         }
         let choices: Vec<(Choice, Prefix)> = choices.into_iter().map(|(choice, (cell, _))| (choice, cell)).collect();
         let (first, next) = self.increments(&choices)?;
-        let fee = self.fee(&choices, margin, code)?;
-        let sell = Steps::new(first, next, self.rule);
+        let (connect, attempt) = (self.fee(&choices, margin, code)?, self.passed_attempt(&choices, margin, code)?);
+        let deal = Deal { sell: Steps::new(first, next, self.selling.rule), connect, attempt, margin };
         let mut need: Option<Need<'_>> = None;
+        let mut needs = Vec::with_capacity(choices.len());
         for (choice, cell) in &choices {
-            let found = self.need(choice, *cell, sell, fee, margin)?;
+            let found = self.need(choice, *cell, &deal)?;
+            needs.push(Need { choice, ..found });
             if need.as_ref().is_none_or(|need| found.rate > need.rate) {
                 need = Some(found);
             }
         }
         let range = || MakeError::Range { prefix: code.prefix };
-        let need = need.ok_or_else(range)?;
-        let price = self.rounded(need.rate).ok_or_else(range)?;
+        let mut need = need.ok_or_else(range)?;
+        let mut price = self.rounded(need.rate).ok_or_else(range)?;
+        for each in needs {
+            if let Some(seconds) = self.behind_roundings(&each, &deal, &mut price)? {
+                need = Need { seconds, rule: Rule::Rounding, ..each };
+            }
+        }
         let decider = self.decider(&need);
+        let attempt_fee = (attempt.0 != 0).then_some(attempt);
         let rate = Rate {
-            connect_fee: fee,
+            connect_fee: connect,
             valid_from: Some(from),
+            settings: Settings { attempt_fee, ..Settings::default() },
             ..Rate::simple(code.prefix, &code.destination, first, next, price)
         };
         let (prefix, destination, rule) = (code.prefix, code.destination.clone(), need.rule);
@@ -275,47 +323,63 @@ impl<'a> Pricer<'a> {
         let range = || MakeError::Range { prefix: code.prefix };
         for term in choices.iter().flat_map(|(choice, _)| choice.iter().flatten()) {
             let Some((row, buy)) = self.row(*term).zip(self.buys.get(term.buy)) else { continue };
-            let all =
-                i128::from(row.body.connect_fee.0) + i128::from(row.body.settings.disconnect_fee.unwrap_or_default().0);
-            most = most.max(Ratio::whole(all).times(i128::from(buy.exchange), EXCHANGE).ok_or_else(range)?);
+            let own = added(Some(row)).fees + added(self.added_row(*term)).fees;
+            most = most.max(self.into_sold(Ratio::whole(own), buy).ok_or_else(range)?);
         }
         let (num, den) = margin.factor();
         most.times(num, den).and_then(|fee| units_up(fee, self.recipe.decimals, &[])).ok_or_else(range)
     }
 
+    /// The attempt fee that is passed on: what each call without an answer costs, with the percentage, behind both
+    /// roundings.
+    fn passed_attempt(&self, choices: &[(Choice, Prefix)], margin: Margin, code: &Code) -> Result<Price, MakeError> {
+        if self.recipe.attempt_fee == AttemptFee::InRate {
+            return Ok(Price(0));
+        }
+        let (num, den) = margin.factor();
+        let mut most = Price(0);
+        for term in choices.iter().flat_map(|(choice, _)| choice.iter().flatten()) {
+            let (fee, buy) = (self.attempt_fee(*term), self.buys.get(term.buy));
+            let Some(buy) = buy.filter(|_| fee != 0) else { continue };
+            let sold = || {
+                let paid = self.into_sold(Self::paid(buy, Ratio::whole(fee), true)?, buy)?;
+                units_up(self.charged_for(paid.times(num, den)?)?, self.recipe.decimals, &[])
+            };
+            most = most.max(sold().ok_or(MakeError::Range { prefix: code.prefix })?);
+        }
+        Ok(most)
+    }
+
+    /// How a vendor's row counts seconds.
+    pub(super) fn steps(&self, term: Term) -> Option<Steps> {
+        let (row, buy) = self.row(term).zip(self.buys.get(term.buy))?;
+        Steps::of(row.body, buy.rule)
+    }
+
     /// The least rate a minute that a choice allows, exactly.
-    fn need<'c>(
-        &mut self,
-        choice: &'c Choice,
-        cell: Prefix,
-        sell: Steps,
-        fee: Price,
-        margin: Margin,
-    ) -> Result<Need<'c>, MakeError> {
+    fn need<'c>(&mut self, choice: &'c Choice, cell: Prefix, deal: &Deal) -> Result<Need<'c>, MakeError> {
         let durations: Vec<(u32, u32)> = match self.recipe.floor {
             FloorBy::Profile => self.recipe.profile.clone(),
             FloorBy::EveryCall => {
-                let steps = |term: &Term| {
-                    let (row, buy) = self.row(*term).zip(self.buys.get(term.buy))?;
-                    Steps::of(row.body, buy.rule)
-                };
-                let buys = choice.iter().flatten().map(steps).collect();
-                let (shortest, longest) = (self.recipe.shortest, self.recipe.longest);
-                self.deciding.of(sell, buys, shortest, longest).iter().map(|seconds| (*seconds, 1)).collect()
+                let buys = choice.iter().flatten().map(|term| self.steps(*term)).collect();
+                let between = (self.recipe.shortest, self.recipe.longest);
+                let deciding = self.deciding.of(deal.sell, buys, between, self.more);
+                deciding.iter().map(|seconds| (*seconds, 1)).collect()
             }
         };
         let mut best: Option<Need<'c>> = None;
         let (mut all_cost, mut all_calls, mut all_billed) = (Ratio::ZERO, 0i128, 0i128);
         for (seconds, weight) in durations {
-            let (cost, billed) = (self.choice_cost(choice, seconds)?, i128::from(sell.billed(seconds)));
+            let cost = self.choice_cost(choice, seconds.saturating_add(self.more), false)?;
+            let billed = i128::from(deal.sell.billed(seconds));
             let found = if self.recipe.floor == FloorBy::Profile {
                 let weight = i128::from(weight);
                 let part = cost.times(weight, 1).and_then(|part| all_cost.plus(part));
                 all_cost = part.ok_or_else(|| self.range_of(choice))?;
                 (all_calls, all_billed) = (all_calls + weight, all_billed + weight * billed);
-                (rate(all_cost, all_calls, all_billed, fee, margin), 0)
+                (deal.rate(all_cost, all_calls, all_billed), 0)
             } else {
-                (rate(cost, 1, billed, fee, margin), seconds)
+                (deal.rate(cost, 1, billed), seconds)
             };
             let ((needed, rule, covers), seconds) = (found.0.ok_or_else(|| self.range_of(choice))?, found.1);
             // Of the profile the last sum counts, of single calls the greatest.
@@ -328,9 +392,10 @@ impl<'a> Pricer<'a> {
 
     fn decider(&self, need: &Need<'_>) -> Option<Decider> {
         let terms = need.choice.iter().flatten();
-        let costs = terms.filter_map(|term| Some((self.cost(*term, need.seconds.max(60)).ok()?, *term)));
+        let costs = terms.filter_map(|term| Some((self.cost(*term, need.seconds.max(60), false).ok()?, *term)));
         let (_, term) = costs.max_by_key(|(cost, _)| *cost)?;
-        let (row, buy) = (self.row(term)?, self.buys.get(term.buy)?);
+        let (row, buy, add) = (self.row(term)?, self.buys.get(term.buy)?, self.added_row(term));
+        let fee = |fee: i128| i64::try_from(fee).ok().map(Price);
         Some(Decider {
             vendor: buy.name.clone(),
             cell: need.cell,
@@ -339,26 +404,20 @@ impl<'a> Pricer<'a> {
             next_rate: term.next,
             first_interval: row.body.first_interval,
             next_interval: row.body.next_interval,
-            connect_fee: row.body.connect_fee,
+            connect_fee: fee(
+                i128::from(row.body.connect_fee.0) + add.map_or(0, |add| i128::from(add.body.connect_fee.0))
+            )?,
+            attempt_fee: fee(self.attempt_fee(term))?,
+            origin: add.or(Some(row)).and_then(|row| row.body.origin.clone()),
+            surcharge: add.map_or(Price(0), |add| add.row.next_rate),
             seconds: need.seconds,
             cost: units_up(need.cost, RATE_SCALE, &[])?,
         })
     }
 
-    fn rounded(&self, rate: Ratio) -> Option<Price> {
+    pub(super) fn rounded(&self, rate: Ratio) -> Option<Price> {
         units_up(rate, self.recipe.decimals, &self.recipe.endings)
     }
-}
-
-/// The rate a minute that these calls need, by which rule, and the one that covers their cost alone.
-fn rate(cost: Ratio, calls: i128, billed: i128, fee: Price, margin: Margin) -> Option<(Ratio, Rule, Ratio)> {
-    let fees = Ratio::whole(i128::from(fee.0).checked_mul(calls)?);
-    let over = |money: Ratio| money.minus(fees)?.times(60, billed);
-    let (num, den) = margin.factor();
-    let covers = over(cost)?.max(Ratio::ZERO);
-    let wanted = over(cost.times(num, den)?)?.max(Ratio::ZERO).plus(Ratio::whole(i128::from(margin.amount.0)))?;
-    let least = covers.plus(Ratio::whole(i128::from(margin.minimum.0)))?;
-    Some(if least > wanted { (least, Rule::Minimum, covers) } else { (wanted, Rule::Margin, covers) })
 }
 
 /// Up to so many decimals and, where endings are named, to the next price whose last digit is one of them.
@@ -373,7 +432,7 @@ fn units_up(price: Ratio, decimals: u32, endings: &[u8]) -> Option<Price> {
 
 fn same(a: &Rate, b: &Rate) -> bool {
     let flat = |rate: &Rate| (rate.next_rate, rate.connect_fee, rate.first_interval, rate.next_interval, rate.status);
-    flat(a) == flat(b)
+    flat(a) == flat(b) && a.settings == b.settings
 }
 
 fn blocked_row(code: &Code, from: i64, rule: Rule, (cells, without_vendor): (u64, u64)) -> (Rate, Why) {
@@ -385,33 +444,4 @@ fn blocked_row(code: &Code, from: i64, rule: Rule, (cells, without_vendor): (u64
     let (prefix, destination) = (code.prefix, code.destination.clone());
     let price = Price(0);
     (rate, Why { prefix, destination, from, until: OPEN, rule, decider: None, cells, without_vendor, price })
-}
-
-/// A price that a vendor pays us: nothing is sold on it.
-fn reverse(body: &Rate, first: Price, next: Price) -> bool {
-    let settings = &body.settings;
-    let set = [body.inter_rate, body.intra_rate, body.indeterminate_rate, settings.minimum_amount];
-    let more = [settings.maximum_amount, settings.disconnect_fee, settings.attempt_fee];
-    let prices = [first, next, body.connect_fee].into_iter().chain(set.into_iter().chain(more).flatten());
-    prices.chain(body.steps.iter().map(|step| step.rate)).any(|price| price.0 < 0)
-}
-
-/// All that a call may pay by a row: with rates by jurisdiction each of them.
-fn push_terms(terms: &mut Vec<Term>, buy: usize, index: usize, row: RowRef<'_>) {
-    let by_state = [row.body.inter_rate, row.body.intra_rate, row.body.indeterminate_rate];
-    let mut push = |first, next| terms.push(Term { buy, row: index, first, next });
-    let missing = row.body.inter_rate.is_none() || row.body.intra_rate.is_none();
-    if by_state.iter().all(Option::is_none) || missing {
-        push(row.row.first_rate, row.row.next_rate);
-    }
-    by_state.into_iter().flatten().for_each(|price| push(price, price));
-}
-
-/// Counts what is in no cost.
-pub(super) fn count_left_out(buys: &[Buy<'_>], effective: i64, made: &mut Made) {
-    for row in buys.iter().flat_map(|buy| buy.rows.iter()).filter(|row| row.row.until > effective) {
-        made.surcharges += u64::from(row.body.origin_mode == OriginMode::Add);
-        made.reverse += u64::from(reverse(row.body, row.row.first_rate, row.row.next_rate));
-        made.attempt_fees += u64::from(row.body.settings.attempt_fee.is_some_and(|fee| fee.0 != 0));
-    }
 }

@@ -1,6 +1,7 @@
 //! Exact fractions in 128 bits, reduced, never negative below the line. What does not fit is `None`, never a rounded
 //! figure: a floor that was rounded down would be no floor.
 
+use facts::money::Rounding;
 use std::cmp::Ordering;
 
 /// `num / den`, reduced; `den` above zero.
@@ -33,6 +34,11 @@ impl Ratio {
         Some(Self { num: a.num.checked_mul(b.num)?, den: a.den.checked_mul(b.den)? })
     }
 
+    /// Divided by another one above zero.
+    pub fn over(self, other: Self) -> Option<Self> {
+        (other.num > 0).then(|| self.times(other.den, other.num))?
+    }
+
     pub fn plus(self, other: Self) -> Option<Self> {
         let common = i128::try_from(gcd(self.den.unsigned_abs(), other.den.unsigned_abs())).ok()?;
         let (left, right) = (other.den / common, self.den / common);
@@ -42,6 +48,16 @@ impl Ratio {
 
     pub fn minus(self, other: Self) -> Option<Self> {
         self.plus(Self { num: other.num.checked_neg()?, den: other.den })
+    }
+
+    /// As a whole number by a rule.
+    pub fn whole_by(self, rule: Rounding) -> Option<i128> {
+        rule.divide(self.num, self.den)
+    }
+
+    /// A whole number of `unit`s.
+    pub fn on(self, unit: Self) -> bool {
+        self.over(unit).is_some_and(|count| count.den == 1)
     }
 
     /// The least whole number that is not below it.

@@ -111,6 +111,28 @@ pub enum ConnectFee {
     InRate,
 }
 
+/// What becomes of vendors' attempt fees, which calls without an answer pay too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttemptFee {
+    /// The sell row has one too.
+    #[default]
+    PassOn,
+    /// The rate of answered calls covers those of all calls, by the recipe's answer ratio.
+    InRate,
+}
+
+/// When a code ends that is sold no more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Closings {
+    /// After the customers' notice, as an increase.
+    #[default]
+    AfterNotice,
+    /// With the other changes.
+    AtOnce,
+}
+
 /// What becomes of a code that no vendor takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -178,6 +200,10 @@ pub struct Recipe {
     pub endings: Vec<u8>,
     pub conditions: Conditions,
     pub connect_fee: ConnectFee,
+    pub attempt_fee: AttemptFee,
+    /// Answered calls of all, in 10^-4 of a percent; above 0.
+    pub answer_ratio: i64,
+    pub closings: Closings,
     pub without_vendor: WithoutVendor,
     pub blocked: Vec<Prefix>,
     pub exceptions: Vec<Exception>,
@@ -209,6 +235,11 @@ struct Text {
     rows: Conditions,
     #[serde(default)]
     connect_fee: ConnectFee,
+    #[serde(default)]
+    attempt_fee: AttemptFee,
+    answer_ratio: Option<String>,
+    #[serde(default)]
+    closings: Closings,
     #[serde(default)]
     without_vendor: WithoutVendor,
     #[serde(default)]
@@ -270,6 +301,9 @@ impl Recipe {
             endings: text.endings,
             conditions: text.rows,
             connect_fee: text.connect_fee,
+            answer_ratio: answer_ratio(text.answer_ratio.as_deref(), text.attempt_fee)?,
+            attempt_fee: text.attempt_fee,
+            closings: text.closings,
             without_vendor: text.without_vendor,
             blocked: text.blocked,
         };
@@ -338,6 +372,22 @@ fn position(nth: Option<u32>, average: Option<u32>) -> Result<Option<Position>, 
         (None, Some(count)) if count > 0 => Ok(Some(Position::AverageOf(count))),
         _ => Err(fault("position, average_of: one of them, at least 1")),
     }
+}
+
+/// Percent of the calls that are answered; needed where the rate has to cover the others.
+fn answer_ratio(text: Option<&str>, attempt_fee: AttemptFee) -> Result<i64, MakeError> {
+    let Some(text) = text else {
+        return match attempt_fee {
+            AttemptFee::PassOn => Ok(WHOLE),
+            AttemptFee::InRate => Err(fault(
+                "answer_ratio: with attempt_fee = \"in-rate\" say how many of a hundred calls are answered, as \"45\"",
+            )),
+        };
+    };
+    let percent = facts::money::parse_scaled(text, 4).and_then(|percent| i64::try_from(percent).ok());
+    percent.filter(|percent| (1..=WHOLE).contains(percent)).ok_or_else(|| {
+        fault("answer_ratio: a decimal number in quotes above 0 and at most 100, with at most 4 decimals")
+    })
 }
 
 /// What a margin does not name is that of `else`.

@@ -22,13 +22,16 @@ fn recipe(text: &str) -> Recipe {
 /// The rows of a deck made from two, with their reasons, as text.
 fn shown(recipe: &Recipe, decks: [Vec<Rate>; 2], codes: &[&str]) -> String {
     let (names, decks) = (["a", "b"].map(SmolStr::from), decks.map(Rows::of));
-    let buys: Vec<Buy<'_>> =
-        names.iter().zip(&decks).map(|(name, rows)| Buy { name, rows, rule: RULE, exchange: 100_000_000 }).collect();
+    let buys: Vec<Buy<'_>> = names
+        .iter()
+        .zip(&decks)
+        .map(|(name, rows)| Buy { name, rows, rule: RULE, exchange: 100_000_000, rounds: &[] })
+        .collect();
     let mut list = union(&buys, 0);
     if !codes.is_empty() {
         list = codes.iter().map(|code| Code { prefix: Prefix::new(code).unwrap(), destination: "X".into() }).collect();
     }
-    let made = make(recipe, &buys, &list, 0, RULE).unwrap();
+    let made = make(recipe, &buys, &list, &Selling { effective: 0, rule: RULE, rounds: &[] }).unwrap();
     let mut text = String::new();
     for (rate, why) in made.rates.iter().zip(&made.whys) {
         let until = if why.until == crate::life::rows::OPEN { "-".to_owned() } else { (why.until / DAY).to_string() };
@@ -245,12 +248,12 @@ proptest! {
              [margin]\npercent = \"{}\"\namount = \"{}\"\nminimum = \"{}\"",
             sell.0, sell.1, if ending { "[5]" } else { "[]" }, facts::money::format_scaled(percent.into(), 4, 0), Price(amount), Price(minimum),
         )).unwrap();
-        let buys: Vec<Buy<'_>> = names.iter().zip(&decks).map(|(name, rows)| Buy { name, rows, rule: RULE, exchange: 100_000_000 }).collect();
+        let buys: Vec<Buy<'_>> = names.iter().zip(&decks).map(|(name, rows)| Buy { name, rows, rule: RULE, exchange: 100_000_000, rounds: &[] }).collect();
         let codes = match &own {
             None => union(&buys, 0),
             Some(own) => own.iter().map(|code| Code { prefix: Prefix::new(code).unwrap(), destination: "X".into() }).collect(),
         };
-        let made = make(&recipe, &buys, &codes, 0, RULE).unwrap();
+        let made = make(&recipe, &buys, &codes, &Selling { effective: 0, rule: RULE, rounds: &[] }).unwrap();
         let sold = Rows::of(made.rates.clone());
         for (number, day, seconds) in &calls {
             let (number, at) = (Prefix::new(number).unwrap(), day * DAY + 5);
