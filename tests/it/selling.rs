@@ -259,6 +259,81 @@ fn a_customer_is_told_in_his_own_layout_what_changes_and_never_too_late() {
 }
 
 #[test]
+fn what_a_customer_was_told_is_recorded_and_the_next_notice_begins_there() {
+    let tandem = Tandem::new();
+    let rows = |rate: &str, day: &str| {
+        format!("code;destination;rate;effective\n49;Germany;{rate};{day}\n33;France;0.02;2026-01-01\n")
+    };
+    let take =
+        |rate: &str, day: &str| lines(import(&tandem, "sell", &rows(rate, day), &["--az", "--currency", "USD"]), 0);
+    take("0.01", "2026-01-01");
+    let config = "[[carrier]]\nid = \"alba\"\nname = \"Alba\"\n[[account]]\nid = \"alba-usd\"\ncarrier = \"alba\"\ncurrency = \"USD\"\n\
+                  [[agreement]]\nid = \"alba-sell\"\naccount = \"alba-usd\"\nside = \"sell\"\ndeck = \"sell\"\n\
+                  [[deck_rules]]\ndeck = \"sell\"\nnotice_days = 7\n";
+    tandem.run(&["apply", &file(&tandem, "alba.toml", config), "--yes", "--no-engine"]).ok();
+    let told = |version: &str, to: &str, day: &str, more: &[&str]| {
+        let args = [
+            "deck",
+            "told",
+            version,
+            "--to",
+            to,
+            "--at",
+            day,
+            "--by",
+            "anna",
+            "--reason",
+            "mail",
+            "--json",
+            "--no-engine",
+        ];
+        tandem.run(&[&args[..], more].concat())
+    };
+    let export = |more: &[&str]| {
+        tandem.run(&[&["deck", "export", "sell", "--to", "alba-usd", "--no-engine"][..], more].concat())
+    };
+    let unknown = export(&["--changes"]);
+    assert!(unknown.stderr.contains("it is not recorded what alba-usd was told of deck sell"), "{}", unknown.stderr);
+    unknown.expect_code(2);
+    let stranger = told("sell", "borea-usd", "2026-01-15", &[]);
+    assert!(stranger.stderr.contains("buys nothing by deck sell; who does: alba-usd"), "{}", stranger.stderr);
+    stranger.expect_code(2);
+    lines(told("sell", "alba-usd", "2026-01-15", &[]), 0);
+
+    take("0.012", "2026-02-10");
+    let waiting = tandem.run(&["deck", "notices", "sell", "--json", "--no-engine"]).json_lines();
+    let state =
+        |line: &Value| ["version", "newest", "untold", "late"].map(|key| line[key].to_string().replace('"', ""));
+    assert_eq!(state(&waiting[0]), ["1", "2", "1", "0"], "{waiting:?}");
+    let changes = export(&["--changes"]).ok();
+    assert!(changes.contains("49,Germany,0.012") && !changes.contains("France"), "{changes}");
+
+    // Told five days before, where seven were promised: kept as it was, and said.
+    let sent = file(&tandem, "rates.csv", &changes);
+    let late = told("sell@2", "alba-usd", "2026-02-05", &["--file", &sent]);
+    assert!(late.stderr.contains("1 codes become dearer before 7 days of notice have run"), "{}", late.stderr);
+    assert!(late.stderr.contains("49 Germany dearer from 2026-02-10"), "{}", late.stderr);
+    assert_eq!(lines(late, 1)[0]["since"], 1);
+    let again = told("sell@2", "alba-usd", "2026-02-06", &[]);
+    assert!(
+        again.stderr.contains("alba-usd was told version 2 of deck sell on 2026-02-05 already"),
+        "{}",
+        again.stderr
+    );
+    again.expect_code(2);
+    let kept = tandem.run(&["deck", "notices", "--json", "--no-engine"]).json_lines();
+    assert_eq!(state(&kept[0]), ["2", "2", "0", "1"], "{kept:?}");
+    assert!(kept[0]["file"].as_str().is_some_and(|file| file.ends_with("rates.csv")), "{kept:?}");
+    assert!(!export(&["--changes"]).ok().contains("49,"), "nothing is news any more");
+
+    // The deck's own records are as they were.
+    let imports = tandem.run(&["deck", "imports", "sell", "--json", "--no-engine"]).json_lines();
+    assert_eq!(imports.len(), 2, "{imports:?}");
+    let same = take("0.012", "2026-02-10");
+    assert_eq!(same.last().unwrap()["summary"]["changes"], 0, "{same:?}");
+}
+
+#[test]
 fn a_carrier_s_names_become_ours_by_their_codes_and_what_is_open_is_said() {
     let tandem = Tandem::new();
     let ours = "code;destination;rate\n49;Germany;0.01\n4915;Germany - Mobile;0.04\n4916;Germany - Mobile;0.04\n";

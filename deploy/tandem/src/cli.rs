@@ -3,7 +3,7 @@
 use crate::cli_ledger::LedgerArgs;
 use crate::cli_site::SiteCommand;
 use crate::deck_life::args::{
-    DecideArgs, DiffArgs, ExportArgs, ImportArgs, MakeArgs, NamesArgs, PriceArgs, RollbackArgs, ShowArgs,
+    DecideArgs, DiffArgs, ExportArgs, ImportArgs, MakeArgs, NamesArgs, PriceArgs, RollbackArgs, ShowArgs, ToldArgs,
 };
 use crate::settings::SettingsFlags;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -180,6 +180,13 @@ pub enum DeckCommand {
     Show(ShowArgs),
     /// A version as a file for somebody else: CSV or XLSX, his columns, changes marked
     Export(ExportArgs),
+    /// Record that a customer was told of a version: when, by whom, with which file; sends nothing
+    Told(ToldArgs),
+    /// What every customer was told last of the decks he buys by, and what he was not told yet
+    Notices {
+        /// Only this deck
+        deck: Option<String>,
+    },
     /// What a carrier's names of destinations mean among ours, by their codes; writes a mapping for deck read and import
     Names(Box<NamesArgs>),
     /// The row that prices a number at a time, and how its price moves

@@ -1,8 +1,9 @@
 //! The console's pages about decks, answered from the configuration in force: a page of rows, or a code's price over time,
 //! reads the few chunks that hold it and never the whole deck. Writes nothing; see `jobs`.
 
+use crate::deck_life::notices;
 use crate::deck_life::show::{self, ROWS, cells};
-use crate::node::Node;
+use crate::node::{Node, wall_micros};
 use crate::ops;
 use crate::output::Failure;
 use crate::pages::shown;
@@ -61,7 +62,9 @@ fn few(names: &BTreeSet<String>) -> String {
 }
 
 fn import_of<'c>(config: &'c Config, root: &DeckRoot) -> Option<&'c DeckImport> {
-    config.imports.values().find(|import| import.deck == root.id && import.version == root.version)
+    let of_version =
+        |import: &&DeckImport| import.deck == root.id && import.version == root.version && !import.is_told();
+    config.imports.values().find(of_version)
 }
 
 fn held(config: &Config, deck: &str) -> usize {
@@ -115,7 +118,8 @@ pub fn list(node: &Node) -> Table {
 pub fn deck(node: &Node, deck: &str) -> Option<DeckView> {
     let config = node.config.current();
     let versions = config.decks.get(deck).map(Vec::as_slice).unwrap_or_default();
-    let mut imports: Vec<&DeckImport> = config.imports.values().filter(|import| import.deck == deck).collect();
+    let mut imports: Vec<&DeckImport> =
+        config.imports.values().filter(|import| import.deck == deck && !import.is_told()).collect();
     if versions.is_empty() && imports.is_empty() {
         return None;
     }
@@ -141,6 +145,7 @@ pub fn deck(node: &Node, deck: &str) -> Option<DeckView> {
         versions: versions_table(&config, versions),
         imports: imports_table(&imports),
         newest: versions.last().map_or(0, |root| root.version),
+        told: notices::list(&config, Some(deck), wall_micros()).unwrap_or_default(),
     })
 }
 
@@ -194,7 +199,7 @@ fn imports_table(imports: &[&DeckImport]) -> Table {
 /// Imports of all decks, newest first.
 pub fn imports(node: &Node) -> Table {
     let config = node.config.current();
-    let mut imports: Vec<&DeckImport> = config.imports.values().collect();
+    let mut imports: Vec<&DeckImport> = config.imports.values().filter(|import| !import.is_told()).collect();
     imports.sort_by_key(|import| std::cmp::Reverse((import.at, import.id.clone())));
     let shown = &imports[..imports.len().min(LISTED)];
     let mut table = imports_table(shown);

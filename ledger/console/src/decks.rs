@@ -19,6 +19,8 @@ pub struct DeckView {
     pub imports: Table,
     /// Number of its newest version.
     pub newest: u32,
+    /// Each customer with what he was told last.
+    pub told: Table,
 }
 
 /// Which rows of a version are wanted.
@@ -130,6 +132,11 @@ pub fn deck(site: &str, deck: &DeckView) -> Markup {
         (search_box(&deck.deck, deck.newest, &RowsAsk::default()))
         h2 { "Versions" }
         (table(&deck.versions, &version, html! { p { "No rows yet: import a file." } }))
+        @if !deck.told.rows.is_empty() {
+            h2 #told { "What customers were told" }
+            (table(&deck.told, &no_link, html! {}))
+            p.small { "Recorded by " code { "tandem deck told " (deck.deck) "@" (deck.newest) " --to ACCOUNT --by NAME --reason TEXT" } "." }
+        }
         h2 #imports { "Imports" }
         (table(&deck.imports, &crate::imports::link, html! { p { "Its rows came by " code { "tandem apply" } "." } }))
     };

@@ -315,7 +315,7 @@ pub struct DeckImport {
     pub base: u32,
     /// Version that it became; 0 = none.
     pub version: u32,
-    /// `az`, `partial`, `rollback`.
+    /// `az`, `partial`, `make`, `rollback`; [`Self::TOLD`].
     pub kind: SmolStr,
     /// Name of the file, for people.
     pub file: String,
@@ -343,6 +343,18 @@ pub struct DeckImport {
     pub rows: u64,
     /// Rows of the carrier's increases by his own dates, each until the contract's; all that are known of the deck.
     pub claims: Vec<[u8; 32]>,
+}
+
+impl DeckImport {
+    /// The kind of a record that tells of a notice to a customer instead of rows that came (decision 0030): `base` is the
+    /// version that he had, `version` the one that he was told, `product` his account, `effective` when he was told,
+    /// `notice` when his notice has run, `rows` the changes, `causes` those told too late, `file` what was sent.
+    pub const TOLD: &str = "told";
+
+    /// Whether it tells of a notice to a customer.
+    pub fn is_told(&self) -> bool {
+        self.kind == Self::TOLD
+    }
 }
 
 /// An area of numbers, such as a US state: a call whose two ends are in one area is intrastate, one between two areas
@@ -517,8 +529,15 @@ impl Config {
 
     /// The import that the newest version of a deck came from, where it came from one.
     pub fn last_import(&self, deck: &str) -> Option<&DeckImport> {
-        let applied = self.imports.values().filter(|x| x.deck == deck && x.state == ImportState::Applied);
+        let applied =
+            self.imports.values().filter(|x| x.deck == deck && x.state == ImportState::Applied && !x.is_told());
         applied.max_by_key(|x| x.version)
+    }
+
+    /// The newest version of a deck that an account was told, as it was recorded.
+    pub fn last_told(&self, deck: &str, account: &str) -> Option<&DeckImport> {
+        let told = self.imports.values().filter(|x| x.is_told() && x.deck == deck && x.product == account);
+        told.max_by_key(|x| x.version)
     }
 
     fn remove(&mut self, kind: &str, id: &str) {

@@ -1,5 +1,7 @@
 //! Which agreements round the cheapest calls of their deck coarsely (design 4.1): said when deck or agreement is applied.
 
+use crate::deck_life::foreign::exchange_at;
+use crate::node::wall_micros;
 use facts::config::{Agreement, Config, ConfigItem};
 use facts::money::{Amount, Currency, Rounding};
 use facts::number::Prefix;
@@ -58,8 +60,9 @@ fn exchanged(config: &Config, charge: Amount, from: Currency, to: Currency) -> O
     if from == to {
         return Some(charge);
     }
-    let newest = config.exchange_rates.iter().rfind(|rate| rate.from == from && rate.to == to)?;
-    charge.0.checked_mul(i128::from(newest.rate)).map(|units| Amount(units / 100_000_000))
+    // The rate that counts today: what comes later changes the money by little, a warning by nothing.
+    let rate = exchange_at(config, from, to, wall_micros())?;
+    charge.0.checked_mul(i128::from(rate.rate)).map(|units| Amount(units / 100_000_000))
 }
 
 #[cfg(test)]

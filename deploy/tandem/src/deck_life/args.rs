@@ -131,11 +131,15 @@ pub struct ExportArgs {
     /// Mark what changed since this version
     #[arg(long, value_name = "VERSION")]
     pub since: Option<u32>,
-    /// Only rows that changed
-    #[arg(long, requires = "since")]
+    /// Mark what changed since the version that this account was told last, as tandem deck told has recorded it
+    #[arg(long, value_name = "ACCOUNT")]
+    pub to: Option<String>,
+    /// Only rows that changed; needs --since or --to
+    #[arg(long)]
     pub changes: bool,
-    /// Write the text of the mail that tells of the changes; refused where an increase is earlier than the notice allows
-    #[arg(long, value_name = "FILE", requires = "since")]
+    /// Write the text of the mail that tells of the changes; refused where an increase is earlier than the notice allows.
+    /// Needs --since or --to
+    #[arg(long, value_name = "FILE")]
     pub notice: Option<PathBuf>,
     /// When the customer is told (default: now)
     #[arg(long, value_name = "TIME")]
@@ -146,6 +150,33 @@ pub struct ExportArgs {
     /// Write here instead of to stdout
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+pub struct ToldArgs {
+    /// DECK or DECK@VERSION: what he was told
+    pub deck: String,
+    /// The customer's account
+    #[arg(long, value_name = "ACCOUNT")]
+    pub to: String,
+    /// The version that he had (default: the one that he was told last)
+    #[arg(long, value_name = "VERSION")]
+    pub since: Option<u32>,
+    /// When he was told (default: now)
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+    /// The file that was sent; its name and hash are kept
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Days of notice that he has for increases (default: the deck's rules)
+    #[arg(long, value_name = "N")]
+    pub notice_days: Option<u32>,
+    /// Who told him
+    #[arg(long)]
+    pub by: String,
+    /// How, as "mail to rates@alba.example"
+    #[arg(long)]
+    pub reason: String,
 }
 
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
@@ -233,6 +264,8 @@ pub enum DeckOp {
     Rollback { args: RollbackArgs, write: bool },
     Decide { args: DecideArgs, approve: bool },
     Imports { deck: Option<String> },
+    Told(ToldArgs),
+    Notices { deck: Option<String> },
 }
 
 impl DeckOp {

@@ -4,6 +4,7 @@
 
 use super::args::{ExportArgs, ExportFormat};
 use super::layout::Layout;
+use super::notices::{self, changes_since};
 use super::show::status;
 use super::traffic::instant_or;
 use super::{root, rows_of};
@@ -11,9 +12,9 @@ use crate::node::Node;
 use crate::ops::{self, Answer};
 use crate::output::Failure;
 use decks::life::announce::{Announcement, Told, announce, day as day_of};
-use decks::life::diff::{Change, day, diff};
+use decks::life::diff::{Change, day};
 use decks::life::rows::{ALWAYS, OPEN};
-use decks::life::{Class, RowRef, Rows};
+use decks::life::{Class, RowRef};
 use facts::Prefix;
 use facts::config::{Config, DeckRoot};
 use rust_xlsxwriter::{Color, Format, Workbook};
@@ -95,7 +96,8 @@ pub fn export(node: &Node, args: &ExportArgs, now: i64) -> Result<Answer, Failur
     let at = ops::instant("--at", args.at.as_deref().unwrap_or_default())?;
     let told = instant_or("--announced", args.announced.as_deref(), now)?;
     let layout = Layout::of(args)?;
-    let changes = changes(&config, args, root, &rows)?;
+    let since = since(&config, args, root)?;
+    let changes = since.map_or(Ok(Vec::new()), |since| changes_since(&config, root, since))?;
     let marks = marks(&changes);
     let kept = rows.iter().filter(|row| at.is_none_or(|at| at < row.row.until));
     let wanted = kept.filter(|row| !layout.changes_only || marks.contains_key(&key(*row)));
@@ -113,21 +115,18 @@ pub fn export(node: &Node, args: &ExportArgs, now: i64) -> Result<Answer, Failur
     let notes = vec![format!("{count} rows of deck {} version {}", root.id, root.version)];
     let mut answer = Answer { bytes: Some(bytes), notes, ..Answer::default() };
     if args.notice.is_some() {
-        notice(&config, args, root, &changes, told, &mut answer)?;
+        notice(&config, args, root, &changes, (since.unwrap_or_default(), told), &mut answer)?;
     }
     Ok(answer)
 }
 
-/// What changed since the version that the customer has.
-fn changes(config: &Config, args: &ExportArgs, root: &DeckRoot, rows: &Rows) -> Result<Vec<Change>, Failure> {
-    let Some(version) = args.since else {
-        return match args.notice.is_some() || args.changes {
-            true => Err(Failure::Usage("--since: name the version that the customer has".to_owned())),
-            false => Ok(Vec::new()),
-        };
-    };
-    let then = super::root(config, &format!("{}@{version}", root.id))?;
-    Ok(diff(&rows_of(config, &then.chunks)?, rows, ALWAYS, root.terms.interval_rule).changes)
+/// The version that the customer has, where changes are wanted.
+fn since(config: &Config, args: &ExportArgs, root: &DeckRoot) -> Result<Option<u32>, Failure> {
+    let since = notices::since(config, &root.id, args.to.as_deref(), args.since)?;
+    match since.is_none() && (args.notice.is_some() || args.changes) {
+        true => Err(Failure::Usage("--since: name the version that the customer has, or him with --to".to_owned())),
+        false => Ok(since),
+    }
 }
 
 fn key(row: RowRef<'_>) -> (Prefix, i64) {
@@ -140,14 +139,14 @@ fn notice(
     args: &ExportArgs,
     root: &DeckRoot,
     changes: &[Change],
-    told: i64,
+    (since, told): (u32, i64),
     answer: &mut Answer,
 ) -> Result<(), Failure> {
     let file = args.output.as_ref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
     let announcement = Announcement {
         deck: &root.id,
         version: root.version,
-        since: args.since.unwrap_or_default(),
+        since,
         currency: root.terms.currency,
         rule: root.terms.interval_rule,
         told,

@@ -4,13 +4,14 @@
 pub mod args;
 mod export;
 mod floors;
-mod foreign;
+pub mod foreign;
 pub mod held;
 mod import;
 mod layout;
 mod letter;
 mod make;
 pub mod names;
+pub mod notices;
 pub mod show;
 mod take;
 pub mod told;
@@ -53,6 +54,8 @@ pub fn execute_told(node: &Node, op: &DeckOp, told: &Told) -> Result<Answer, Fai
         DeckOp::Imports { deck } => show::imports(node, deck.as_deref()),
         DeckOp::Export(args) => export::export(node, args, now),
         DeckOp::Names(args) => names::names(node, args, now),
+        DeckOp::Told(args) => notices::tell(node, args, now),
+        DeckOp::Notices { deck } => notices::list(&node.config.current(), deck.as_deref(), now).map(Answer::of),
     }
 }
 
@@ -92,6 +95,12 @@ pub fn run(settings: &Settings, command: &DeckCommand, json: bool) -> Outcome {
         DeckCommand::Show(args) => ask(settings, DeckOp::Show(args.clone()), json),
         DeckCommand::Price(args) => ask(settings, DeckOp::Price(args.clone()), json),
         DeckCommand::Imports { deck } => ask(settings, DeckOp::Imports { deck: deck.clone() }, json),
+        DeckCommand::Told(args) => {
+            let mut args = args.clone();
+            args.file = args.file.as_deref().map(args::absolute).transpose()?;
+            ask(settings, DeckOp::Told(args), json)
+        }
+        DeckCommand::Notices { deck } => ask(settings, DeckOp::Notices { deck: deck.clone() }, json),
         DeckCommand::Approve(args) => ask(settings, DeckOp::Decide { args: args.clone(), approve: true }, json),
         DeckCommand::Reject(args) => ask(settings, DeckOp::Decide { args: args.clone(), approve: false }, json),
         DeckCommand::Export(args) => {

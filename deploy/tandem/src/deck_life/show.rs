@@ -99,7 +99,7 @@ pub fn imports(node: &Node, deck: Option<&str>) -> Result<Answer, Failure> {
         ("causes", "Held because", Kind::Text),
     ];
     let mut found: Vec<_> =
-        config.imports.values().filter(|import| deck.is_none_or(|deck| import.deck == deck)).collect();
+        config.imports.values().filter(|x| !x.is_told() && deck.is_none_or(|deck| x.deck == deck)).collect();
     found.sort_by_key(|import| (import.at, import.id.clone()));
     let row = |import: &facts::config::DeckImport| {
         let version = if import.version == 0 { String::new() } else { import.version.to_string() };

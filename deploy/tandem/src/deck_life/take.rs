@@ -4,6 +4,7 @@
 use super::floors::{self, Sold};
 use super::foreign::Foreign;
 use super::letter::{Letter, short_notice};
+use super::notices;
 use super::rows_of;
 use super::told::Told;
 use super::traffic::{self, Traffic};
@@ -150,7 +151,10 @@ pub fn take(
         told.stage("writing");
         let seq = write_import(node, config, record, terms, merged)?;
         answer.notes.push(format!("written as configuration version {seq}"));
-        answer.notes.extend(apply::least::of_deck(&node.config.current(), incoming.deck));
+        let after = node.config.current();
+        answer.notes.extend(apply::least::of_deck(&after, incoming.deck));
+        let in_force = !answer.differs;
+        answer.notes.extend(notices::untold(&after, incoming.deck, now).filter(|_| in_force));
     }
     Ok(answer)
 }
