@@ -333,6 +333,34 @@ impl Past {
         })
     }
 
+    /// Places of the oldest entries of an account behind `after` (none: of all), oldest first, at most `most`.
+    pub fn places_after(
+        &self,
+        account: &str,
+        after: Option<Position>,
+        most: usize,
+    ) -> Result<Vec<Position>, PastError> {
+        let from = after.map_or(0, |after| pack(after).saturating_add(1));
+        self.asked(|| {
+            let shot = self.shot();
+            let series: Vec<u64> = lock(&self.state).names.of(account).iter().map(|(_, n)| by_place(*n)).collect();
+            let mut found: Vec<u64> = Vec::new();
+            for one in series {
+                found.extend(shot.from(self, one, from, most)?);
+            }
+            found.sort_unstable();
+            found.dedup();
+            found.truncate(most);
+            Ok(found.into_iter().map(unpack).collect())
+        })
+    }
+
+    /// How many frames were booked up to a time, that time included.
+    pub fn frames_by(&self, at: BookedAt) -> Result<u64, PastError> {
+        let frames = self.asked(|| self.shot().sum(self, FRAMES, sortable(at.0)))?;
+        u64::try_from(frames).map_err(|_| PastError::Range)
+    }
+
     fn shot(&self) -> Shot {
         Shot(lock(&self.state).runs.iter().map(|(_, file)| file.clone()).collect())
     }
@@ -382,6 +410,28 @@ impl Shot {
                 let fresh = state.fresh.range(key(series, 0)..key(series, at)).rev();
                 let mut found: Vec<u64> = fresh.take(most).map(|(key, _)| file::at_of(key)).collect();
                 found.extend(older);
+                found.truncate(most);
+                return Ok(found);
+            }
+            files = state.runs.iter().map(|(_, file)| file.clone()).collect();
+        }
+    }
+}
+
+impl Shot {
+    fn from(&self, past: &Past, series: u64, at: u64, most: usize) -> Result<Vec<u64>, PastError> {
+        let mut files = self.0.clone();
+        loop {
+            let mut found = Vec::new();
+            for file in &files {
+                if found.len() < most {
+                    found.extend(file.from(series, at, most - found.len())?);
+                }
+            }
+            let state = lock(&past.state);
+            if state.same(&files) {
+                let fresh = state.fresh.range(key(series, at)..=key(series, u64::MAX));
+                found.extend(fresh.map(|(key, _)| file::at_of(key)).take(most));
                 found.truncate(most);
                 return Ok(found);
             }

@@ -202,7 +202,7 @@ fn an_accounts_entries_can_be_paged_down_to_the_first() {
     assert_eq!(entries.len(), charged * COPIES as usize, "on {pages} pages");
     assert!(entries.len() > 1_000 && pages > 10, "{} entries on {pages} pages", entries.len());
     let wrong =
-        http::request("GET", &format!("{base}/ledger/accounts/{SELL}?after=x"), &[("authorization", &bearer)], None);
+        http::request("GET", &format!("{base}/ledger/accounts/{SELL}?older=x"), &[("authorization", &bearer)], None);
     assert_eq!(wrong.expect("an answer").status, 400);
     tandem.stop();
 }

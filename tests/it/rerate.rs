@@ -12,7 +12,7 @@ use tests::site::{self, BUY, SELL, SWITCH, amount, cell, row_of};
 use tests::{Figures, Kafka, Tandem, http};
 
 /// The example site with `change` made to its customer's deck, line by line; the header is left alone.
-fn site_with(tandem: &Tandem, name: &str, change: impl Fn(&str) -> Option<String>) -> PathBuf {
+pub(crate) fn site_with(tandem: &Tandem, name: &str, change: impl Fn(&str) -> Option<String>) -> PathBuf {
     let to = tandem.home().join(name);
     fs::create_dir_all(to.join("decks")).expect("a folder");
     for file in ["site.toml", "decks/alba-sell.csv", "decks/borea-buy.csv"] {
@@ -28,7 +28,7 @@ fn site_with(tandem: &Tandem, name: &str, change: impl Fn(&str) -> Option<String
 }
 
 /// Twice the price: the digits of a rate added to themselves.
-fn doubled(line: &str) -> Option<String> {
+pub(crate) fn doubled(line: &str) -> Option<String> {
     let mut cells: Vec<String> = line.split(',').map(str::to_owned).collect();
     for cell in &mut cells[4..6] {
         let twice = 2 * amount(cell);

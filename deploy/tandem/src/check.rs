@@ -11,6 +11,7 @@ use console::source::Kind;
 use facts::Amount;
 use facts::entry::{EntryKind, Gl, Posting};
 use facts::stream::next_position;
+use facts::xdr::Position;
 use ledger::{EntryFilter, LedgerView, Page, Total, View};
 use reporting::block_on;
 use reporting::loader::LoadStatus;
@@ -34,6 +35,8 @@ struct Part<'a> {
     view: &'a View,
     runs: &'a RunsHub,
     partitions: u32,
+    /// Whether its ledger is followed by the loader too: where there are peers.
+    books: bool,
     loading: Box<dyn Fn() -> Option<Vec<LoadStatus>> + 'a>,
 }
 
@@ -42,12 +45,13 @@ fn parts(node: &Node) -> Result<Vec<Part<'_>>, Failure> {
     let loading = node.loading.clone();
     let own = move || Some(loading.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).clone());
     let (site, partitions) = (node.settings.site.as_str(), node.settings.partitions);
-    let mut all = vec![Part { site, view: &node.view, runs: &node.runs, partitions, loading: Box::new(own) }];
+    let books = !node.settings.peers.is_empty();
+    let mut all = vec![Part { site, view: &node.view, runs: &node.runs, partitions, books, loading: Box::new(own) }];
     for other in &node.others {
         let partitions = peers::partitions(&*node.bus, &other.name)?;
         if partitions > 0 {
             let loading = Box::new(|| other.loaded());
-            all.push(Part { site: &other.name, view: &other.view, runs: &other.runs, partitions, loading });
+            all.push(Part { site: &other.name, view: &other.view, runs: &other.runs, partitions, books, loading });
         }
     }
     Ok(all)
@@ -136,6 +140,11 @@ fn ledger_at_a_cut(part: &Part<'_>) -> Result<(Vec<Total>, Vec<Cut>), Failure> {
             };
             let mut cuts: Vec<Cut> = (0..part.partitions as usize).map(cut).collect();
             cuts.extend(runs::consumed_runs(part.site, &after.consumed));
+            if part.books {
+                // What the ledger took back since another site's charge counts.
+                let before = Position { seq: after.seq + 1, index: 0 };
+                cuts.push(Cut { stream: after.stream.to_string(), before });
+            }
             if part.runs.is_settled()? {
                 return Ok((totals, cuts));
             }
@@ -201,10 +210,20 @@ fn postings_of(part: &Part<'_>, kind: EntryKind) -> Result<Vec<Posting>, Failure
     let mut postings = Vec::new();
     loop {
         let found = part.view.entries(&filter, &page).map_err(Failure::broken)?;
-        postings.extend(found.entries.into_iter().flat_map(|entry| entry.postings));
+        // A call's charge that was taken back is taken back in the reports too.
+        let orders = found.entries.into_iter().filter(|entry| entry.call_id.is_none());
+        postings.extend(orders.flat_map(|entry| entry.postings));
         match found.next {
             Some(next) => page.after = Some(next),
             None => return Ok(postings),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn ledger_and_loader_say_the_same_of_a_charge_that_another_site_has() {
+        assert_eq!(reporting::loader::CHARGED_ELSEWHERE, accounting::post::CHARGED_ELSEWHERE);
     }
 }

@@ -257,6 +257,9 @@ pub struct RecycleArgs {
     /// Why, for the ledger's history
     #[arg(long, default_value = "recycling", value_name = "TEXT")]
     pub comment: String,
+    /// Calls that this site booked, or `all` (default: those of the site that is asked)
+    #[arg(long = "of-site", default_value = "", value_name = "NAME|all")]
+    pub of_site: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -299,6 +302,9 @@ pub enum RerateCommand {
         /// Exclusive end
         #[arg(long, default_value = "", value_name = "TIME")]
         until: String,
+        /// Calls that this site booked, or `all` (default: those of the site that is asked)
+        #[arg(long = "of-site", default_value = "", value_name = "NAME|all")]
+        of_site: String,
     },
 }
 
@@ -325,6 +331,9 @@ pub struct PreviewArgs {
     /// Who (default: the user of this machine)
     #[arg(long, value_name = "NAME")]
     pub by: Option<String>,
+    /// Calls that this site booked, or `all` (default: those of the site that is asked)
+    #[arg(long = "of-site", default_value = "", value_name = "NAME|all")]
+    pub of_site: String,
 }
 
 #[derive(Debug, Args)]

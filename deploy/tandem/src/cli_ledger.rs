@@ -40,12 +40,21 @@ pub enum LedgerCommand {
         #[arg(long = "of-site", value_name = "NAME")]
         of_site: Option<String>,
     },
-    /// Entries of an account with the running balance, newest last
+    /// Entries of an account with the running balance, of all sites in the order of booking, newest last
     Statement {
         account: String,
-        /// The newest N entries (at most 10000)
+        /// N entries (at most 10000): the newest, or those next to the place asked for
         #[arg(long, default_value_t = 100, value_name = "N")]
         limit: usize,
+        /// Those booked before then: a time, or a place that an answer showed
+        #[arg(long, default_value = "", value_name = "TIME|PLACE", conflicts_with = "after")]
+        before: String,
+        /// Those booked from then on, or behind a place
+        #[arg(long, default_value = "", value_name = "TIME|PLACE")]
+        after: String,
+        /// Only what this site booked (default: all sites held here)
+        #[arg(long = "of-site", value_name = "NAME")]
+        of_site: Option<String>,
     },
     /// Sums per account of the chart and currency; the total of each currency is zero
     TrialBalance {
@@ -216,10 +225,11 @@ pub struct CapsArgs {
 pub fn op(command: &LedgerCommand) -> Result<Op, Failure> {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     Ok(Op::Money(match command {
-        LedgerCommand::Balance { account: Some(account), booked, occurred, .. }
+        LedgerCommand::Balance { account: Some(account), booked, occurred, of_site }
             if booked.is_some() || occurred.is_some() =>
         {
-            MoneyOp::AsOf { account: account.clone(), booked: text(booked), occurred: text(occurred) }
+            let (account, site) = (account.clone(), of_site.clone());
+            MoneyOp::AsOf { account, booked: text(booked), occurred: text(occurred), site }
         }
         LedgerCommand::Balance { account, of_site, .. } => {
             return Ok(Op::Balances { account: account.clone(), site: of_site.clone() });
@@ -234,7 +244,13 @@ pub fn op(command: &LedgerCommand) -> Result<Op, Failure> {
             return Ok(Op::Proof(ProofOp::Prove { xdr: xdr.clone(), call: call.clone(), with_others: *with_others }));
         }
         LedgerCommand::Key => return Ok(Op::Proof(ProofOp::Key)),
-        LedgerCommand::Statement { account, limit } => MoneyOp::Statement { account: account.clone(), limit: *limit },
+        LedgerCommand::Statement { account, limit, before, after, of_site } => MoneyOp::Statement {
+            account: account.clone(),
+            limit: *limit,
+            before: before.clone(),
+            after: after.clone(),
+            site: of_site.clone(),
+        },
         LedgerCommand::Pay(money) => MoneyOp::Book(payment("payment", money)),
         LedgerCommand::Refund(money) => MoneyOp::Book(payment("refund", money)),
         LedgerCommand::Correct { money, adjusts, product, destination } => {

@@ -17,6 +17,7 @@ mod deck_pages;
 mod demo;
 mod engine;
 mod health;
+mod history;
 mod http;
 mod jobs;
 mod money;

@@ -2,10 +2,10 @@
 //! and what has become of an account: its statement, its balance at another time, its holds. From the command line and
 //! over HTTP (`POST /v1/payments`) by the same code. What may be booked is `accounting`'s to say; this never decides it.
 
+use crate::history;
 use crate::node::{Node, wall_micros};
 use crate::ops::{Answer, instant};
 use crate::output::Failure;
-use crate::past;
 use crate::tables;
 use accounting::vouchers::VOUCHER;
 use axum::extract::State;
@@ -14,17 +14,15 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing::post};
 use facts::entry::EntryKind;
 use facts::ids::OriginId;
-use facts::{Amount, BookedAt, OccurredAt, Side};
+use facts::{OccurredAt, Side};
 use ledger::api::{CapsOrder, GrantOrder, ScopeCapsOrder};
-use ledger::{EntryFilter, EntryRow, LedgerView, Order, OrderError, Page, Payment, Receipt, UpTo};
+use ledger::{LedgerView, Order, OrderError, Payment, Receipt};
 use serde::{Deserialize, Serialize};
 use smol_str::{SmolStr, format_smolstr};
 use std::sync::Arc;
 
 /// Notices that are looked through at most.
 const NOTICES_MAX: u64 = 100_000;
-/// Rows that a statement shows at most.
-const STATEMENT_MAX: usize = 10_000;
 
 /// A payment, refund, voucher or correction, as people write it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -71,15 +69,25 @@ pub enum MoneyOp {
     },
     Caps(CapsOrder),
     ScopeCaps(ScopeCapsOrder),
+    /// Entries with the running balance, over all sites held here or of one; `before` and `after`: a cursor that an
+    /// answer gave, or a booked time.
     Statement {
         account: String,
         limit: usize,
+        #[serde(default)]
+        before: String,
+        #[serde(default)]
+        after: String,
+        #[serde(default)]
+        site: Option<String>,
     },
     /// Balance at another time: one of both is given.
     AsOf {
         account: String,
         booked: String,
         occurred: String,
+        #[serde(default)]
+        site: Option<String>,
     },
     Holds {
         account: Option<String>,
@@ -126,8 +134,12 @@ pub fn execute(node: &Node, op: &MoneyOp) -> Result<Answer, Failure> {
         MoneyOp::ScopeCaps(order) => {
             placed(node, Order::ScopeCaps(ScopeCapsOrder { at: OccurredAt(wall_micros()), ..order.clone() }))
         }
-        MoneyOp::Statement { account, limit } => statement(node, account, *limit),
-        MoneyOp::AsOf { account, booked, occurred } => as_of(node, account, booked, occurred),
+        MoneyOp::Statement { account, limit, before, after, site } => {
+            history::statement(node, account, history::part(before, after)?, *limit, site.as_deref())
+        }
+        MoneyOp::AsOf { account, booked, occurred, site } => {
+            history::as_of(node, account, booked, occurred, site.as_deref())
+        }
         MoneyOp::Holds { account } => {
             let rows = node.view.holds(account.as_deref()).map_err(Failure::broken)?;
             Ok(Answer::of(tables::holds(&rows)))
@@ -224,102 +236,6 @@ pub fn placed(node: &Node, order: Order) -> Result<Answer, Failure> {
         receipt.entry_id, receipt.origin_id, receipt.stream, receipt.seq, receipt.index
     );
     Ok(Answer { json: serde_json::to_value(&receipt).ok(), notes: vec![note], ..Answer::default() })
-}
-
-/// What an entry adds to what the account owes in its currency.
-fn effect(row: &EntryRow, account: &str, currency: &facts::Currency) -> Amount {
-    let own = row.postings.iter().filter(|posting| posting.account == account && posting.currency == *currency);
-    let own = own.filter(|posting| accounting::views::owed(posting.gl));
-    own.fold(Amount::ZERO, |sum, posting| sum.checked_add(posting.amount).unwrap_or(sum))
-}
-
-/// Walks an account's entries from the newest back, each with what was owed after it, until told to stop.
-fn walk_back(
-    node: &Node,
-    account: &str,
-    mut each: impl FnMut(&EntryRow, Amount, Amount) -> bool,
-) -> Result<(Amount, facts::Currency), Failure> {
-    let (balance, last) = node.view.anchor(account).map_err(Failure::broken)?;
-    let balance = balance.ok_or_else(|| Failure::Usage(format!("account {account:?} is not known to this ledger")))?;
-    let range = || Failure::Broken("a sum of this account is beyond the integer range".to_owned());
-    let mut owed = balance.owed.checked_add(balance.provisional).ok_or_else(range)?;
-    let filter = EntryFilter { account: Some(account.into()), ..EntryFilter::default() };
-    // What has been booked since the balance was read does not belong to it.
-    let mut after = Some(facts::xdr::Position { seq: last + 1, index: 0 });
-    loop {
-        let page = Page { after, limit: ledger::api::PAGE_MAX, newest_first: true };
-        let page = node.view.entries(&filter, &page).map_err(Failure::broken)?;
-        for row in &page.entries {
-            let amount = effect(row, account, &balance.currency);
-            if !each(row, amount, owed) {
-                return Ok((owed, balance.currency));
-            }
-            owed = owed.checked_sub(amount).ok_or_else(range)?;
-        }
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return Ok((owed, balance.currency)),
-        }
-    }
-}
-
-fn statement(node: &Node, account: &str, limit: usize) -> Result<Answer, Failure> {
-    let limit = limit.clamp(1, STATEMENT_MAX);
-    let (balance, _) = node.view.anchor(account).map_err(Failure::broken)?;
-    if let Some(currency) = balance.map(|balance| balance.currency)
-        && let Some((rows, opening)) =
-            past::newest(node, account, currency, limit, |row| effect(row, account, &currency))?
-    {
-        return Ok(shown(rows, opening, currency));
-    }
-    let mut rows = Vec::new();
-    let (opening, currency) = walk_back(node, account, |row, amount, owed| {
-        if rows.len() == limit {
-            return false;
-        }
-        rows.push((row.clone(), amount, owed));
-        true
-    })?;
-    Ok(shown(rows, opening, currency))
-}
-
-fn shown(mut rows: past::Rows, opening: Amount, currency: facts::Currency) -> Answer {
-    rows.reverse();
-    let mut answer = Answer::of(tables::statement(&rows, currency));
-    answer.notes.push(format!("owed before: {opening} {currency}"));
-    answer
-}
-
-fn as_of(node: &Node, account: &str, booked: &str, occurred: &str) -> Result<Answer, Failure> {
-    let (by_booked, text) = if occurred.is_empty() { (true, booked) } else { (false, occurred) };
-    let field = if by_booked { "booked" } else { "occurred" };
-    let at = instant(field, text)?.ok_or_else(|| Failure::Usage(format!("{field} is empty; say an instant")))?;
-    let (balance, _) = node.view.anchor(account).map_err(Failure::broken)?;
-    let up_to = if by_booked { UpTo::Booked(BookedAt(at)) } else { UpTo::Occurred(OccurredAt(at)) };
-    if let Some(currency) = balance.map(|balance| balance.currency)
-        && let Some(owed) = past::owed(node, account, currency, up_to)
-    {
-        return Ok(Answer::of(tables::as_of(account, currency, owed, field, at)));
-    }
-    let (mut occurred_by_then, mut range) = (Amount::ZERO, false);
-    let (owed, currency) = walk_back(node, account, |row, amount, _| {
-        let time = if by_booked { &row.booked_at } else { &row.occurred_at };
-        if facts::time::parse_rfc3339(time).is_some_and(|time| time > at) {
-            return true;
-        }
-        match occurred_by_then.checked_add(amount) {
-            Some(sum) => occurred_by_then = sum,
-            None => range = true,
-        }
-        // Booked times rise with the log; occurred ones do not, so all of it is looked at.
-        !by_booked
-    })?;
-    if range {
-        return Err(Failure::Broken("a sum of this account is beyond the integer range".to_owned()));
-    }
-    let owed = if by_booked { owed } else { occurred_by_then };
-    let table = tables::as_of(account, currency, owed, field, at);
-    Ok(Answer::of(table))
 }
 
 /// `POST /v1/payments`.

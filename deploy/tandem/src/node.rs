@@ -13,7 +13,7 @@ use crate::peers::{self, Other};
 use crate::radius;
 use crate::records::Records;
 use crate::registry;
-use crate::runs::RunsHub;
+use crate::runs::{self as run_orders, RunsHub};
 use crate::settings::{EngineKind, Settings};
 use crate::xdr_out;
 use bus::Bus;
@@ -244,7 +244,9 @@ impl Running {
             _ => None,
         };
         let past = past::Slot::new(bus.clone(), ids.clone(), view.clone(), settings.data.clone());
-        let refold = if roles.past { starter.past(&past, orders.is_some())? } else { None };
+        let slots: Vec<_> =
+            std::iter::once(past.clone()).chain(others.iter().map(|other| other.past.clone())).collect();
+        let refold = if roles.past { starter.past(&slots, orders.is_some())? } else { None };
         let threads = starter.threads;
         let sampled = Mutex::new(None);
         let settings = settings.clone();
@@ -273,7 +275,11 @@ impl Running {
             noticed: Noticed::default(),
             sampled,
         };
-        Ok(Self { node: Arc::new(node), threads })
+        let node = Arc::new(node);
+        if roles.ledger {
+            run_orders::serve(&node);
+        }
+        Ok(Self { node, threads })
     }
 
     /// Stops all roles, in the data's order, and waits for them. Returns what failed meanwhile, in words.

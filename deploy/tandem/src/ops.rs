@@ -4,9 +4,11 @@
 use crate::apply;
 use crate::apply::document::Shown;
 use crate::check;
+use crate::history;
 use crate::money::{self, MoneyOp};
 use crate::node::Node;
 use crate::output::Failure;
+use crate::past::Part;
 use crate::peers::sums;
 use crate::prove::ProofOp;
 use crate::runs::{self, RunOp};
@@ -199,10 +201,8 @@ fn balances(node: &Node, account: Option<&str>, site: Option<&str>) -> Result<An
 }
 
 fn entries(node: &Node, account: &str, limit: usize, site: Option<&str>) -> Result<Answer, Failure> {
-    let found = sums::entries(node, account, limit, site)?;
-    if found.is_empty() && sums::balances(node, Some(account), site)?.is_empty() {
-        return Err(Failure::Usage(format!("account {account:?} is not known to this ledger")));
-    }
+    let found = history::history(node, account, Part::Newest, limit, site)?;
+    let found: Vec<_> = found.lines.into_iter().map(|line| line.row).collect();
     Ok(Answer { json: serde_json::to_value(&found).ok(), ..Answer::of(tables::entries(&found, account)) })
 }
 

@@ -5,10 +5,12 @@ use crate::call_view;
 use crate::deck_life::args::{DecideArgs, DeckOp};
 use crate::deck_pages;
 use crate::health;
+use crate::history;
 use crate::jobs::{Arriving, Jobs};
 use crate::node::{Node, wall_micros};
 use crate::ops;
 use crate::output::Failure;
+use crate::past::Part;
 use crate::peers::sums;
 use crate::price_page;
 use crate::runs;
@@ -22,8 +24,7 @@ use console::source::{
     Source, SourceError, Table, Upload,
 };
 use facts::CallId;
-use facts::xdr::Position;
-use ledger::{EntryFilter, LedgerView, Page};
+use ledger::LedgerView;
 use reporting::block_on;
 use reporting::reports::{self, Search};
 use std::sync::atomic::Ordering;
@@ -187,8 +188,8 @@ impl Source for Pages {
         self.ask(|node| Ok(tables::balances(&sums::balances(node, None, None).map_err(shown)?)))
     }
 
-    fn entries(&self, account: String, after: String) -> Answer<'_, Option<Entries>> {
-        self.ask(move |node| entries(node, &account, &after))
+    fn entries(&self, account: String, older: String, newer: String) -> Answer<'_, Option<Entries>> {
+        self.ask(move |node| entries(node, &account, &older, &newer))
     }
 
     fn trial_balance(&self) -> Answer<'_, Table> {
@@ -289,17 +290,9 @@ fn calls(node: &Node, filter: &Filter) -> Result<Table, SourceError> {
     Ok(table)
 }
 
-/// `SEQUENCE.INDEX`, as the page's own links say it.
-fn place(text: &str) -> Result<Position, SourceError> {
-    let read = || {
-        let (seq, index) = text.split_once('.')?;
-        Some(Position { seq: seq.parse().ok()?, index: index.parse().ok()? })
-    };
-    read().ok_or_else(|| SourceError::Wrong(format!("after {text:?} is no place of an entry, as 12.34")))
-}
-
-fn entries(node: &Node, account: &str, after: &str) -> Result<Option<Entries>, SourceError> {
-    let balances = node.view.balances(Some(account)).map_err(broken)?;
+/// What the page shows of an account, of all sites held here; a place comes from the page's own links.
+fn entries(node: &Node, account: &str, older: &str, newer: &str) -> Result<Option<Entries>, SourceError> {
+    let balances = sums::balances(node, Some(account), None).map_err(shown)?;
     if balances.is_empty() {
         return Ok(None);
     }
@@ -307,12 +300,23 @@ fn entries(node: &Node, account: &str, after: &str) -> Result<Option<Entries>, S
     let mut holds = node.view.holds(Some(account)).map_err(broken)?;
     holds.truncate(PAGE);
     let (exposure, holds) = (tables::balances(&balances), tables::holds(&holds));
-    let filter = EntryFilter { account: Some(account.into()), ..EntryFilter::default() };
-    let after = if after.is_empty() { None } else { Some(place(after)?) };
-    let page = node.view.entries(&filter, &Page { after, limit: PAGE, newest_first: true }).map_err(broken)?;
-    let next = page.next.map(|next| format!("{}.{}", next.seq, next.index)).unwrap_or_default();
-    let rows = tables::entries(&page.entries, account);
-    Ok(Some(Entries { exposure, limits, holds, rows, next }))
+    let part = history::part(older, newer).map_err(shown)?;
+    // One more than is shown: whether there is any.
+    let mut found = history::history(node, account, part, PAGE + 1, None).map_err(shown)?.lines;
+    let more = found.len() > PAGE;
+    let forward = matches!(part, Part::After(_));
+    if more {
+        // The one that is furthest from where the page began.
+        drop(if forward { found.pop() } else { Some(found.remove(0)) });
+    }
+    let place = |line: Option<&history::Line>, there: bool| match line {
+        Some(line) if there => line.at.to_string(),
+        _ => String::new(),
+    };
+    let older = place(found.first(), if forward { true } else { more });
+    let newer = place(found.last(), if forward { more } else { part != Part::Newest });
+    let rows: Vec<_> = found.into_iter().rev().map(|line| line.row).collect();
+    Ok(Some(Entries { exposure, limits, holds, rows: tables::entries(&rows, account), older, newer }))
 }
 
 fn imports(node: &Node) -> Table {

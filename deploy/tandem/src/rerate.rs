@@ -23,15 +23,20 @@ pub fn op(command: &RerateCommand) -> RunOp {
                 deck: args.deck.clone(),
                 config: args.config,
                 unrated: String::new(),
+                site: args.of_site.clone(),
             };
-            RunOp::Preview { choice, by: who(&args.by) }
+            RunOp::Preview { choice, by: who(&args.by), run_id: String::new() }
         }
         RerateCommand::Post { id, reason, by } => RunOp::Post { id: id.clone(), reason: reason.clone(), by: who(by) },
-        RerateCommand::Undo { id, reason, by } => RunOp::Undo { id: id.clone(), reason: reason.clone(), by: who(by) },
+        RerateCommand::Undo { id, reason, by } => {
+            RunOp::Undo { id: id.clone(), reason: reason.clone(), by: who(by), run_id: String::new() }
+        }
         RerateCommand::Drop { id } => RunOp::Drop { id: id.clone(), by: user() },
         RerateCommand::List => RunOp::List,
         RerateCommand::Show { id } => RunOp::Show { id: id.clone() },
-        RerateCommand::Proposals { from, until } => RunOp::Proposals { from: from.clone(), until: until.clone() },
+        RerateCommand::Proposals { from, until, of_site } => {
+            RunOp::Proposals { from: from.clone(), until: until.clone(), site: of_site.clone() }
+        }
     }
 }
 
@@ -43,10 +48,11 @@ pub fn recycle(settings: &Settings, args: &RecycleArgs, json: bool) -> Outcome {
         until: args.until.clone(),
         accounts: args.accounts.clone(),
         unrated: args.reason.clone(),
+        site: args.of_site.clone(),
         ..Choice::default()
     };
     let ask = |what| reach::ask(settings, &Op::Run { what });
-    let shown = ask(RunOp::Preview { choice, by: user() })?;
+    let shown = ask(RunOp::Preview { choice, by: user(), run_id: String::new() })?;
     reach::print(&shown, json)?;
     let run = shown.json.as_ref().and_then(|json| json["run"].as_str()).map(str::to_owned);
     let Some(id) = run else { return Ok(Ending::Good) };

@@ -30,6 +30,8 @@ pub struct SitesSettings {
     pub bandwidth: u64,
     /// Frames booked further ahead of this machine's clock are not taken.
     pub future_seconds: u32,
+    /// Carry out runs (re-rating, recycling, undo) that are ordered at a peer, over the calls booked here.
+    pub take_runs: bool,
     /// What a postpaid account may spend beyond its rights while a site is cut off, percent of its limit over all sites
     /// (`tolerant`); prepaid accounts nothing (`strict`). The same at all sites.
     pub postpaid_reserve_percent: u32,
@@ -76,6 +78,7 @@ impl Default for SitesSettings {
             config_site: String::new(),
             bandwidth: 0,
             future_seconds: 60,
+            take_runs: true,
             postpaid_reserve_percent: 10,
             reserves: BTreeMap::new(),
             shares: BTreeMap::new(),

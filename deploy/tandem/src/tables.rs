@@ -1,5 +1,6 @@
 //! Answers as tables: the same for terminal, JSON, CSV and console.
 
+use crate::history::Line;
 use crate::node::Node;
 use bus::config_log::Version;
 use console::source::{Column, Kind, Table};
@@ -166,7 +167,7 @@ pub fn entries(rows: &[EntryRow], account: &str) -> Table {
 }
 
 /// Entries with what each adds to what the account owes, and what it owed after it.
-pub fn statement(rows: &[(EntryRow, Amount, Amount)], currency: Currency) -> Table {
+pub fn statement(lines: &[Line], currency: Currency, site: &dyn Fn(u16) -> String) -> Table {
     let columns = [
         ("booked_at", "Booked", Kind::Instant),
         ("occurred_at", "Occurred", Kind::Instant),
@@ -178,12 +179,15 @@ pub fn statement(rows: &[(EntryRow, Amount, Amount)], currency: Currency) -> Tab
         ("by", "By", Kind::Text),
         ("reason", "Reason", Kind::Text),
         ("origin_id", "Origin", Kind::Text),
+        ("site", "Site", Kind::Text),
+        ("at", "Place", Kind::Text),
     ];
-    let cells = rows.iter().map(|(row, amount, owed_after)| {
+    let cells = lines.iter().map(|Line { at, row, amount, owed_after }| {
         let mut cells = vec![row.booked_at.clone(), row.occurred_at.clone(), row.kind.as_str().to_owned()];
         cells.extend([amount.to_string(), owed_after.to_string(), currency.to_string()]);
         cells.push(row.call_id.map(|id| id.to_string()).unwrap_or_default());
         cells.extend([row.by.to_string(), row.reason.to_string(), row.origin_id.to_string()]);
+        cells.extend([site(at.site), at.to_string()]);
         cells
     });
     table_of(&columns, cells.collect())

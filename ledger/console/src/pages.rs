@@ -328,11 +328,11 @@ pub fn sites(site: &str, answer: &Result<Option<SitesView>, SourceError>) -> Mar
     page(site, Room::Sites, "Sites", body)
 }
 
-/// An account's entries, a hundred a page, down to the first.
+/// An account's entries, a hundred a page, down to the first and back.
 pub fn entries(
     site: &str,
     account: &str,
-    after: &str,
+    newest: bool,
     answer: &Result<Entries, SourceError>,
     link: Link<'_>,
 ) -> Markup {
@@ -340,7 +340,7 @@ pub fn entries(
     let body = html! {
         @match answer {
             Ok(entries) => {
-                @if after.is_empty() {
+                @if newest {
                     (table(&entries.exposure, &no_link, html! {}))
                     @if !entries.limits.rows.is_empty() {
                         h2 { "Granted and capped" }
@@ -354,9 +354,12 @@ pub fn entries(
                 }
                 (table(&entries.rows, link, html! { p { "No entry here." } }))
                 p.pager {
-                    @if !after.is_empty() { a href=(here) { "Newest" } " " }
-                    @if !entries.next.is_empty() {
-                        a rel="next" href={ (here) (query(&[("after", &entries.next)])) } { "Older entries" }
+                    @if !newest { a href=(here) { "Newest" } " " }
+                    @if !entries.newer.is_empty() {
+                        a rel="prev" href={ (here) (query(&[("newer", &entries.newer)])) } { "Newer entries" } " "
+                    }
+                    @if !entries.older.is_empty() {
+                        a rel="next" href={ (here) (query(&[("older", &entries.older)])) } { "Older entries" }
                     }
                 }
             }

@@ -250,14 +250,18 @@ struct Offset {
 }
 
 #[derive(Deserialize)]
-struct After {
+struct Where {
+    /// Entries older than this place.
     #[serde(default)]
-    after: String,
+    older: String,
+    /// Entries newer than it.
+    #[serde(default)]
+    newer: String,
 }
 
-async fn entries(State(shared): State<Shared>, Path(account): Path<String>, Query(query): Query<After>) -> Response {
+async fn entries(State(shared): State<Shared>, Path(account): Path<String>, Query(at): Query<Where>) -> Response {
     let site = shared.source.site();
-    let answer = match shared.source.entries(account.clone(), query.after.clone()).await {
+    let answer = match shared.source.entries(account.clone(), at.older.clone(), at.newer.clone()).await {
         Ok(Some(entries)) => Ok(entries),
         Ok(None) => {
             let page = pages::not_found(&site, "No account of that name.");
@@ -270,7 +274,8 @@ async fn entries(State(shared): State<Shared>, Path(account): Path<String>, Quer
         let here = rows.columns.get(column).is_some_and(|c| c.key == "call_id");
         (here && !call_id.is_empty()).then(|| format!("/calls/{call_id}"))
     };
-    let page = pages::entries(&site, &account, &query.after, &answer, &link);
+    let newest = at.older.is_empty() && at.newer.is_empty();
+    let page = pages::entries(&site, &account, newest, &answer, &link);
     answered(&answer, page)
 }
 

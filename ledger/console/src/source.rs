@@ -196,8 +196,10 @@ pub struct Entries {
     /// The first open holds.
     pub holds: Table,
     pub rows: Table,
-    /// Where older ones begin; empty: that was the oldest.
-    pub next: String,
+    /// Where older ones go on; empty: these are the oldest.
+    pub older: String,
+    /// Where newer ones go on; empty: these are the newest.
+    pub newer: String,
 }
 
 /// One run over past calls.
@@ -270,8 +272,8 @@ pub trait Source: Send + Sync + 'static {
     /// What a call would cost, every side of it; what is wrong with the question stands in the answer.
     fn price_call(&self, ask: PriceAsk) -> Answer<'_, PriceView>;
     fn balances(&self) -> Answer<'_, Table>;
-    /// Entries of an account, newest first, behind the place `after` (empty: from the newest on).
-    fn entries(&self, account: String, after: String) -> Answer<'_, Option<Entries>>;
+    /// Entries of an account of all sites, newest first: those older than a place, those newer than one, or the newest.
+    fn entries(&self, account: String, older: String, newer: String) -> Answer<'_, Option<Entries>>;
     fn trial_balance(&self) -> Answer<'_, Table>;
     /// Unrated sides by reason, with minutes and provisional money.
     fn suspense(&self) -> Answer<'_, Table>;

@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -91,7 +91,12 @@ struct Link {
     ahead: Mutex<Option<Ahead>>,
     shown: Mutex<(Vec<TopicStatus>, Option<Trouble>)>,
     outbox: Outbox,
+    /// Where and how it is asked to carry out an order.
+    door: (String, u16, Arc<rustls::ClientConfig>),
 }
+
+/// Carries out an order of the site named: its bytes in, the answer's out. What they say is not this crate's matter.
+pub type Orders = Box<dyn Fn(&str, &[u8]) -> Vec<u8> + Send + Sync>;
 
 /// A stream of this site of which a peer holds more than the site itself: its disk was lost, or put back from an old
 /// copy.
@@ -125,6 +130,7 @@ pub(crate) struct Shared {
     inbox: Inbox,
     strangers: AtomicU64,
     stranger: Mutex<Option<Trouble>>,
+    orders: OnceLock<Orders>,
     stop: AtomicBool,
 }
 
@@ -157,9 +163,10 @@ impl Sites {
             let tls = tls::client(&identity, certificate.clone())?;
             let (outbox, letters) = Outbox::new();
             runtime.spawn(mailbox::carry(letters, Client::new(host.clone(), port, tls.clone())));
+            let door = (host.clone(), port, tls.clone());
             clients.push(Client::new(host, port, tls));
             let (heard, partitions, ahead, shown) = Default::default();
-            links.push(Link { certificate, heard, partitions, ahead, shown, outbox });
+            links.push(Link { certificate, heard, partitions, ahead, shown, outbox, door });
         }
         let tls = tls::server(&identity, links.iter().map(|link| link.certificate.clone()).collect())?;
         let listen = options.listen;
@@ -167,7 +174,7 @@ impl Sites {
         let listener = listener.map_err(|e| SitesError::Listen { listen, reason: e.to_string() })?;
         let address = listener.local_addr().map_err(|e| surroundings("address", e.to_string()))?;
         let quarantine = Quarantine::new(&options.folder);
-        let (copies, inbox, strangers, stranger, stop) = Default::default();
+        let (copies, inbox, strangers, stranger, orders, stop) = Default::default();
         let shared = Arc::new(Shared {
             options,
             bus,
@@ -178,6 +185,7 @@ impl Sites {
             inbox,
             strangers,
             stranger,
+            orders,
             stop,
         });
         runtime.spawn(server::Desk::new(shared.clone()).listen(listener, tls));
@@ -252,6 +260,29 @@ impl Sites {
     /// The next message that has come, and from which site.
     pub fn take(&self) -> Option<(u16, Vec<u8>)> {
         self.shared.inbox.take()
+    }
+
+    /// From now on orders of the peers are carried out; before that they are told to come later.
+    pub fn take_orders(&self, orders: Orders) {
+        // The first one stays: a process has one node.
+        let _ = self.shared.orders.set(orders);
+    }
+
+    /// Has a peer carry out an order and waits for its answer. Blocks: never called where waiting is not allowed. It is
+    /// sent once; where no answer comes nobody knows whether it was carried out.
+    pub fn order(&self, peer: &str, order: Vec<u8>, limit: Duration) -> Result<Vec<u8>, LinkError> {
+        let unknown = || LinkError::Away { address: peer.to_owned(), reason: "it is no peer of this site".to_owned() };
+        let place = self.shared.options.peers.iter().position(|known| known.name == peer).ok_or_else(unknown)?;
+        let (host, port, tls) = self.shared.links[place].door.clone();
+        let runtime = self.runtime.as_ref().ok_or_else(unknown)?;
+        let (send, receive) = std::sync::mpsc::sync_channel(1);
+        runtime.spawn(async move {
+            let mut client = Client::new(host, port, tls);
+            // Whoever waits may have gone.
+            let _ = send.send(client.post("/v1/order", order, wire::ORDER_ANSWER_MAX, limit).await);
+        });
+        let answer = receive.recv().map_err(|_| unknown())?;
+        answer.map(|bytes| bytes.to_vec())
     }
 
     /// When a site was last heard of, microseconds.

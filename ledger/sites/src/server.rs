@@ -112,6 +112,17 @@ impl Desk {
                 let work = tokio::task::spawn_blocking(move || self.pull(peer, &request)).await;
                 work.map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?
             }
+            "/v1/order" => {
+                let shared = self.shared.clone();
+                let work = tokio::task::spawn_blocking(move || {
+                    let Some(orders) = shared.orders.get() else {
+                        let why = "this process is starting, or carries out no orders of other sites".to_owned();
+                        return Err((StatusCode::SERVICE_UNAVAILABLE, why));
+                    };
+                    Ok(orders(&shared.options.peers[peer].name, &body))
+                });
+                work.await.map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?
+            }
             _ => Err((StatusCode::NOT_FOUND, "there is no such path between sites".to_owned())),
         }
     }

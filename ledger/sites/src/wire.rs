@@ -15,6 +15,8 @@ const HEAD_MAX: usize = 1 << 20;
 pub const WANT_MAX: usize = 2_000;
 /// Largest message of the ledgers.
 pub const MAIL_BYTES_MAX: usize = 4 << 20;
+/// Largest answer to an order.
+pub const ORDER_ANSWER_MAX: usize = 64 << 20;
 /// Bytes before the key and value of a record.
 const RECORD_HEAD: usize = 2 + 8 + 8 + 4 + 4;
 

@@ -181,6 +181,31 @@ impl RunFile {
         Ok(found)
     }
 
+    /// Places of a series from `at` on, oldest first, as many as `most`.
+    pub fn from(&self, series: u64, at: u64, most: usize) -> Result<Vec<u64>, PastError> {
+        let mut page = [0; PAGE];
+        let first = key(series, at);
+        let begin = match u128::from_be_bytes(first).checked_sub(1) {
+            Some(below) => self.count_up_to(&below.to_be_bytes(), &mut page)?,
+            None => 0,
+        };
+        let mut found = Vec::new();
+        for place in begin..self.records {
+            if found.len() >= most {
+                break;
+            }
+            if place == begin || place.is_multiple_of(PER_PAGE) {
+                self.page(place / PER_PAGE, &mut page)?;
+            }
+            let (key, _) = record(&page, (place % PER_PAGE) as usize);
+            if series_of(&key) != series {
+                break;
+            }
+            found.push(at_of(&key));
+        }
+        Ok(found)
+    }
+
     /// All amounts in order, for a merge.
     pub fn amounts(&self) -> Amounts<'_> {
         Amounts { file: self, next: 0, page: Box::new([0; PAGE]), before: (None, 0) }

@@ -85,7 +85,14 @@ fn agrees(past: &Past, view: &View) {
         for n in (0..places.len()).step_by(5) {
             let most = past.places(account, Some(places[n]), 3).unwrap();
             assert_eq!(most, places[n + 1..(n + 4).min(places.len())], "{account}");
+            // The same way back: from the place that was asked for towards the newest.
+            let mut newer = past.places_after(account, Some(places[n]), 3).unwrap();
+            newer.reverse();
+            assert_eq!(newer, places[n.saturating_sub(3)..n], "{account}");
         }
+        let mut oldest = past.places_after(account, None, usize::MAX).unwrap();
+        oldest.reverse();
+        assert_eq!(oldest, places, "{account}");
         for row in own.iter().step_by(3) {
             let at = Position { seq: row.seq, index: row.index };
             let (booked, occurred) = (micros(&row.booked_at), micros(&row.occurred_at));

@@ -27,11 +27,15 @@ impl View {
         let limit = page.limit.clamp(1, PAGE_MAX);
         let walk = Walk { filter, page, limit, stream: &self.stream, rows: Vec::new(), at: None, full: false };
         let mut candidates = self.candidates(filter, page)?;
-        if let (Candidates::Frames { .. }, Some(account), true) = (&candidates, &filter.account, page.newest_first)
+        if let (Candidates::Frames { .. }, Some(account)) = (&candidates, &filter.account)
             && let Some(past) = self.past.get().and_then(Weak::upgrade)
         {
             let most = FRAMES_PER_PAGE + limit;
-            match past.places(account, page.after, most) {
+            let places = match page.newest_first {
+                true => past.places(account, page.after, most),
+                false => past.places_after(account, page.after, most),
+            };
+            match places {
                 Ok(places) => candidates = Candidates::Exact { more: places.len() == most, places },
                 Err(error) => tracing::warn!(%error, "entries are looked for in the log itself"),
             }

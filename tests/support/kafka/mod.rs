@@ -44,12 +44,19 @@ pub struct Kafka {
     home: TempDir,
     port: u16,
     starts: u32,
+    /// What runs it somewhere else: in a network namespace.
+    within: Vec<String>,
 }
 
 impl Kafka {
     /// A broker of one's own: for tests that kill it or lose topics.
     pub fn start() -> Kafka {
-        Kafka::with(&[], |_| {})
+        Kafka::with(&[], &[], |_| {})
+    }
+
+    /// One in a network namespace, for who is there too.
+    pub fn start_within(within: &[&str]) -> Kafka {
+        Kafka::with(&[], within, |_| {})
     }
 
     /// A broker that listens with TLS too: by password (SASL/PLAIN and SCRAM-SHA-512) and by client certificate.
@@ -57,7 +64,7 @@ impl Kafka {
         let doors = Doors { by_password: ports::free(), by_certificate: ports::free() };
         let server = authority.sign("broker", "DNS:localhost");
         let user = format!("SCRAM-SHA-512=[name={USER},password={PASSWORD}]");
-        let kafka = Kafka::with(&["--add-scram", &user], |properties| {
+        let kafka = Kafka::with(&["--add-scram", &user], &[], |properties| {
             let more = format!("SASL_SSL://localhost:{},SSL://localhost:{}", doors.by_password, doors.by_certificate);
             // Both lines, what is listened on and what is advertised, end in the word that begins the first listener.
             *properties = properties.replace("listeners=PLAINTEXT:", &format!("listeners={more},PLAINTEXT:"));
@@ -66,7 +73,7 @@ impl Kafka {
         (kafka, doors)
     }
 
-    fn with(format: &[&str], change: impl FnOnce(&mut String)) -> Kafka {
+    fn with(format: &[&str], within: &[&str], change: impl FnOnce(&mut String)) -> Kafka {
         let home = TempDir::with_prefix("tandem-kafka-").expect("a temporary folder");
         let port = ports::free();
         let mut properties = properties(port, ports::free(), home.path());
@@ -75,7 +82,13 @@ impl Kafka {
             .and_then(|()| fs::write(home.path().join("log4j2.properties"), LOGGING))
             .expect("the broker's folder can be written");
         format_storage(home.path(), format);
-        let mut kafka = Kafka { server: None, home, port, starts: 0 };
+        let mut kafka = Kafka {
+            server: None,
+            home,
+            port,
+            starts: 0,
+            within: within.iter().map(|word| (*word).to_string()).collect(),
+        };
         kafka.restart();
         kafka
     }
@@ -114,10 +127,11 @@ impl Kafka {
         java.arg(format!("-Dlog4j2.configurationFile={}", self.path("log4j2.properties").display()));
         java.arg("kafka.Kafka").arg(self.path("server.properties"));
         let mut server = Server::spawn("Kafka", &mut java, log, Some(self.home.path()), ADVICE);
-        let address = self.bootstrap();
+        let (address, away) = (self.bootstrap(), !self.within.is_empty());
         server.await_ready(START, |log| {
-            let started = log.contains("Kafka Server started") && TcpStream::connect(&address).is_ok();
-            started.then_some(())
+            // From here a port in a namespace cannot be tried.
+            let reached = || away || TcpStream::connect(&address).is_ok();
+            (log.contains("Kafka Server started") && reached()).then_some(())
         });
         self.server = Some(server);
     }
@@ -148,7 +162,10 @@ impl Kafka {
     }
 
     fn java(&self) -> Command {
-        let mut java = Command::new(cache::program("java"));
+        let java = cache::program("java");
+        let mut words = self.within.iter().map(AsRef::as_ref).chain([java.as_os_str()]);
+        let mut java = Command::new(words.next().unwrap_or_default());
+        java.args(words);
         java.args(["-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", &cache::kafka_class_path()]);
         java.current_dir(self.home.path());
         java

@@ -112,7 +112,7 @@ fn scan(view: &View, eur: Currency, until: i64) -> Result<Amount, Failure> {
 }
 
 struct Figures {
-    questions: [u64; 3],
+    questions: [u64; 4],
     scan: u64,
     build: u64,
 }
@@ -153,6 +153,13 @@ fn measure(folder: &Path, entries: u64) -> Result<Figures, Failure> {
         }
         Ok(())
     })?;
+    let forward = p99(&mut |n| {
+        let after = facts::xdr::Position { seq: mixed(n) % frames + 1, index: 0 };
+        for place in past.places_after("big", Some(after), STATEMENT).map_err(Failure::broken)? {
+            view.entry_at(place).map_err(Failure::broken)?;
+        }
+        Ok(())
+    })?;
     let began = Instant::now();
     let by_scan = scan(&view, eur, time(7))?;
     let scan = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX).max(1);
@@ -161,13 +168,18 @@ fn measure(folder: &Path, entries: u64) -> Result<Figures, Failure> {
         return Err(Failure::Broken(format!("the index says {by_index}, the log comes to {by_scan}")));
     }
     bus.stop();
-    Ok(Figures { questions: [occurred, booked, statement], scan, build })
+    Ok(Figures { questions: [occurred, booked, statement, forward], scan, build })
 }
 
 pub fn history(args: &BenchArgs, folder: &Path) -> Result<Vec<Vec<String>>, Failure> {
     let large = args.calls.max(10 * PER_FRAME);
     let (small, whole) = (measure(folder, large / 10)?, measure(folder, large)?);
-    let names = ["balance at an occurred time", "balance at a booked time", "statement of 100 entries anywhere"];
+    let names = [
+        "balance at an occurred time",
+        "balance at a booked time",
+        "statement of 100 entries anywhere",
+        "the 100 entries behind a place",
+    ];
     let mut rows = Vec::new();
     for (place, name) in names.iter().enumerate() {
         for (entries, figures) in [(large / 10, &small), (large, &whole)] {

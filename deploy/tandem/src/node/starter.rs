@@ -16,7 +16,7 @@ use ingest::{DropFolder, Ingest, IngestOptions, SwitchTopic, WriterOptions};
 use ledger::{ConfigNow, Follower, LedgerOptions, Orders, Refold, View};
 use rater::{RaterOptions, RaterStats};
 use reporting::Engine;
-use reporting::loader::{BusFrames, Loader};
+use reporting::loader::{Books, BusFrames, Loader};
 use schemas::SchemaIds;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -150,8 +150,8 @@ impl Starter<'_> {
         Ok((door.view, Some(door.orders)))
     }
 
-    /// The index of the past, and beside the ledger's writer a second fold that looks after it.
-    pub(crate) fn past(&mut self, past: &Arc<past::Slot>, writes: bool) -> Result<Option<Arc<Refold>>, Failure> {
+    /// The indexes of the past, a ledger each, and beside the ledger's writer a second fold that looks after it.
+    pub(crate) fn past(&mut self, slots: &[Arc<past::Slot>], writes: bool) -> Result<Option<Arc<Refold>>, Failure> {
         let mut refold = None;
         if writes {
             let ledger = self.settings.data.join("ledger");
@@ -162,11 +162,13 @@ impl Starter<'_> {
                 Ok(())
             })?;
         }
-        let past = past.clone();
-        self.spawn("past", move |stop| {
-            past.run(stop);
-            Ok(())
-        })?;
+        for past in slots {
+            let past = past.clone();
+            self.spawn("past", move |stop| {
+                past.run(stop);
+                Ok(())
+            })?;
+        }
         Ok(refold)
     }
 
@@ -237,6 +239,10 @@ impl Starter<'_> {
             let stream = xdrs_stream(&site, partition);
             let frames = BusFrames::new(self.bus.clone(), self.ids.clone(), &stream);
             loader.add(&stream, Box::new(frames)).map_err(Failure::broken)?;
+        }
+        if !self.settings.peers.is_empty() {
+            let books = Books::new(self.bus.clone(), self.ids.clone(), &site);
+            loader.follow_books(books).map_err(Failure::broken)?;
         }
         let (hub, ids) = (runs.clone(), self.ids.clone());
         loader.follow(Box::new(LoaderRuns { hub, view: view.clone(), ids }));

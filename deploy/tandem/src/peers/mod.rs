@@ -9,6 +9,7 @@ pub mod sums;
 
 use crate::node::{Lag, Node, xdrs_stream};
 use crate::output::Failure;
+use crate::past::Slot;
 use crate::runs::RunsHub;
 use crate::settings::Settings;
 use bus::config_log::CONFIG;
@@ -30,6 +31,8 @@ pub struct Other {
     pub number: u16,
     /// Its books, from the copy of its stream.
     pub view: Arc<View>,
+    /// The index over the past of its accounts.
+    pub past: Arc<Slot>,
     pub runs: Arc<RunsHub>,
     /// Its rated calls on their way into the reports; `None` before they are known or where this process loads none.
     pub loading: Mutex<Option<reporting::loader::Status>>,

@@ -3,10 +3,11 @@
 use super::{Other, ensure_topics, partitions};
 use crate::node::{Starter, xdrs_stream};
 use crate::output::Failure;
+use crate::past::Slot;
 use crate::runs::{LoaderRuns, RunsHub};
 use ledger::Follower;
 use reporting::Engine;
-use reporting::loader::{BusFrames, Loader};
+use reporting::loader::{Books, BusFrames, Loader};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,7 +29,8 @@ impl Starter<'_> {
             self.spawn(&format!("ledger-follower {name}"), move |stop| follower.run(stop).map_err(|e| e.to_string()))?;
             let runs = Arc::new(RunsHub::open(self.bus.clone(), self.ids, &name)?);
             let loading = Mutex::new(None);
-            all.push(Arc::new(Other { name, number: peer.number, view, runs, loading }));
+            let past = Slot::new(self.bus.clone(), self.ids.clone(), view.clone(), self.settings.data.clone());
+            all.push(Arc::new(Other { name, number: peer.number, view, past, runs, loading }));
         }
         Ok(all)
     }
@@ -52,6 +54,8 @@ impl Starter<'_> {
                 let frames = BusFrames::new(bus.clone(), ids.clone(), &stream);
                 loader.add(&stream, Box::new(frames)).map_err(|error| error.to_string())?;
             }
+            let books = Books::new(bus.clone(), ids.clone(), &other.name);
+            loader.follow_books(books).map_err(|error| error.to_string())?;
             loader.follow(Box::new(LoaderRuns { hub: other.runs.clone(), view: other.view.clone(), ids }));
             *other.loading.lock().unwrap_or_else(PoisonError::into_inner) = Some(loader.status());
             let booked = |stream: &str| Some(other.view.progress().state.next_position(stream));

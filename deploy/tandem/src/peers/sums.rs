@@ -1,12 +1,12 @@
-//! The books of all sites held here as one: sums of balances, entries in the order of booking. What a site that is cut
-//! off has booked since is not in them.
+//! The books of all sites held here as one: sums of balances. What a site that is cut off has booked since is not in
+//! them. Entries in the order of booking are `crate::history`'s.
 
 use crate::node::Node;
 use crate::output::Failure;
 use accounting::{Balance, TrialRow};
 use facts::entry::Gl;
 use facts::{Amount, Currency};
-use ledger::{EntryFilter, EntryRow, LedgerView, Page, View};
+use ledger::{LedgerView, View};
 use std::collections::BTreeMap;
 
 /// Names of the sites asked for: one, or all whose books are held here, this one first.
@@ -86,19 +86,4 @@ pub fn trial_balance(node: &Node, site: Option<&str>) -> Result<Vec<TrialRow>, F
         }
     }
     Ok(sums.into_values().collect())
-}
-
-/// The newest entries of an account, oldest first.
-pub fn entries(node: &Node, account: &str, limit: usize, site: Option<&str>) -> Result<Vec<EntryRow>, Failure> {
-    let filter = EntryFilter { account: Some(account.into()), ..EntryFilter::default() };
-    let page = Page { after: None, limit, newest_first: true };
-    let mut all = Vec::new();
-    for view in views(node, site)? {
-        let mut found = view.entries(&filter, &page).map_err(Failure::broken)?.entries;
-        found.reverse();
-        all.extend(found);
-    }
-    // Of one frame all are booked at once, so a stable sort keeps their order.
-    all.sort_by(|a, b| a.booked_at.cmp(&b.booked_at));
-    Ok(all.split_off(all.len().saturating_sub(limit)))
 }

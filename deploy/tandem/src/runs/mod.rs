@@ -1,11 +1,13 @@
 //! Runs over past calls in this process: the orders as they stand on `runs.SITE`, shared by the roles and whoever asks.
 //! What a run comes to is `rating`'s, what of it is booked the ledger's.
 
+mod far;
 mod orders;
 mod shown;
 mod worker;
 
-pub use orders::{Choice, RunOp, execute, inputs, list, view};
+pub use far::{execute, serve, view};
+pub use orders::{Choice, RunOp, inputs, list};
 pub use worker::RunsWorker;
 
 use crate::node::Lag;

@@ -42,31 +42,60 @@ pub struct Choice {
     /// Configuration version; `None` = the one in force.
     pub config: Option<u64>,
     pub unrated: String,
+    /// Calls of this site, `all` = of every site; empty = of the site that is asked.
+    pub site: String,
 }
 
 /// One request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "run", rename_all = "snake_case")]
 pub enum RunOp {
-    Preview { choice: Choice, by: String },
-    Post { id: String, reason: String, by: String },
-    Undo { id: String, reason: String, by: String },
-    Drop { id: String, by: String },
+    Preview {
+        choice: Choice,
+        by: String,
+        /// The run's id; empty = a new one. Sites that share a run share its id.
+        #[serde(default)]
+        run_id: String,
+    },
+    Post {
+        id: String,
+        reason: String,
+        by: String,
+    },
+    Undo {
+        id: String,
+        reason: String,
+        by: String,
+        /// Id of the run that takes it back; empty = a new one.
+        #[serde(default)]
+        run_id: String,
+    },
+    Drop {
+        id: String,
+        by: String,
+    },
     List,
-    Show { id: String },
-    Proposals { from: String, until: String },
+    Show {
+        id: String,
+    },
+    Proposals {
+        from: String,
+        until: String,
+        #[serde(default)]
+        site: String,
+    },
 }
 
-/// Carries out a request.
-pub fn execute(node: &Node, op: &RunOp) -> Result<Answer, Failure> {
+/// Carries out a request over the calls that this site booked.
+pub fn execute_here(node: &Node, op: &RunOp) -> Result<Answer, Failure> {
     match op {
-        RunOp::Preview { choice, by } => preview(node, choice, by),
+        RunOp::Preview { choice, by, run_id } => preview(node, choice, by, run_id),
         RunOp::Post { id, reason, by } => post(node, &find(node, id)?, reason, by),
-        RunOp::Undo { id, reason, by } => undo(node, id, reason, by),
+        RunOp::Undo { id, reason, by, run_id } => undo(node, id, reason, by, run_id),
         RunOp::Drop { id, by } => drop_run(node, &find(node, id)?, by),
         RunOp::List => Ok(Answer::of(list(node)?)),
         RunOp::Show { id } => show(node, &find(node, id)?),
-        RunOp::Proposals { from, until } => proposals(node, from, until),
+        RunOp::Proposals { from, until, .. } => proposals(node, from, until),
     }
 }
 
@@ -79,7 +108,7 @@ fn failed(error: RunError) -> Failure {
     }
 }
 
-fn refused(error: RunLogError) -> Failure {
+pub(super) fn refused(error: RunLogError) -> Failure {
     match error {
         RunLogError::Refused(why) => Failure::usage(why),
         other => Failure::broken(other),
@@ -183,14 +212,22 @@ fn selection(config: &Config, choice: &Choice) -> Result<Selection, Failure> {
     })
 }
 
-fn new_id() -> Result<RunId, Failure> {
+/// The id that was asked for, else a new one.
+fn id_or_new(text: &str) -> Result<RunId, Failure> {
+    match text.is_empty() {
+        true => new_id(),
+        false => RunId::parse(text).ok_or_else(|| Failure::Usage(format!("{text:?} is no id of a run"))),
+    }
+}
+
+pub(super) fn new_id() -> Result<RunId, Failure> {
     let digits = console::random_hex().map_err(|error| Failure::Broken(format!("random source: {error}")))?;
     RunId::parse(&digits).ok_or_else(|| Failure::Broken("random source: no id".to_owned()))
 }
 
-fn preview(node: &Node, choice: &Choice, by: &str) -> Result<Answer, Failure> {
+fn preview(node: &Node, choice: &Choice, by: &str, run_id: &str) -> Result<Answer, Failure> {
     let plan = plan(node, choice)?;
-    let run = new_id()?;
+    let run = id_or_new(run_id)?;
     let found = look(node, run, &plan)?;
     if found.calls == 0 {
         let note = "nothing that is booked would change; no run was made".to_owned();
@@ -274,7 +311,7 @@ fn said(outcome: &RunOutcome) -> Vec<String> {
     notes
 }
 
-fn undo(node: &Node, id: &str, reason: &str, by: &str) -> Result<Answer, Failure> {
+fn undo(node: &Node, id: &str, reason: &str, by: &str, run_id: &str) -> Result<Answer, Failure> {
     let undone = find(node, id)?;
     if undone.phase != RunPhase::Posted {
         let phase = undone.phase.as_str();
@@ -284,7 +321,7 @@ fn undo(node: &Node, id: &str, reason: &str, by: &str) -> Result<Answer, Failure
         return Err(Failure::Usage("a run is undone for a reason; say it with --reason".to_owned()));
     }
     let plan = RunPlan { kind: RunKind::Undo, undoes: Some(undone.id), ..inputs(node)? };
-    let run = new_id()?;
+    let run = id_or_new(run_id)?;
     let found = look(node, run, &plan)?;
     if found.calls == 0 {
         let note = format!("nothing of run {} is current any more; nothing was undone", undone.id);
@@ -302,10 +339,13 @@ fn drop_run(node: &Node, run: &Run, by: &str) -> Result<Answer, Failure> {
     Ok(Answer { notes: vec![format!("run {} is dropped", run.id)], json: Some(json), ..Answer::default() })
 }
 
-/// All runs, newest first.
+/// All runs of all sites held here, each site's newest first.
 pub fn list(node: &Node) -> Result<Table, Failure> {
     let runs = node.runs.now().map_err(refused)?;
-    let mut table = shown::runs(&runs);
+    let mut table = shown::runs(&runs, &node.settings.site);
+    for other in &node.others {
+        table.rows.extend(shown::runs(&other.runs.now().map_err(refused)?, &other.name).rows);
+    }
     if let Some(why) = node.runs.trouble() {
         table.covers = format!("Posting stands still: {why}");
     }
@@ -336,8 +376,8 @@ fn show(node: &Node, run: &Run) -> Result<Answer, Failure> {
     Ok(Answer { notes, json: Some(json), ..Answer::of(table) })
 }
 
-/// A run for the console; `None`: there is none whose id begins so.
-pub fn view(node: &Node, id: &str) -> Result<Option<RunView>, Failure> {
+/// A run of this site for the console; `None`: there is none whose id begins so.
+pub(super) fn view_here(node: &Node, id: &str) -> Result<Option<RunView>, Failure> {
     let run = match node.runs.now().map_err(refused)?.starting(id)[..] {
         [run] => run.clone(),
         _ => return Ok(None),

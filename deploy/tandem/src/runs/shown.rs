@@ -76,8 +76,8 @@ pub fn json(run: RunId, calls: u64, table: &Table) -> serde_json::Value {
     serde_json::json!({ "run": run, "calls": calls, "rows": objects(&table.rows), "totals": objects(&table.totals) })
 }
 
-/// All runs, newest first.
-pub fn runs(runs: &Runs) -> Table {
+/// All runs of a site, newest first.
+pub fn runs(runs: &Runs, site: &str) -> Table {
     let columns = [
         ("run", "Run", Kind::Text),
         ("kind", "Kind", Kind::Text),
@@ -90,6 +90,7 @@ pub fn runs(runs: &Runs) -> Table {
         ("posted_at", "Ordered", Kind::Instant),
         ("by", "By", Kind::Text),
         ("reason", "Reason", Kind::Text),
+        ("site", "Site", Kind::Text),
     ];
     let row = |run: &Run| {
         let count = |n: u64| if run.phase == RunPhase::Posted { n.to_string() } else { String::new() };
@@ -105,6 +106,7 @@ pub fn runs(runs: &Runs) -> Table {
             run.posted_at.map(|at| at.to_string()).unwrap_or_default(),
             run.by.to_string(),
             run.reason.to_string(),
+            site.to_owned(),
         ]
     };
     table_of(&columns, runs.all().iter().rev().map(row).collect())

@@ -109,7 +109,7 @@ fn decode(frame: &FrameView<'_>) -> Result<FrameCalls, schemas::DecodeError> {
         [Input::Stream { stream, .. }] => stream.to_string(),
         _ => String::new(),
     };
-    Ok(FrameCalls { seq: frame.header.seq, base, calls })
+    Ok(FrameCalls { seq: frame.header.seq, base, calls, ..FrameCalls::default() })
 }
 
 struct PollError(String);

@@ -3,18 +3,21 @@
 //! forgotten the token, the range is deleted, loaded anew and its rollups built again. Never loads beyond what the
 //! ledger has booked. It reads frames through [`Frames`] and changes no log.
 
+mod books;
 mod bus;
 mod note;
 mod revisions;
 mod runs;
 mod send;
 
+pub use self::books::{Books, CHARGED_ELSEWHERE};
 pub use self::bus::BusFrames;
 pub use self::runs::{PostedRun, RunStreams};
 
 use crate::engine::{Engine, Session};
 use crate::error::EngineError;
 use crate::schema;
+use facts::CallId;
 use facts::xdr::{Position, RatedCall};
 use note::{NoteFile, Pending};
 use revisions::Here;
@@ -38,6 +41,8 @@ pub struct FrameCalls {
     /// A run's: the stream in which the revisions that it replaces stand; empty for others.
     pub base: String,
     pub calls: Vec<(u32, RatedCall)>,
+    /// The ledger's: calls whose charge was taken back since another site's counts, with the place of that.
+    pub gone: Vec<(u32, CallId)>,
 }
 
 /// Why frames cannot be read. What it says is shown as it is.
@@ -117,6 +122,7 @@ pub struct Loader {
     incarnation: String,
     streams: Vec<Stream>,
     runs: Option<Box<dyn RunStreams>>,
+    books: Option<Books>,
     status: Status,
     /// Ranges close after so many rows; tests make it small.
     pub rows_max: usize,
@@ -146,6 +152,7 @@ impl Loader {
             incarnation,
             streams: Vec::new(),
             runs: None,
+            books: None,
             status: Status::default(),
             rows_max: ROWS,
             range_time: RANGE_TIME,
@@ -258,6 +265,13 @@ impl Loader {
             stream.positioned = true;
         }
         let fresh = stream.file.note.pending.is_none();
+        if let (Some(pending), Some(books)) = (&stream.file.note.pending, &self.books)
+            && stream.name != books.stream()
+            && books.booked(&stream.name).is_none_or(|booked| booked < pending.to)
+        {
+            // What the ledger refused of it is not known yet.
+            return Ok(Step::default());
+        }
         let frames = match &stream.file.note.pending {
             Some(pending) => {
                 let to = pending.to;
@@ -290,7 +304,8 @@ impl Loader {
         let from = stream.file.note.loaded;
         let session = &mut self.session;
         let here = Here { site, stream: &name, from };
-        let (attempts, levels) = self.runtime.block_on(revisions::rows_of(session, here, frames))?;
+        let refused = self.books.as_ref().map(|books| books.refused(frames)).unwrap_or_default();
+        let (attempts, levels) = self.runtime.block_on(revisions::rows_of(session, here, frames, &refused))?;
         if attempts.is_empty() && levels.is_empty() {
             return Ok(0);
         }
@@ -369,6 +384,7 @@ impl Stream {
                 None => {
                     let mut frame = self.spare.pop().unwrap_or_default();
                     frame.calls.clear();
+                    frame.gone.clear();
                     if !self.frames.next(&mut frame, Duration::ZERO).map_err(|e| named(&self.name, e))? {
                         self.spare.push(frame);
                         break;
@@ -383,6 +399,7 @@ impl Stream {
             }
             self.held_since.get_or_insert_with(Instant::now);
             self.held_rows += frame.calls.iter().map(|(_, c)| c.call.attempts.len().max(1)).sum::<usize>();
+            self.held_rows += frame.gone.len() * 2;
             self.held.push(frame);
         }
         if self.held_rows >= rows_max || self.held_since.is_some_and(|since| since.elapsed() >= wait) {

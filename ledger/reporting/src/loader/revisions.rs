@@ -9,7 +9,7 @@ use crate::engine::Session;
 use crate::rows::{self, AttemptRow, LevelRow, Origin};
 use facts::CallId;
 use facts::xdr::{Position, Revision};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The streams of one range.
 #[derive(Clone, Copy)]
@@ -66,16 +66,35 @@ impl History {
     }
 }
 
+impl History {
+    /// Takes back all that holds of the call, in the order of its places.
+    fn give_up(&mut self, at: &Place, attempts: &mut Vec<AttemptRow<'_>>, levels: &mut Vec<LevelRow<'_>>) {
+        let held = self.revisions.keys().filter(|place| !self.replaced.contains_key(*place));
+        let mut held: Vec<Place> = held.cloned().collect();
+        held.sort_by(|a, b| (&a.stream, a.at).cmp(&(&b.stream, b.at)));
+        for place in held {
+            self.take_back(place, at, attempts, levels);
+        }
+    }
+}
+
 /// All rows of the range.
 pub(super) async fn rows_of<'a>(
     session: &mut Session,
     here: Here<'a>,
     frames: &'a [FrameCalls],
+    refused: &HashSet<(u64, u32)>,
 ) -> Result<(Vec<AttemptRow<'a>>, Vec<LevelRow<'a>>), LoadError> {
     let (mut attempts, mut levels) = (Vec::new(), Vec::new());
     let mut histories = histories(session, here, frames).await?;
     for frame in frames {
-        for (index, rated) in &frame.calls {
+        for (index, call) in &frame.gone {
+            let this = Place { stream: here.stream.to_owned(), at: Position { seq: frame.seq, index: *index } };
+            if let Some(history) = histories.get_mut(call) {
+                history.give_up(&this, &mut attempts, &mut levels);
+            }
+        }
+        for (index, rated) in frame.calls.iter().filter(|(index, _)| !refused.contains(&(frame.seq, *index))) {
             let at = Position { seq: frame.seq, index: *index };
             let origin = Origin { site: here.site, stream: here.stream, at };
             let Some(history) = histories.get_mut(&rated.call.call_id) else {
@@ -129,6 +148,11 @@ async fn histories(
         };
         if histories.insert(rated.call.call_id, History::default()).is_none() {
             of.push((rows::stored_instant(rated.call.started_at.micros()), rated.call.call_id));
+        }
+    }
+    for (_, call) in frames.iter().flat_map(|frame| &frame.gone) {
+        if histories.insert(*call, History::default()).is_none() {
+            late.push((0, *call));
         }
     }
     // A run keeps the start of its calls, so that it bounds where their rows are; late truth may bring another.

@@ -32,8 +32,10 @@ impl Loader {
     /// Up to where each stream may be loaded now; `None`: nothing new.
     pub(super) fn limits(
         &mut self,
-        booked: &dyn Fn(&str) -> Option<Position>,
+        ask: &dyn Fn(&str) -> Option<Position>,
     ) -> Result<Vec<Option<Position>>, LoadError> {
+        self.look_at_books()?;
+        let booked = |stream: &str| self.booked_by(ask, stream);
         // Raters first: what is booked of a run by the time they are asked is then seen below.
         let mut limits: Vec<_> = self.streams.iter().map(|s| if s.run { None } else { booked(&s.name) }).collect();
         let Some(runs) = &self.runs else { return Ok(limits) };
@@ -44,6 +46,7 @@ impl Loader {
             self.add_stream(&stream, frames, true)?;
             limits.push(None);
         }
+        let booked = |stream: &str| self.booked_by(ask, stream);
         for run in &posted {
             let Some(at) = self.streams.iter().position(|s| s.name == run.stream) else { continue };
             let (limit, loaded) = (booked(&run.stream).unwrap_or(STREAM_START), self.streams[at].file.note.loaded);
@@ -53,7 +56,9 @@ impl Loader {
             }
             if pending || loaded < limit {
                 limits[at] = self.of_run(run, limit);
-                for (stream, limit) in self.streams.iter().zip(&mut limits).filter(|(stream, _)| !stream.run) {
+                let ledger = self.books.as_ref().map(|books| books.stream());
+                let raters = |stream: &Stream| !stream.run && Some(&stream.name) != ledger.as_ref();
+                for (stream, limit) in self.streams.iter().zip(&mut limits).filter(|(stream, _)| raters(stream)) {
                     let made_from = run.inputs.iter().find(|(name, _)| *name == stream.name).map(|(_, to)| *to);
                     *limit = if pending { None } else { (*limit).min(made_from.or(Some(STREAM_START))) };
                 }
@@ -66,7 +71,8 @@ impl Loader {
     /// A run waits for what it was made from, and for ranges that are on their way: those are to find the same rows
     /// when they are sent again.
     fn of_run(&self, run: &PostedRun, limit: Position) -> Option<Position> {
-        let others = || self.streams.iter().filter(|stream| !stream.run);
+        let ledger = self.books.as_ref().map(|books| books.stream());
+        let others = || self.streams.iter().filter(|stream| !stream.run && Some(&stream.name) != ledger.as_ref());
         let on_the_way = others().any(|stream| stream.file.note.pending.is_some() || !stream.held.is_empty());
         let loaded = |name: &str, to: Position| {
             let find = |stream: &&Stream| stream.name == name;

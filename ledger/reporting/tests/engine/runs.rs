@@ -68,7 +68,12 @@ impl World {
             }
             current.insert(rated.call.call_id, (at, rated.clone()));
         }
-        log.memory.frames.lock().unwrap().push(Arc::new(FrameCalls { seq, base: base.to_owned(), calls }));
+        log.memory.frames.lock().unwrap().push(Arc::new(FrameCalls {
+            seq,
+            base: base.to_owned(),
+            calls,
+            ..FrameCalls::default()
+        }));
         log.booked = Position { seq: seq + 1, index: 0 };
     }
 
