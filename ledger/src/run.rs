@@ -6,6 +6,7 @@ mod core;
 mod credit;
 mod doubles;
 mod items;
+mod net;
 mod newcomers;
 pub mod notices;
 mod people;
@@ -17,6 +18,7 @@ mod sites;
 
 use accounting::authorise::Pace;
 use accounting::history::HISTORY_MAX;
+use accounting::net::NetPositions;
 use accounting::newcomers::NewCustomers;
 use accounting::vouchers::Vouchers;
 use accounting::{Posted, PricedCall};
@@ -71,6 +73,8 @@ pub struct LedgerOptions {
     pub reserves: Reserves,
     /// Parts of caps by site number, the same at all sites; one that is not named has one part.
     pub shares: BTreeMap<u16, u32>,
+    /// Carriers whose accounts draw on one line (their net position), and its currency.
+    pub net_positions: NetPositions,
     /// Which vouchers may be redeemed here.
     pub vouchers: Vouchers,
     /// Raters' partitions: `xdrs.SITE.0` to `xdrs.SITE.P-1`.
@@ -136,6 +140,7 @@ impl LedgerOptions {
             reserves: Reserves::default(),
             shares: BTreeMap::new(),
             vouchers: Vouchers::default(),
+            net_positions: NetPositions::new(),
             partitions,
             config,
             data_dir,

@@ -84,6 +84,16 @@ impl View {
         self.shared.sites()
     }
 
+    /// Parts of the exposure of the accounts of a carrier, or of all.
+    pub fn exposure(&self, carrier: Option<&str>) -> Result<Vec<accounting::net::Exposure>, LedgerError> {
+        let (config, now) = ((self.config)(), wall_micros());
+        let rows: Option<Vec<_>> = self.settled(|fold| {
+            let wanted = config.accounts.values().filter(|x| carrier.is_none_or(|carrier| x.carrier == carrier));
+            wanted.map(|account| accounting::net::exposure(&fold.book, account, now)).collect()
+        })?;
+        rows.ok_or(LedgerError::Range { what: "the exposure" })
+    }
+
     /// How far the stream is, without asking the fold for its root.
     pub fn progress(&self) -> Progress {
         self.shared.progress_now()

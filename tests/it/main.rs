@@ -22,6 +22,7 @@ mod kafka_tls;
 mod kafka_trouble;
 mod kill;
 mod lost_topic;
+mod net_position;
 mod notices;
 mod pipeline;
 mod proof;

@@ -45,13 +45,22 @@ fn world(client: &str, funds: &str) -> World {
     tandem.run(&["ledger", "caps", "pre", "--id", "c1", "--reason", "an old customer"]).ok();
     tandem.run(&["ledger", "pay", "pre", funds, "--id", "p1", "--reason", "top-up"]).ok();
     let mut world = World { tandem, access: ([0; 4], 0).into(), accounting: ([0; 4], 0).into() };
-    let status = world.status();
-    let address = |which: &str| status[which].as_str().expect("an address").parse().expect("an address");
-    (world.access, world.accounting) = (address("access"), address("accounting"));
+    world.find();
     world
 }
 
 impl World {
+    /// Where it listens since its start.
+    fn find(&mut self) {
+        let status = self.status();
+        let address = |which: &str| status[which].as_str().expect("an address").parse().expect("an address");
+        (self.access, self.accounting) = (address("access"), address("accounting"));
+    }
+
+    fn calls(&self) -> Vec<Value> {
+        self.tandem.run(&["radius", "calls", "--json"]).json_lines()
+    }
+
     fn status(&self) -> Value {
         self.tandem.run(&["radius", "status", "--json"]).json_lines().remove(0)
     }
@@ -274,4 +283,48 @@ fn a_switch_that_does_not_cut_at_the_second_it_was_given_is_told_to() {
     world.tell("D 3", "Stop", ", Acct-Session-Time = 0, h323-call-origin = \"h323-call-origin=answer\"");
     eventually("the hold of D 3 is let go", PATIENCE, || (world.holds().len() == 2).then_some(()));
     assert_eq!(world.counted("released"), 1, "which leg D 2 meant, nobody said");
+}
+
+#[test]
+fn calls_of_a_blocked_or_overdrawn_account_are_ended_by_rule_also_after_a_new_start() {
+    let switch_socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let dynamic = switch_socket.local_addr().expect("bound");
+    let mut world = world(&format!("extend = \"asks\"\ndynamic = \"{dynamic}\""), "2");
+    assert!(world.ask("E 1", "").1, "0.60 of 2");
+    world.tell("E 1", "Start", ", Acct-Session-Id = \"s-1\"");
+    // What names the call to its switch stands in no ledger: it is kept beside.
+    let kept = world.tandem.data().join("radius/calls.jsonl");
+    eventually("the call is kept with its session", PATIENCE, || {
+        fs::read_to_string(&kept).is_ok_and(|text| text.contains("\"answered\":1")).then_some(())
+    });
+    world.tandem.kill();
+    world.tandem.start_listening(&UP);
+    world.find();
+    eventually("the call is known after the start", PATIENCE, || (world.calls().len() == 1).then_some(()));
+    assert_eq!(world.calls()[0]["call"], "E 1");
+    assert_eq!(world.counted("ended_overdrawn"), 0, "nothing is wrong yet");
+    // A correction takes what was left and 0.10 of what is held.
+    world.tandem.run(&["ledger", "correct", "pre", "1.50", "--id", "x", "--reason", "fraud"]).ok();
+    assert_eq!(switch(&switch_socket), (Code::DisconnectRequest, None));
+    eventually("it is counted", PATIENCE, || (world.counted("disconnect_done") == 1).then_some(()));
+    assert_eq!(world.counted("ended_overdrawn"), 1);
+    world.tell("E 1", "Stop", ", Acct-Session-Time = 0, h323-call-origin = \"h323-call-origin=answer\"");
+    eventually("its hold is let go", PATIENCE, || world.holds().is_empty().then_some(()));
+
+    // Two calls; then the account may have none at all. Its switch refuses for one of them, which is said.
+    world.tandem.run(&["ledger", "pay", "pre", "5", "--id", "p2", "--reason", "top-up"]).ok();
+    assert!(world.ask("E 2", "").1);
+    world.tell("E 2", "Start", ", Acct-Session-Id = \"s-1\"");
+    let block = ["ledger", "caps", "pre", "--id", "c2", "--calls", "0", "--reason", "blocked"];
+    world.tandem.run(&block).ok();
+    assert_eq!(switch(&switch_socket), (Code::DisconnectRequest, None));
+    assert_eq!(world.counted("ended_blocked"), 1);
+    let (refused, ok) = world.ask("E 3", "");
+    assert!(!ok && refused.contains("calls: "), "{refused}");
+    world.tell("E 2", "Stop", ", Acct-Session-Time = 9");
+    // A new start knows neither: one was stopped, the other has no hold.
+    world.tandem.kill();
+    world.tandem.start_listening(&UP);
+    eventually("the ledger is read", PATIENCE, || (world.holds().len() == 1).then_some(()));
+    assert!(world.calls().is_empty(), "{:?}", world.calls());
 }

@@ -125,6 +125,11 @@ pub enum LedgerCommand {
     Limits { account: Option<String> },
     /// Open holds: money set aside for calls that may be going on
     Holds { account: Option<String> },
+    /// What the exposure of each account consists of; with one line for a carrier its net position
+    Exposure {
+        /// Only this carrier's accounts
+        carrier: Option<String>,
+    },
     /// What was told on the topic notices.SITE, newest last: low balances, high spend, calls beyond their hold, vendors
     /// that run dry
     Notices {
@@ -290,6 +295,7 @@ pub fn op(command: &LedgerCommand) -> Result<Op, Failure> {
         }
         LedgerCommand::Caps(args) => MoneyOp::Caps(caps(args)?),
         LedgerCommand::Limits { account } => MoneyOp::Limits { account: account.clone() },
+        LedgerCommand::Exposure { carrier } => MoneyOp::Exposure { carrier: carrier.clone() },
         LedgerCommand::Notices { account, limit } => MoneyOp::Notices { account: account.clone(), limit: *limit },
         LedgerCommand::Holds { account } => MoneyOp::Holds { account: account.clone() },
     }))

@@ -95,6 +95,10 @@ pub enum MoneyOp {
     Limits {
         account: Option<String>,
     },
+    /// What the exposure of accounts consists of.
+    Exposure {
+        carrier: Option<String>,
+    },
     /// What was told on the topic of notices.
     Notices {
         account: Option<String>,
@@ -148,6 +152,7 @@ pub fn execute(node: &Node, op: &MoneyOp) -> Result<Answer, Failure> {
             let rows = node.view.limits(account.as_deref()).map_err(Failure::broken)?;
             Ok(Answer::of(tables::limits(&rows)))
         }
+        MoneyOp::Exposure { carrier } => exposure(node, carrier.as_deref()).map(Answer::of),
         MoneyOp::Notices { account, limit } => {
             let (mut told, limit) = (Vec::new(), (*limit).clamp(1, NOTICES_MAX));
             let wanted = |notice: &facts::notice::Notice| account.as_ref().is_none_or(|name| notice.account == *name);
@@ -162,6 +167,17 @@ pub fn execute(node: &Node, op: &MoneyOp) -> Result<Answer, Failure> {
             Ok(Answer::of(tables::notices(&told[skip..])))
         }
     }
+}
+
+/// Parts of exposure, of a carrier's accounts or of all.
+pub fn exposure(node: &Node, carrier: Option<&str>) -> Result<console::source::Table, Failure> {
+    let config = node.config.current();
+    if let Some(carrier) = carrier.filter(|carrier| !config.carriers.contains_key(*carrier)) {
+        return Err(Failure::Usage(format!("carrier {carrier:?} is not in the configuration")));
+    }
+    let parts = crate::peers::sums::exposure(node, carrier)?;
+    let lines = node.settings.credit.net_positions().unwrap_or_default();
+    Ok(tables::exposure(&parts, &config, &lines, wall_micros()))
 }
 
 fn no_account(account: &str) -> Failure {

@@ -240,7 +240,7 @@ impl Running {
             _ => None,
         };
         let radius = match (&settings.radius, &orders) {
-            (Some(radius), Some(orders)) if roles.radius => Some(starter.radius(radius, orders)?),
+            (Some(radius), Some(orders)) if roles.radius => Some(starter.radius(radius, orders, &view)?),
             _ => None,
         };
         let past = past::Slot::new(bus.clone(), ids.clone(), view.clone(), settings.data.clone());

@@ -296,6 +296,11 @@ fn entries(node: &Node, account: &str, older: &str, newer: &str) -> Result<Optio
     if balances.is_empty() {
         return Ok(None);
     }
+    let carrier = node.config.current().accounts.get(account).map(|terms| terms.carrier.to_string());
+    let parts = match carrier {
+        Some(carrier) => crate::money::exposure(node, Some(&carrier)).map_err(shown)?,
+        None => Table::default(),
+    };
     let limits = tables::limits(&node.view.limits(Some(account)).map_err(broken)?);
     let mut holds = node.view.holds(Some(account)).map_err(broken)?;
     holds.truncate(PAGE);
@@ -316,7 +321,7 @@ fn entries(node: &Node, account: &str, older: &str, newer: &str) -> Result<Optio
     let older = place(found.first(), if forward { true } else { more });
     let newer = place(found.last(), if forward { more } else { part != Part::Newest });
     let rows: Vec<_> = found.into_iter().rev().map(|line| line.row).collect();
-    Ok(Some(Entries { exposure, limits, holds, rows: tables::entries(&rows, account), older, newer }))
+    Ok(Some(Entries { exposure, parts, limits, holds, rows: tables::entries(&rows, account), older, newer }))
 }
 
 fn imports(node: &Node) -> Table {

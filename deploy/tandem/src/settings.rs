@@ -121,11 +121,25 @@ pub struct CreditSettings {
     pub vendor_days: u32,
     /// What customers may do who were never charged nor capped.
     pub new_customers: NewCustomers,
+    /// Carriers whose accounts, in whatever currencies, draw on one line: their limits together, what we owe them counted
+    /// against what they owe. Carrier and currency of the line; the same at all sites.
+    pub net_positions: BTreeMap<String, String>,
+}
+
+impl CreditSettings {
+    /// As the ledger takes it.
+    pub fn net_positions(&self) -> Result<accounting::net::NetPositions, String> {
+        let one = |(carrier, code): (&String, &String)| {
+            let currency = facts::Currency::new(code).map_err(|error| format!("{carrier}: {error}"))?;
+            Ok((carrier.into(), currency))
+        };
+        self.net_positions.iter().map(one).collect()
+    }
 }
 
 impl Default for CreditSettings {
     fn default() -> Self {
-        Self { vendor_days: 3, new_customers: NewCustomers::default() }
+        Self { vendor_days: 3, new_customers: NewCustomers::default(), net_positions: BTreeMap::new() }
     }
 }
 
@@ -366,6 +380,9 @@ impl Settings {
         }
         if self.credit.new_customers.barred.len() > accounting::limits::BARRED_MAX {
             return invalid("credit.new_customers.barred", "at most 200 codes");
+        }
+        if let Err(why) = self.credit.net_positions() {
+            return invalid("credit.net_positions", &why);
         }
         if let Some(Err(why)) = self.radius.as_ref().map(RadiusSettings::clients) {
             return invalid("radius", &why);

@@ -2,6 +2,7 @@
 
 use crate::history::Line;
 use crate::node::Node;
+use accounting::net::NetPositions;
 use bus::config_log::Version;
 use console::source::{Column, Kind, Table};
 use facts::config::DeckRoot;
@@ -229,7 +230,74 @@ pub fn holds(rows: &[HoldRow]) -> Table {
     table_of(&columns, cells.collect())
 }
 
-/// Grants and caps, one a row, in words.
+/// Parts of exposure by account, and of each carrier with one line its sum in the line's currency.
+pub fn exposure(
+    parts: &[accounting::net::Exposure],
+    config: &facts::config::Config,
+    lines: &NetPositions,
+    now: i64,
+) -> Table {
+    use accounting::net;
+    let columns = [
+        ("carrier", "Carrier", Kind::Text),
+        ("account", "Account", Kind::Text),
+        ("invoiced", "Invoiced", Kind::Money),
+        ("unbilled", "Unbilled", Kind::Money),
+        ("provisional", "Provisional", Kind::Money),
+        ("held", "Held for calls", Kind::Money),
+        ("payments", "Payments", Kind::Money),
+        ("we_owe", "We owe", Kind::Money),
+        ("exposure", "Exposure", Kind::Money),
+        ("limit", "Credit limit", Kind::Money),
+        ("left", "Left", Kind::Money),
+        ("currency", "Currency", Kind::Text),
+        ("rate", "Rate", Kind::Text),
+    ];
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut all: Vec<_> = parts.to_vec();
+    all.sort_by(|one, other| (&one.carrier, &one.account).cmp(&(&other.carrier, &other.account)));
+    for group in all.chunk_by(|one, other| one.carrier == other.carrier) {
+        let line = lines.get(&group[0].carrier);
+        for one in group {
+            let sums = [one.invoiced, one.unbilled, one.provisional, one.held, one.payments, one.we_owe, one.exposure];
+            let mut cells = vec![one.carrier.to_string(), one.account.to_string()];
+            cells.extend(sums.map(|sum| sum.to_string()));
+            // With one line for all its accounts none has something left for itself.
+            let left = one.limit.checked_sub(one.exposure).filter(|_| line.is_none());
+            cells.extend([one.limit.to_string(), left.map_or_else(String::new, |left| left.to_string())]);
+            let rate = line.map(|currency| match net::rate(config, one.currency, *currency, now) {
+                Some(rate) => facts::money::format_scaled(i128::from(rate), 8, 0),
+                None => "missing".to_owned(),
+            });
+            cells.extend([one.currency.to_string(), rate.unwrap_or_default()]);
+            rows.push(cells);
+        }
+        let Some(currency) = line else { continue };
+        let sum = |of: fn(&net::Exposure) -> Amount, round: fn(i128, i64) -> Option<i128>| {
+            let part = |one: &net::Exposure| round(of(one).0, net::rate(config, one.currency, *currency, now)?);
+            let sum = group.iter().try_fold(0_i128, |sum, one| sum.checked_add(part(one)?));
+            sum.map_or_else(|| "unknown".to_owned(), |sum| Amount(sum).to_string())
+        };
+        let mut cells = vec![group[0].carrier.to_string(), "all, net".to_owned()];
+        cells.extend([
+            sum(|one| one.invoiced, net::up),
+            sum(|one| one.unbilled, net::up),
+            sum(|one| one.provisional, net::up),
+            sum(|one| one.held, net::up),
+            sum(|one| one.payments, net::up),
+            sum(|one| one.we_owe, net::up),
+            sum(|one| one.exposure, net::up),
+            sum(|one| one.limit, net::down),
+        ]);
+        let left = net::left(group, config, *currency, now);
+        cells.push(left.map_or_else(|| "unknown".to_owned(), |left| Amount(left).to_string()));
+        cells.extend([currency.to_string(), String::new()]);
+        rows.push(cells);
+    }
+    table_of(&columns, rows)
+}
+
+/// What was told on the topic of notices.
 pub fn notices(told: &[facts::notice::Notice]) -> Table {
     let columns = [
         ("at", "At", Kind::Instant),
@@ -261,6 +329,7 @@ pub fn notices(told: &[facts::notice::Notice]) -> Table {
     table_of(&columns, told.iter().map(row).collect())
 }
 
+/// Grants and caps, one a row, in words.
 pub fn limits(rows: &[LimitRow]) -> Table {
     let columns = [
         ("account", "Account", Kind::Text),

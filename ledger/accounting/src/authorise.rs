@@ -4,6 +4,7 @@
 use crate::book::Book;
 use crate::credit::Offer;
 use crate::holds::Scope;
+use crate::net;
 use crate::pay::is_party;
 use facts::config::Config;
 use facts::entry::{Extend, Gl, Hold, HoldLine, Release, ReleaseWhy, hold_id};
@@ -163,6 +164,9 @@ pub fn available(book: &Book, config: &Config, account: &str, now: i64) -> Optio
     if let Some(means) = book.means(account) {
         return Some(means);
     }
+    if let Some(left) = net::available(book, config, terms, now) {
+        return Some(left);
+    }
     let mut sum = Amount(i128::from(terms.credit_limit.0) * 100).checked_add(book.holds().granted(account, now)?)?;
     for line in book.lines().of_account(account) {
         if line.currency == terms.currency && is_party(line.gl) && line.gl != Gl::Deposits {
@@ -261,6 +265,7 @@ fn sized(book: &Book, config: &Config, wish: &Wish, scopes: &[&Scope]) -> Result
         let offer = &line.offer;
         let least = offer.cost(0).ok_or(Refusal::AmountRange)?;
         let mut money = available(book, config, &line.account, now).ok_or(Refusal::AmountRange)?.0.max(0);
+        money /= net::sharers(book, config, &line.account, wish.lines.iter().map(|line| &line.account));
         let wanted = wanted(offer, wish.extendable, longest);
         if !wish.extendable {
             let sharers = caps(book, &line.account).and_then(|caps| caps.calls_without_extend).unwrap_or(1);
@@ -410,6 +415,7 @@ pub fn extend(
         let offer = offer_of(line);
         let from = offer.intervals_for(hold.seconds);
         let mut money = left_of(book, config, hold, &line.account, now).ok_or(Refusal::AmountRange)?.0.max(0);
+        money /= net::sharers(book, config, &line.account, hold.lines.iter().map(|line| &line.account));
         let one = step_cost(&offer, from, from.saturating_add(1)).ok_or(Refusal::AmountRange)?;
         let scopes = scopes_left(book, book.holds().scopes().of_hold(id), &line.account, now);
         let left = day_left(book, &line.account, now).into_iter().chain(scopes).min();

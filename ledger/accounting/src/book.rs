@@ -6,13 +6,14 @@ use crate::holds::{HoldError, Holds};
 use crate::invariants::{Imbalance, check_entry};
 use crate::limits::{content_of_caps, content_of_grant};
 use crate::lines::Lines;
+use crate::net::NetPositions;
 use crate::post::{PricedCall, PricedSide};
 use crate::rights::{Rights, RightsError, content_of_give};
 use crate::scopes::content_of_scope_caps;
 use facts::entry::{EntryKind, GiveWhy, LedgerItem};
 use facts::ids::OriginId;
 use facts::xdr::Position;
-use facts::{Amount, CallId, LedgerEntry};
+use facts::{Amount, CallId, Currency, LedgerEntry};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
@@ -109,6 +110,8 @@ pub struct Book {
     pub(crate) means: Option<Vec<(SmolStr, Amount)>>,
     /// How caps are divided among sites; `None`: there is one.
     pub(crate) among: Option<Among>,
+    /// Carriers whose accounts draw on one line.
+    pub(crate) net: NetPositions,
 }
 
 impl Book {
@@ -281,6 +284,16 @@ impl Book {
     /// This site's share: channels, calls a second and daily spend are divided by it. Stands in no root and no snapshot.
     pub fn set_among(&mut self, among: Option<Among>) {
         self.among = among.filter(|among| among.all > 0);
+    }
+
+    /// Carriers whose accounts draw on one line, by setting. Stands in no root and no snapshot.
+    pub fn set_net_positions(&mut self, net: NetPositions) {
+        self.net = net;
+    }
+
+    /// The currency of a carrier's line; `None`: its accounts stand for themselves.
+    pub fn net_position(&self, carrier: &str) -> Option<Currency> {
+        self.net.get(carrier).copied()
     }
 
     /// This site's share of a number of calls.

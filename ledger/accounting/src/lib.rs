@@ -12,6 +12,7 @@ pub mod holds;
 pub mod invariants;
 pub mod limits;
 pub mod lines;
+pub mod net;
 pub mod newcomers;
 pub mod notices;
 pub mod overruns;

@@ -144,8 +144,13 @@ pub fn balances_of(book: &Book, config: &Config, account: &str, now: i64) -> Opt
         }
     }
     for balance in rows.values_mut() {
-        balance.available = balance.limit.checked_sub(balance.owed)?.checked_sub(balance.provisional)?;
-        balance.available = balance.available.checked_sub(balance.held)?;
+        let used = balance.owed.checked_add(balance.provisional)?.checked_add(balance.held)?;
+        let own = terms.filter(|terms| terms.currency == balance.currency);
+        if let Some(left) = own.and_then(|terms| crate::net::available(book, config, terms, now)) {
+            // The carrier's line: its limit is what the other accounts leave of it here.
+            balance.limit = left.checked_add(used)?;
+        }
+        balance.available = balance.limit.checked_sub(used)?;
     }
     Some(rows.into_values().collect())
 }

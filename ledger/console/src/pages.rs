@@ -342,6 +342,10 @@ pub fn entries(
             Ok(entries) => {
                 @if newest {
                     (table(&entries.exposure, &no_link, html! {}))
+                    @if !entries.parts.rows.is_empty() {
+                        h2 { "Exposure of its carrier" }
+                        (table(&entries.parts, &no_link, html! {}))
+                    }
                     @if !entries.limits.rows.is_empty() {
                         h2 { "Granted and capped" }
                         (table(&entries.limits, &no_link, html! {}))

@@ -191,6 +191,8 @@ pub struct RateView {
 pub struct Entries {
     /// Balance, limit, what is held and what is available, by currency.
     pub exposure: Table,
+    /// What the exposure of the carrier's accounts consists of.
+    pub parts: Table,
     /// Grants and caps.
     pub limits: Table,
     /// The first open holds.

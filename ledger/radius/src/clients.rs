@@ -140,6 +140,11 @@ impl Clients {
         self.0.get(number)
     }
 
+    /// The number of the first client of that name.
+    pub fn named(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|client| client.name == name)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Client> {
         self.0.iter()
     }

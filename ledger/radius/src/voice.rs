@@ -67,6 +67,18 @@ impl Session {
         Self(all)
     }
 
+    /// Attributes by number, as they came: to be kept somewhere.
+    pub fn parts(&self) -> &[(u8, Vec<u8>)] {
+        &self.0
+    }
+
+    /// What was kept. Other attributes than those that name a session are passed over.
+    pub fn from_parts(parts: Vec<(u8, Vec<u8>)>) -> Self {
+        let named = |kind: u8| SESSION.contains(&kind) || kind == types::VENDOR_SPECIFIC;
+        // An attribute holds at most 253 octets.
+        Self(parts.into_iter().filter(|(kind, value)| named(*kind) && value.len() <= 253).collect())
+    }
+
     /// Takes what a later packet of the session knows and this one does not: accounting brings its own id.
     pub fn learn(&mut self, later: &Self) {
         for (kind, value) in &later.0 {

@@ -83,6 +83,12 @@ impl Core<'_> {
     }
 
     fn ask(&mut self, sites: &mut Sites, asking: Asking, wants: Wants) -> Result<(), LedgerError> {
+        let config = (self.options.config)();
+        for (account, full) in &wants {
+            if sites.rules.spendable(account) < *full {
+                self.divide_for(sites, &config, account, *full)?;
+            }
+        }
         let short: Wants = wants.into_iter().filter(|(account, full)| sites.rules.spendable(account) < *full).collect();
         if short.is_empty() || sites.questions.len() >= QUESTIONS_MAX {
             return self.decide_with(sites, asking, false);

@@ -337,6 +337,10 @@ impl Core<'_> {
         };
         sites.sync_all(&self.shared().fold(), &config, me, &lines);
         self.told_seq(sites);
+        if let Message::Pull { line, want, .. } = &message {
+            // What the carrier's other accounts leave is moved here before the other site is answered.
+            self.divide_for(sites, &config, line, want.0)?;
+        }
         sites.rules.receive(wall_micros(), from, message);
         self.follow(sites)
     }
@@ -372,7 +376,8 @@ impl Core<'_> {
                 limit_of_this_site(&fold, config, account, now)
             };
             let Some(limit) = limit else { continue };
-            if me == self.options.config_site && !self.copies_are_behind() {
+            let own = !self.draws_on_carrier(config, account);
+            if own && me == self.options.config_site && !self.copies_are_behind() {
                 sites.rules.set_limit(now, account, limit);
             }
             sites.rules.set_reserve(account, self.options.reserve_of(config, account));
@@ -395,6 +400,7 @@ impl Core<'_> {
         self.follow(sites)?;
         if me == self.options.config_site {
             self.set_terms(sites, &config, &granted)?;
+            self.divide_lines(sites, &config)?;
         }
         if !self.poster.is_empty() {
             self.cut()?;
@@ -455,7 +461,7 @@ impl Core<'_> {
 
     /// A copy is shorter than what this ledger has named of it (its disk was lost): what others have granted is not known
     /// until it is there again.
-    fn copies_are_behind(&self) -> bool {
+    pub(super) fn copies_are_behind(&self) -> bool {
         let fold = self.inbox.shared.fold();
         self.options.peers.iter().any(|(number, name)| {
             let named = self.writer.state().next_position(&ledger_source(name).stream).seq;
@@ -484,7 +490,7 @@ impl Core<'_> {
 
 /// What the configuration's site has to have granted of an account's limit: all of it, with what was granted beside it,
 /// less what other sites granted while the configuration was theirs. So the sum stays the limit when it moves.
-fn limit_of_this_site(fold: &Fold, config: &Config, account: &str, now: i64) -> Option<Amount> {
+pub(super) fn limit_of_this_site(fold: &Fold, config: &Config, account: &str, now: i64) -> Option<Amount> {
     let mut whole = Amount(i128::from(config.accounts.get(account)?.credit_limit.0) * 100);
     let mut by_others = 0i128;
     whole = whole.checked_add(fold.book.holds().granted(account, now)?)?;

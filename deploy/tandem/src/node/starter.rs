@@ -143,6 +143,8 @@ impl Starter<'_> {
         options.ids = self.ids.clone();
         options.owner = owner();
         options.vendor_days = self.settings.credit.vendor_days;
+        // Checked when the settings were read.
+        options.net_positions = self.settings.credit.net_positions().unwrap_or_default();
         options.new_customers = Some(self.settings.credit.new_customers.clone());
         peers::ledger_options(self.settings, sites, &mut options);
         let (door, inbox) = ledger::door(&options);
@@ -172,11 +174,18 @@ impl Starter<'_> {
         Ok(refold)
     }
 
-    pub(crate) fn radius(&mut self, settings: &RadiusSettings, orders: &Orders) -> Result<Arc<radius::Door>, Failure> {
+    pub(crate) fn radius(
+        &mut self,
+        settings: &RadiusSettings,
+        orders: &Orders,
+        view: &Arc<View>,
+    ) -> Result<Arc<radius::Door>, Failure> {
         let gate = Gate::new(self.config.clone(), orders.clone());
-        let (door, sockets) = radius::Door::open(settings, gate).map_err(Failure::Broken)?;
-        let served = door.clone();
-        self.spawn("radius", move |stop| served.run(sockets, stop))?;
+        let (view, config) = (view.clone(), self.config.clone());
+        let watch = radius::rule::Watch { ends: settings.end_calls, view, config };
+        let (door, sockets) = radius::Door::open(settings, gate, watch).map_err(Failure::Broken)?;
+        let (served, folder) = (door.clone(), self.settings.data.join("radius"));
+        self.spawn("radius", move |stop| served.run(sockets, &folder, stop))?;
         Ok(door)
     }
 

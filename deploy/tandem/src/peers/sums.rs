@@ -3,6 +3,7 @@
 
 use crate::node::Node;
 use crate::output::Failure;
+use accounting::net::Exposure;
 use accounting::{Balance, TrialRow};
 use facts::entry::Gl;
 use facts::{Amount, Currency};
@@ -67,6 +68,22 @@ fn join(sum: &mut Balance, row: &Balance) -> Result<(), Failure> {
     let beyond = || Failure::Broken("the sums leave the range of 26 digits before the point".to_owned());
     sum.available = sum.limit.checked_sub(used).ok_or_else(beyond)?;
     Ok(())
+}
+
+/// Parts of exposure by account, over all sites held here; with a carrier's line its sum.
+pub fn exposure(node: &Node, carrier: Option<&str>) -> Result<Vec<Exposure>, Failure> {
+    let (config, mut sums) = (node.config.current(), BTreeMap::<String, Exposure>::new());
+    for view in views(node, None)? {
+        for row in view.exposure(carrier).map_err(Failure::broken)? {
+            match (sums.get_mut(row.account.as_str()), config.accounts.get(&row.account)) {
+                (Some(sum), Some(terms)) => sum
+                    .join(&row, terms)
+                    .ok_or_else(|| Failure::Broken("a sum is beyond the integer range".to_owned()))?,
+                _ => drop(sums.insert(row.account.to_string(), row)),
+            }
+        }
+    }
+    Ok(sums.into_values().collect())
 }
 
 /// Sums per account of the chart and currency.

@@ -3,24 +3,32 @@
 //! `radius`. Books nothing: accounting is answered and tells when calls begin and end; their money comes with their records.
 
 pub mod dynamic;
+mod kept;
 pub mod orders;
+pub mod rule;
 mod serve;
 pub mod sessions;
 pub mod settings;
 
 use crate::authorise::Gate;
 use crate::node::wall_micros;
+use kept::Keeper;
 use radius::{Clients, Packet, Repeats, voice};
+use rule::Watch;
 use sessions::{Due, Live, Sessions};
 use settings::RadiusSettings;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Requests that may be under way; what is beyond is dropped and comes again.
 const UNDER_WAY_MAX: usize = 900;
+
+/// Between two looks at which calls must end.
+const RULE_EVERY: Duration = Duration::from_secs(1);
 
 /// What the sockets, the clockwork and the command line share.
 pub struct Door {
@@ -30,6 +38,11 @@ pub struct Door {
     sessions: Mutex<Sessions>,
     counts: Mutex<BTreeMap<String, u64>>,
     identifier: AtomicU8,
+    keeper: OnceLock<Keeper>,
+    watch: Arc<Watch>,
+    ruled_at: Mutex<Instant>,
+    /// The rule is being looked after.
+    ruling: AtomicBool,
     /// As bound: for Access-Requests, for accounting.
     pub listens: (SocketAddr, Option<SocketAddr>),
 }
@@ -46,7 +59,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Door {
     /// Binds the sockets and checks the clients.
-    pub fn open(settings: &RadiusSettings, gate: Gate) -> Result<(Arc<Self>, Sockets), String> {
+    pub fn open(settings: &RadiusSettings, gate: Gate, watch: Watch) -> Result<(Arc<Self>, Sockets), String> {
         let clients = settings.clients()?;
         let bind = |address: SocketAddr| {
             let socket = UdpSocket::bind(address).and_then(|socket| {
@@ -65,6 +78,10 @@ impl Door {
             sessions: Mutex::default(),
             counts: Mutex::default(),
             identifier: AtomicU8::new(0),
+            keeper: OnceLock::new(),
+            watch: Arc::new(watch),
+            ruled_at: Mutex::new(Instant::now()),
+            ruling: AtomicBool::new(false),
             listens: (listen, accounting_at),
         };
         Ok((Arc::new(door), Sockets { access, accounting }))
@@ -127,10 +144,37 @@ impl Door {
                 Due::Extend(live) => drop(tokio::spawn(async move { door.extend(live).await })),
                 Due::Disconnect(live) => {
                     self.count("overdue");
-                    drop(tokio::task::spawn_blocking(move || door.disconnect(&live)));
+                    drop(tokio::task::spawn_blocking(move || door.end_now(&live)));
                 }
             }
         }
+        self.look_at_rule();
+    }
+
+    fn look_at_rule(self: &Arc<Self>) {
+        let mut at = lock(&self.ruled_at);
+        if self.watch.ends == rule::EndCalls::No || at.elapsed() < RULE_EVERY {
+            return;
+        }
+        *at = Instant::now();
+        // One that takes long because switches are silent is not begun twice.
+        if !self.ruling.swap(true, Ordering::SeqCst) {
+            let door = self.clone();
+            drop(tokio::task::spawn_blocking(move || {
+                door.rule(&door.watch.clone());
+                door.ruling.store(false, Ordering::SeqCst);
+            }));
+        }
+    }
+
+    /// Notes a call for the next start.
+    fn keep(&self, live: &Live) {
+        self.keeper.get().into_iter().for_each(|keeper| keeper.call(live, &self.clients, wall_micros()));
+    }
+
+    /// Notes that a call is over.
+    fn forget(&self, hold: facts::ids::OriginId) {
+        self.keeper.get().into_iter().for_each(|keeper| keeper.end(hold));
     }
 
     async fn extend(self: Arc<Self>, live: Live) {
@@ -139,6 +183,7 @@ impl Door {
                 if let Some(known) = lock(&self.sessions).get_mut(live.hold) {
                     known.seconds = held.seconds_held;
                     known.extends = true;
+                    self.keep(known);
                 }
                 self.count("extended");
                 let door = self.clone();
@@ -152,8 +197,17 @@ impl Door {
         }
     }
 
-    /// Serves until told to stop; its own threads.
-    pub fn run(self: &Arc<Self>, sockets: Sockets, stop: &AtomicBool) -> Result<(), String> {
+    /// Serves until told to stop; its own threads. Calls that went on before the start are known from `folder`.
+    pub fn run(self: &Arc<Self>, sockets: Sockets, folder: &Path, stop: &AtomicBool) -> Result<(), String> {
+        let (door, folder) = (self.clone(), folder.to_owned());
+        let restore = move || {
+            if let Err(error) = door.restore(&folder, &door.watch.clone()) {
+                tracing::warn!(error, "calls that went on before the start are not known");
+            }
+        };
+        // Beside the sockets: what is asked meanwhile is decided by the ledger alone.
+        let restored = std::thread::Builder::new().name("radius-restore".into()).spawn(restore);
+        restored.map_err(|error| format!("threads: {error}"))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(64).build();
         let runtime = runtime.map_err(|error| format!("threads: {error}"))?;
         let served = runtime.block_on(serve::serve(self.clone(), sockets, stop));

@@ -10,11 +10,6 @@ use crate::tables::table_of;
 use clap::Subcommand;
 use console::source::Kind;
 use serde::{Deserialize, Serialize};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// Switches that are told at once.
-const TOGETHER: usize = 16;
 
 /// A request of the command line.
 #[derive(Debug, Clone, Serialize, Deserialize, Subcommand)]
@@ -100,21 +95,11 @@ fn disconnect(door: &Door, account: Option<&str>, call: Option<&str>) -> Result<
     if live.is_empty() && call.is_some() {
         return Err(Failure::Usage("no call of this key is known here; see tandem radius calls".to_owned()));
     }
-    let next = AtomicUsize::new(0);
-    let rows = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..TOGETHER.min(live.len()) {
-            scope.spawn(|| {
-                while let Some(live) = live.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let told = door.disconnect(live);
-                    let client = door.client(live).to_owned();
-                    let row = vec![client, live.key.clone(), told.word().to_owned(), told.detail()];
-                    super::lock(&rows).push(row);
-                }
-            });
-        }
-    });
-    let mut rows = std::mem::take(&mut *super::lock(&rows));
+    let told = door.end_all(&live);
+    let row = |(live, told): &(Live, super::dynamic::Told)| {
+        vec![door.client(live).to_owned(), live.key.clone(), told.word().to_owned(), told.detail()]
+    };
+    let mut rows: Vec<Vec<String>> = told.iter().map(row).collect();
     rows.sort();
     let differs = rows.iter().any(|row| row[2] != "done");
     let notes = if rows.is_empty() { vec!["no call of this account is known here".to_owned()] } else { Vec::new() };

@@ -174,9 +174,15 @@ impl Door {
             extends: client.extending == Extending::Told,
             until: facts::time::parse_rfc3339(&held.until).unwrap_or(i64::MAX),
             ending: false,
+            again: None,
+            began: wall_micros(),
         };
-        if !lock(&self.sessions).allow(live) {
+        let hold = live.hold;
+        let mut sessions = lock(&self.sessions);
+        if !sessions.allow(live) {
             self.count("sessions_full");
+        } else if let Some(live) = sessions.get_mut(hold) {
+            self.keep(live);
         }
     }
 
@@ -205,7 +211,8 @@ impl Door {
             }
             Status::Restarted => {
                 let target = client.dynamic.map_or(from.ip(), |target| target.ip());
-                lock(&self.sessions).end_all(number, target);
+                let gone = lock(&self.sessions).end_all(number, target);
+                gone.into_iter().for_each(|hold| self.forget(hold));
             }
             _ => {}
         }
@@ -214,6 +221,7 @@ impl Door {
     fn ended(&self, number: usize, key: &str) -> Option<OriginId> {
         let mut sessions = lock(&self.sessions);
         let hold = sessions.of(number, key)?.hold;
+        self.forget(hold);
         sessions.end(hold).map(|live| live.hold)
     }
 
@@ -224,6 +232,7 @@ impl Door {
         if live.answered.is_none() {
             live.answered = Instant::now().checked_sub(Duration::from_secs(seconds.into()));
         }
+        self.keep(live);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Calls that were let through over RADIUS and have not been told to be over: how to name them to their switch, and when
-//! they are to be extended or ended. In memory: a new start knows none of them, and the switch still cuts them by itself
-//! at the seconds that it was given. Holds stand in the ledger and are not touched by what is forgotten here.
+//! they are to be extended or ended. In memory, with a cache of it in a file; what is forgotten its switch still cuts by
+//! itself at the seconds that it was given. Holds stand in the ledger and are not touched by what is forgotten here.
 
 use facts::ids::OriginId;
 use hashbrown::HashMap;
@@ -35,6 +35,10 @@ pub struct Live {
     pub until: i64,
     /// It was told to end already.
     pub ending: bool,
+    /// When its switch, which did not confirm, is told again.
+    pub again: Option<Instant>,
+    /// When it was let through, microseconds since 1970.
+    pub began: i64,
 }
 
 /// What is to be done about a call now.
@@ -81,18 +85,29 @@ impl Sessions {
     }
 
     /// A switch has begun anew: it has no calls.
-    pub fn end_all(&mut self, client: usize, address: std::net::IpAddr) -> usize {
+    pub fn end_all(&mut self, client: usize, address: std::net::IpAddr) -> Vec<OriginId> {
         let gone: Vec<OriginId> = self
             .live
             .values()
             .filter(|live| live.client == client && live.target.ip() == address)
             .map(|live| live.hold)
             .collect();
-        gone.iter().filter(|hold| self.end(**hold).is_some()).count()
+        gone.into_iter().filter(|hold| self.end(*hold).is_some()).collect()
     }
 
     pub fn get_mut(&mut self, hold: OriginId) -> Option<&mut Live> {
         self.live.get_mut(&hold)
+    }
+
+    /// A call is to be ended now; false: it is ending already, or over.
+    pub fn mark_ending(&mut self, hold: OriginId) -> bool {
+        self.live.get_mut(&hold).is_some_and(|live| !std::mem::replace(&mut live.ending, true))
+    }
+
+    /// All of them, and none are left.
+    pub fn take(&mut self) -> Vec<Live> {
+        self.keys.clear();
+        self.live.drain().map(|(_, live)| live).collect()
     }
 
     /// In no order.
@@ -111,6 +126,9 @@ impl Sessions {
         gone.into_iter().for_each(|hold| drop(self.end(hold)));
         let mut due = Vec::new();
         for live in self.live.values_mut() {
+            if live.again.is_some_and(|at| at <= now) {
+                (live.ending, live.again) = (false, None);
+            }
             let Some(lasted) = live.answered.and_then(|at| now.checked_duration_since(at)) else { continue };
             let held = Duration::from_secs(live.seconds.into());
             if live.extends && lasted >= held * accounting::authorise::EXTEND_AT_PERCENT / 100 {
@@ -143,6 +161,8 @@ mod tests {
             extends,
             until: 1_000,
             ending: false,
+            again: None,
+            began: 0,
         }
     }
 
@@ -172,7 +192,7 @@ mod tests {
         let mut sessions = Sessions::default();
         let elsewhere = Live { target: SocketAddr::from(([192, 0, 2, 2], 3799)), ..live(2, false) };
         assert!(sessions.allow(live(1, false)) && sessions.allow(elsewhere));
-        assert_eq!(sessions.end_all(0, [192, 0, 2, 1].into()), 1);
+        assert_eq!(sessions.end_all(0, [192, 0, 2, 1].into()), [OriginId([1; 16])]);
         assert!(sessions.of(0, "k1").is_none() && sessions.of(0, "k2").is_some());
     }
 }

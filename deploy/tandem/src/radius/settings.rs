@@ -1,6 +1,7 @@
 //! The setting `radius`: where to listen, and which switches may ask. Text into the facts of the `radius` crate; checks
 //! nothing that that crate checks.
 
+use super::rule::EndCalls;
 use radius::{Client, ClientError, Clients, Extending, KeyFrom, UserIs};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
@@ -13,13 +14,20 @@ pub struct RadiusSettings {
     pub listen: SocketAddr,
     /// Accounting-Requests; left out: none are taken.
     pub accounting: Option<SocketAddr>,
+    /// Which calls are ended by Disconnect-Request though their seconds are not over.
+    pub end_calls: EndCalls,
     /// Switches that may ask.
     pub client: Vec<ClientSettings>,
 }
 
 impl Default for RadiusSettings {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 1812)), accounting: None, client: Vec::new() }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 1812)),
+            accounting: None,
+            end_calls: EndCalls::default(),
+            client: Vec::new(),
+        }
     }
 }
 
