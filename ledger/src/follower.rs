@@ -70,6 +70,7 @@ impl Follower {
             fold.frame(accepted.frame, accepted.offset)?;
             shared.progress(|p| {
                 p.built = accepted.state.seq();
+                p.note(accepted.frame);
                 p.state.clone_from(accepted.state);
             });
             Ok::<(), LedgerError>(())

@@ -20,6 +20,7 @@ pub mod run;
 pub mod shared;
 pub mod sites;
 pub mod snapshot;
+pub mod standing;
 pub mod streams;
 pub mod verify;
 pub mod view;
@@ -35,7 +36,9 @@ pub use prove::{ProveError, Prover, Wish};
 pub use refold::{Refold, Refolded};
 pub use run::notices::newest as newest_notices;
 pub use run::{Door, LedgerOptions, door, run, spawn};
+pub use shared::Certified;
 pub use sites::SitesStatus;
+pub use standing::Standing;
 pub use verify::{Break, BreakKind, Kept, Report, inspect_folder, verify, verify_copy, verify_with};
 pub use view::{CallRefused, CallReplaced, ConfigNow, LedgerView, RunOutcome, View};
 

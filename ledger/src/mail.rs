@@ -15,6 +15,11 @@ pub trait Mail: Send + Sync {
     /// When that site was last heard of by any means (a frame, a request, an empty answer): microseconds since 1970 by
     /// this machine's clock. `None`: not since the start.
     fn heard(&self, site: u16) -> Option<i64>;
+    /// True where that site has said that it takes no new calls. Advice: rights are not given to it when they are given
+    /// away.
+    fn closed(&self, _site: u16) -> bool {
+        false
+    }
 }
 
 /// Longest message taken.
@@ -78,7 +83,7 @@ mod tests {
         let lines = vec![Announced { line: "acme".into(), row, seen: vec![(2, 11)] }];
         let id = PullId::new(1, 2, 3);
         for message in [
-            Message::Announce(Announcement { site: 1, seq: 9, lines }),
+            Message::Announce(Announcement { site: 1, orders: 3, seq: 9, lines }),
             Message::Pull { id, line: "acme".into(), want: Amount(12) },
             Message::Answer { id, seq: u64::MAX },
         ] {

@@ -15,6 +15,7 @@ mod resume;
 mod rights;
 mod saves;
 mod sites;
+mod standing;
 
 use accounting::authorise::Pace;
 use accounting::history::HISTORY_MAX;
@@ -47,6 +48,7 @@ use crate::orders::{BooksNow, CreditAnswer, CreditReply, Orders, Reply, Waiting}
 use crate::poster::Poster;
 use crate::shared::Shared;
 use crate::snapshot::Store;
+use crate::standing::Standing;
 use crate::streams::ledger_source;
 use crate::view::{ConfigNow, View};
 use bus::stream::FrameReader;
@@ -77,6 +79,8 @@ pub struct LedgerOptions {
     pub net_positions: NetPositions,
     /// Which vouchers may be redeemed here.
     pub vouchers: Vouchers,
+    /// Whether this site takes new calls.
+    pub standing: Arc<Standing>,
     /// Raters' partitions: `xdrs.SITE.0` to `xdrs.SITE.P-1`.
     pub partitions: u32,
     pub config: ConfigNow,
@@ -141,6 +145,7 @@ impl LedgerOptions {
             shares: BTreeMap::new(),
             vouchers: Vouchers::default(),
             net_positions: NetPositions::new(),
+            standing: Arc::default(),
             partitions,
             config,
             data_dir,

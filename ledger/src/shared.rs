@@ -1,7 +1,10 @@
 //! What the thread that writes (or follows) a ledger shares with whoever reads it: the fold, between two frames, and
 //! how far the log is durable.
 
+use facts::BookedAt;
+use facts::entry::LedgerItem;
 use facts::stream::StreamState;
+use schemas::FrameView;
 use smol_str::SmolStr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -29,6 +32,39 @@ pub struct Progress {
     pub ready: bool,
     /// Why nothing moves, if so.
     pub trouble: Option<String>,
+    /// When the last frame was booked: what the stream says is whole up to then.
+    pub booked_at: Option<BookedAt>,
+    /// The last state root that stands in it.
+    pub certified: Option<Certified>,
+}
+
+/// A state root in a ledger's stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Certified {
+    /// Frame in which it stands; it is of the frames before.
+    pub seq: u64,
+    pub booked_at: BookedAt,
+    pub root: [u8; 32],
+}
+
+impl Progress {
+    /// Notes an accepted frame.
+    pub fn note(&mut self, frame: &FrameView<'_>) {
+        self.booked_at = Some(frame.header.booked_at);
+        self.certified = certified(frame).or(self.certified);
+    }
+}
+
+/// The state root that a frame begins with, if any.
+pub fn certified(frame: &FrameView<'_>) -> Option<Certified> {
+    // A certificate stands in front of whatever else a frame holds.
+    let first = if frame.len() > 0 { schemas::ledger::item(frame, 0).ok() } else { None };
+    match first {
+        Some(LedgerItem::Certificate { root, .. }) => {
+            Some(Certified { seq: frame.header.seq, booked_at: frame.header.booked_at, root })
+        }
+        _ => None,
+    }
 }
 
 /// A thread that panicked while it held the lock has stopped the ledger; what it left is still shown.
@@ -40,7 +76,7 @@ impl Shared {
     /// Nothing read yet.
     pub fn new(stream: SmolStr) -> Arc<Self> {
         let state = StreamState::new(stream.clone());
-        let progress = Progress { built: 0, state, ready: false, trouble: None };
+        let progress = Progress { built: 0, state, ready: false, trouble: None, booked_at: None, certified: None };
         let fold = Mutex::new(Fold::new(stream));
         Arc::new(Self { fold, progress: Mutex::new(progress), moved: Condvar::new(), sites: Mutex::new(None) })
     }
@@ -49,7 +85,10 @@ impl Shared {
     pub fn replace(&self, fold: Fold, state: StreamState) {
         let mut shown = self.fold();
         *shown = fold;
-        self.progress(|p| *p = Progress { built: state.seq(), state, ready: true, trouble: None });
+        self.progress(|p| {
+            let Progress { booked_at, certified, .. } = *p;
+            *p = Progress { built: state.seq(), state, ready: true, trouble: None, booked_at, certified };
+        });
     }
 
     /// The fold. Never held over I/O.

@@ -26,6 +26,12 @@ pub struct SitesStatus {
     pub peers: Vec<PeerStatus>,
     /// At most [`ACCOUNTS_MAX`], by name; those of whom nothing was ever said are left out.
     pub accounts: Vec<AccountRights>,
+    /// Why this site takes no new calls; empty = it does.
+    #[serde(default)]
+    pub standing: String,
+    /// While it is drained: accounts of which it still has rights to give away, as of the last tick; none = not looked yet.
+    #[serde(default)]
+    pub to_give: Option<u64>,
     /// Charges and orders that stand in two streams, until one is reversed.
     pub doubles: Vec<Double>,
     /// Orders that stood in two streams and were taken back at one site, newest last, at most [`SETTLED_MAX`].

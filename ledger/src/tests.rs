@@ -11,6 +11,7 @@ mod prove;
 mod refold;
 mod runs;
 mod sites;
+mod standing;
 mod strangers;
 mod view;
 pub(crate) mod world;

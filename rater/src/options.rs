@@ -43,6 +43,9 @@ pub struct RaterOptions {
     pub index: Option<PathBuf>,
     /// Entries of one kind that stay in memory before they are written to files.
     pub index_unwritten: usize,
+    /// Records below this offset were lost with a disk: events of calls that were open then are not there to be read
+    /// again. 0 = none.
+    pub lost_before: u64,
 }
 
 impl RaterOptions {
@@ -70,6 +73,7 @@ impl RaterOptions {
             poll_wait: Duration::from_millis(50),
             index: None,
             index_unwritten: UNWRITTEN_MAX,
+            lost_before: 0,
         }
     }
 

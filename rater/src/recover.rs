@@ -113,7 +113,18 @@ pub(crate) fn recover(options: &RaterOptions, stop: &AtomicBool) -> Result<Optio
         None => 0,
     };
     recovered.assembler.replay(true);
-    let done = recovered.read_again(options, marks_from, told.floor.unwrap_or(to), stop)?;
+    let done = {
+        let floor = told.floor.unwrap_or(to);
+        if floor < options.lost_before.min(to) {
+            let lost = options.lost_before.min(to) - floor;
+            tracing::warn!(
+                stream,
+                lost,
+                "events of calls that were open are lost with the disk; their ends will tell them"
+            );
+        }
+        recovered.read_again(options, marks_from, floor.max(options.lost_before.min(to)), stop)?
+    };
     recovered.assembler.replay(false);
     trouble(&recovered.places, &recovered.keys)?;
     if let Some(clock) = told.clock {

@@ -172,6 +172,8 @@ fn the_configuration_moves_by_order_and_what_the_old_site_wrote_alone_is_a_fork(
     sites[1].kill();
     let alone = renamed(&sites[0], "Alone");
     sites[0].run(&["apply", &alone, "--yes"]).ok();
+    // Calls that were rated by what the others never got.
+    import(&sites[0], 0);
     sites[0].kill();
     sites[1].start_listening(&up);
     let wrong = sites[1].run(&["site", "config-site", "main"]);
@@ -193,5 +195,39 @@ fn the_configuration_moves_by_order_and_what_the_old_site_wrote_alone_is_a_fork(
     let refused = sites[0].run(&["apply", &again, "--yes"]);
     assert!(refused.code == Some(2) && refused.stderr.contains("written at site vienna"), "{refused:?}");
     assert_eq!((versions(&sites[0]), versions(&sites[1])), (2, 2), "neither takes the other's");
+    let owed = |site: &Tandem| site::cell(site::row_of(&balances(site), "account", SELL), "owed");
+    let before = (owed(&sites[0]), sites[0].run(&["ledger", "trial-balance", "--json"]).json_lines());
+
+    let running = sites[0].run(&["site", "rejoin-config", "vienna", "--yes"]);
+    assert!(running.code == Some(3), "somebody has the folder: {running:?}");
+    sites[0].stop();
+    let shown = sites[0].run(&["site", "rejoin-config", "vienna"]);
+    assert_eq!(shown.code, Some(1), "{shown:?}");
+    for words in [
+        "up to frame 1 of config both have the same",
+        "version 2 of ",
+        "Alone",
+        "frames of ledger.main (",
+        "nothing was dropped",
+    ] {
+        assert!(shown.stderr.contains(words), "{words}: {}", shown.stderr);
+    }
+    let ran = sites[0].run(&["site", "rejoin-config", "vienna", "--yes", "--json"]).json_lines();
+    assert_eq!((&ran[0]["common"], ran[0]["dropped"].as_array().map(Vec::len)), (&1.into(), Some(1)), "{ran:?}");
+    let kept = ran[0]["kept"].as_str().expect("a place").to_owned();
+    assert!(std::path::Path::new(&kept).join("topic").exists(), "{kept}");
+    let again = sites[0].run(&["site", "rejoin-config", "vienna", "--yes"]);
+    assert!(again.code == Some(0) && again.stderr.contains("nothing to drop"), "{again:?}");
+    sites[0].start_listening(&up);
+    eventually("no trouble is left", PATIENCE, || pair::caught_up(&pair::status(&sites[0])).then_some(()));
+    let names = |site: &Tandem| site.run(&["config", "show", "--json"]).stdout;
+    assert_eq!(names(&sites[0]), names(&sites[1]));
+    assert!(names(&sites[0]).contains("Taken ") && !names(&sites[0]).contains("Alone "), "{}", names(&sites[0]));
+    // What was booked stays booked, at both, and calls go on.
+    assert_eq!((owed(&sites[0]), sites[0].run(&["ledger", "trial-balance", "--json"]).json_lines()), before);
+    import(&sites[0], 1);
+    eventually("vienna has main's books", PATIENCE, || (owed(&sites[1]) == site::sums().0 * 2).then_some(()));
+    let verified = sites[0].run(&["ledger", "verify", "--json"]).json_lines();
+    assert_eq!(verified[0]["ok"], true, "{verified:?}");
     sites.iter_mut().for_each(Tandem::stop);
 }

@@ -51,15 +51,15 @@ currency = "USD"
 
 /// A site's process with its door for switches.
 pub(crate) struct Edge<'a> {
-    site: &'a Tandem,
-    address: String,
+    pub site: &'a Tandem,
+    pub address: String,
     token: String,
 }
 
 impl<'a> Edge<'a> {
-    pub(crate) fn new(site: &'a Tandem, address: &str) -> Edge<'a> {
+    pub fn new(site: &'a Tandem, address: &str) -> Self {
         let token = fs::read_to_string(site.data().join("run/token")).expect("a token").trim().to_string();
-        Edge { site, address: address.to_owned(), token }
+        Self { site, address: address.to_owned(), token }
     }
 
     fn post(&self, path: &str, body: &Value) -> (u16, Value) {
@@ -87,11 +87,11 @@ impl<'a> Edge<'a> {
         self.asked("/v1/authorise", &question)
     }
 
-    fn extend(&self, hold: &str, held: u64) -> Result<(u64, u64, String), String> {
+    pub fn extend(&self, hold: &str, held: u64) -> Result<(u64, u64, String), String> {
         self.asked("/v1/extend", &json!({"hold_id": hold, "seconds_held": held}))
     }
 
-    fn end(&self, key: &str, hold: &str, seconds: u64) {
+    pub fn end(&self, key: &str, hold: &str, seconds: u64) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
         let time = |ago: u64| facts::time::rfc3339(i64::try_from((now - ago) * 1_000_000).expect("a time"));
         let record = json!({
@@ -105,14 +105,14 @@ impl<'a> Edge<'a> {
     }
 
     /// What a site knows of acme's rights, by site: rights, reserve, debt, lock.
-    fn rights(&self) -> Vec<[i128; 4]> {
+    pub fn rights(&self) -> Vec<[i128; 4]> {
         let ran = self.site.run(&["site", "rights", "acme", "--json"]);
         // Before the ledger's first tick there is nothing to show.
         let rows = if ran.code == Some(2) { Vec::new() } else { ran.json_lines() };
         rows.iter().map(|row| ["rights", "reserve", "debt", "lock"].map(|name| cell(row, name))).collect()
     }
 
-    fn owed(&self) -> i128 {
+    pub fn owed(&self) -> i128 {
         cell(&self.site.run(&["ledger", "balance", "acme", "--json"]).json_lines()[0], "owed")
     }
 }

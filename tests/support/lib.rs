@@ -21,6 +21,7 @@ pub mod registry;
 pub mod site;
 pub mod tandem;
 pub mod tls;
+pub mod wires;
 
 pub use browser::{Browser, Element};
 pub use disk::SmallDisk;

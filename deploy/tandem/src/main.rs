@@ -140,6 +140,13 @@ fn run(cli: &Cli) -> Outcome {
         }
         Command::Radius(op) => ask(Op::Radius(op.clone())),
         Command::Site(SiteCommand::Certificate(args)) => peers::orders::certificate(&settings, args, cli.json),
+        Command::Site(SiteCommand::Invite(args)) => peers::invite::invite(&settings, args, cli.json),
+        Command::Site(SiteCommand::Join(args)) => peers::invite::join(&settings, args, &user(), cli.json),
+        Command::Site(SiteCommand::Admit(args)) => {
+            peers::invite::admit(&settings, cli.settings.settings.as_deref(), args, cli.json)
+        }
+        Command::Site(SiteCommand::Drain(args)) => peers::drain::run(&settings, args, user, cli.json),
+        Command::Site(SiteCommand::RejoinConfig(args)) => peers::rejoin::run(&settings, args, cli.json),
         Command::Site(command) => ask(Op::Site(peers::orders::op(command, user))),
         Command::Engine(EngineCommand::Fetch) => engine::fetch_engine(),
         Command::Engine(EngineCommand::Status) => engine::status(&settings),

@@ -20,7 +20,7 @@ use bus::Bus;
 use bus::config_log::{self, ConfigFollower};
 use facts::config::{Config, ConfigItem};
 use ingest::Ingest;
-use ledger::{Orders, Refold, View};
+use ledger::{Orders, Refold, Standing, View};
 use rater::RaterStats;
 use reporting::Engine;
 use schemas::SchemaIds;
@@ -151,6 +151,8 @@ pub struct Node {
     pub sites: Option<Arc<sites::Sites>>,
     /// Other sites, as their streams held here tell them.
     pub others: Vec<Arc<Other>>,
+    /// Whether this site takes new calls.
+    pub standing: Arc<Standing>,
     pub radius: Option<Arc<radius::Door>>,
     /// Set when the process is to stop.
     pub stop: Arc<AtomicBool>,
@@ -185,6 +187,7 @@ impl Running {
         std::fs::create_dir_all(&settings.data)
             .map_err(|e| Failure::Broken(format!("data folder {}: {e}", settings.data.display())))?;
         let ids = registry::schema_ids(settings.schema_registry.as_ref()).map_err(Failure::Broken)?;
+        let standing = peers::back::prepare(settings, roles, &ids)?;
         let raw = open_bus(settings, &ids)?;
         let bus = peers::guarded(settings, &raw);
         open::ensure_topics(&*bus, settings)?;
@@ -201,6 +204,7 @@ impl Running {
             config: &config,
             stop: &stop,
             failures: &failures,
+            standing: &standing,
             threads: Vec::new(),
         };
         starter.follow_config();
@@ -208,6 +212,9 @@ impl Running {
             true => Some(Arc::new(peers::start(settings, raw, &ids)?)),
             false => None,
         };
+        if let Some(sites) = &sites {
+            peers::back::fetch_first(settings, sites, &standing)?;
+        }
         let looks = roles.ledger || roles.engine || roles.records;
         let others = if looks { starter.others()? } else { Vec::new() };
         let ingest = if roles.ingest { Some(starter.ingest(roles.collect)?) } else { None };
@@ -218,6 +225,9 @@ impl Running {
         let (view, orders) = if roles.ledger { starter.ledger(sites.as_ref())? } else { (starter.follower()?, None) };
         if roles.ledger {
             starter.runs(&runs, &view)?;
+        }
+        if let Some(sites) = &sites {
+            peers::tell(sites, standing.clone(), view.clone());
         }
         let engine = if roles.engine {
             engine::open(settings, true).map_err(|error| error.to_string())
@@ -269,6 +279,7 @@ impl Running {
             runs,
             sites,
             others,
+            standing,
             radius,
             stop,
             failures,
@@ -379,6 +390,13 @@ impl Node {
         (0..self.settings.partitions)
             .map(|partition| self.bus.end(ingest::writer::TOPIC, partition).map_err(Failure::broken))
             .collect()
+    }
+
+    /// Records on `call-events` that are not rated, and frames of rated calls that are not booked, now.
+    pub fn booking(&self) -> Result<u64, Failure> {
+        let ends = self.call_event_ends()?;
+        let lag = self.lag(&ends, &mut vec![None; ends.len()]);
+        Ok(lag.events + lag.frames)
     }
 
     /// How far each stage is behind `ends`. `frames` keeps, per partition, the frame at which its end was reached.

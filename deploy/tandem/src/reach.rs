@@ -5,6 +5,7 @@ use crate::http::run_folder;
 use crate::node::{Roles, Running};
 use crate::ops::{self, Answer, Op};
 use crate::output::{self, Ending, Failure, Outcome, note};
+use crate::peers::orders::SiteOp;
 use crate::prove::ProofOp;
 use crate::settings::{BusKind, EngineKind, Settings};
 use crate::tables;
@@ -125,6 +126,7 @@ fn roles(settings: &Settings, op: &Op) -> Roles {
         Op::Deck(op) if !op.weighs() => Roles::default(),
         Op::Deck(_) => Roles { ingest: false, engine, loader: engine, ..Roles::pipeline(settings) },
         Op::Verify { .. } | Op::Proof(ProofOp::Key) => Roles { ledger: true, ..Roles::default() },
+        Op::Site(SiteOp::Drain { .. }) => Roles { ledger: true, ..Roles::default() },
         Op::Site(_) => Roles { records: true, ..Roles::default() },
         Op::Import { .. } => Roles::pipeline(settings),
         op if op.needs_engine() => Roles { ingest: false, engine, loader: engine, ..Roles::pipeline(settings) },

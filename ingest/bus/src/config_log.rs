@@ -5,11 +5,11 @@ mod lookup;
 
 pub use lookup::{rates_covering, rates_from};
 
-use crate::stream::{Accepted, FrameParts, StreamError, StreamReader, StreamWriter};
+use crate::stream::{Accepted, FrameParts, StreamError, StreamReader, StreamWriter, write_fence};
 use crate::{Bus, BusError, TopicSpec};
 use facts::config::{Config, ConfigItem, DeckRoot};
 use facts::deck::{Rate, RateDeck};
-use facts::stream::StreamState;
+use facts::stream::{StreamState, epoch_above};
 use facts::time::BookedAt;
 use schemas::frame::{FrameBuilder, FrameFull};
 use schemas::{DecodeError, SchemaIds};
@@ -269,10 +269,6 @@ pub fn publish(
     Ok(written)
 }
 
-/// Bits of an epoch that count the claims of one site; those above count the moves from site to site. A move is thus
-/// above whatever the site before may have claimed meanwhile, alone and out of sight.
-const CLAIM_BITS: u32 = 20;
-
 /// Claims the log for another site than the one that wrote it so far, by a person's order (design 8.7), and waits until
 /// that counts. Returns the epoch.
 pub fn take_over(
@@ -282,14 +278,11 @@ pub fn take_over(
     wall_micros: i64,
 ) -> Result<u64, ConfigError> {
     while follower.poll(Duration::ZERO)? {}
-    let epoch = ((follower.stream().epoch() >> CLAIM_BITS) + 1) << CLAIM_BITS;
-    let fence = facts::stream::Fence { stream: CONFIG.into(), epoch, owner: owner.into() };
-    let mut value = Vec::new();
-    schemas::frame::encode_fence(&fence, &follower.ids, &mut value);
-    let record = crate::Record { key: CONFIG.as_bytes(), value: &value, timestamp_ms: wall_micros / 1_000 };
-    let written = bus.writer(CONFIG)?.append(0, &[record])?;
+    // Above whatever the site before may have claimed meanwhile.
+    let epoch = epoch_above(follower.stream().epoch());
+    let end = write_fence(bus, &follower.ids, CONFIG, epoch, owner, wall_micros)?;
     let mut waited = Duration::ZERO;
-    while follower.reader.offset() < written.next {
+    while follower.reader.offset() < end {
         follower.poll(STEP)?;
         waited += STEP;
         if waited > READ_BACK {

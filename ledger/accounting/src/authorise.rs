@@ -67,6 +67,12 @@ pub enum Refusal {
     Ended,
     #[error("no hold of this id is open; authorise the call first")]
     NoHold,
+    #[error("this site is being drained and takes no new calls; ask another site")]
+    Draining,
+    #[error(
+        "this site is not open for calls: what it had set aside is not known, or it is new and not ready; ask another site"
+    )]
+    Recovering,
     #[error("this hold was asked for as one for the whole call; it is not extended")]
     NotExtendable,
     #[error("the call has the longest duration that the configuration allows; end it")]
@@ -92,9 +98,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Ended,
         Self::NoHold,
+        Self::Draining,
+        Self::Recovering,
         Self::NotExtendable,
         Self::Duration,
         Self::UnknownAccount,
@@ -113,6 +121,8 @@ impl Refusal {
         match self {
             Self::Ended => "ended",
             Self::NoHold => "no_hold",
+            Self::Draining => "draining",
+            Self::Recovering => "recovering",
             Self::NotExtendable => "not_extendable",
             Self::Duration => "duration",
             Self::UnknownAccount => "unknown_account",

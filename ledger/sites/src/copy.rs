@@ -80,6 +80,8 @@ pub(crate) struct Copy {
 pub(crate) struct Taken {
     pub written: u64,
     pub refused: Vec<Refused>,
+    /// A frame did not follow the peer's own ones before it, though no take-over or retry explains it.
+    pub gap: bool,
 }
 
 impl Copy {
@@ -152,7 +154,8 @@ impl Copy {
                     bytes += value.len();
                     out.push((value, record.timestamp_ms));
                 }
-                Err((why, stops)) => {
+                Err((why, stops, reason)) => {
+                    taken.gap |= reason.is_some();
                     let (offset, value) = (record.offset, record.value.to_vec());
                     taken.refused.push(Refused { offset, why, value, stops });
                     if stops {
@@ -180,9 +183,9 @@ impl Copy {
         theirs: &mut StreamState,
         ours: &mut StreamState,
         latest: i64,
-    ) -> Result<Option<Vec<u8>>, (String, bool)> {
+    ) -> Result<Option<Vec<u8>>, (String, bool, Option<VoidReason>)> {
         let decoded = decode_record(record.value, &self.ids);
-        let decoded = decoded.map_err(|error| (format!("it is no frame and no fence: {error}"), false))?;
+        let decoded = decoded.map_err(|error| (format!("it is no frame and no fence: {error}"), false, None))?;
         match decoded {
             StreamRecord::Fence(fence) => {
                 let Verdict::Accepted = theirs.fold_fence(&fence) else { return Ok(None) };
@@ -194,11 +197,15 @@ impl Copy {
                     if reason.is_ordinary() && reason != VoidReason::SequenceGap {
                         return Ok(None);
                     }
-                    return Err((format!("frame {} of {} is void: {reason}", meta.seq, meta.stream), false));
+                    return Err((
+                        format!("frame {} of {} is void: {reason}", meta.seq, meta.stream),
+                        false,
+                        Some(reason),
+                    ));
                 }
                 if at > latest {
                     let why = format!("frame {} is booked in the future, at {}", meta.seq, facts::time::rfc3339(at));
-                    return Err((why, true));
+                    return Err((why, true, None));
                 }
                 match ours.objection(&meta) {
                     None => {
@@ -207,14 +214,14 @@ impl Copy {
                         let _ = theirs.fold_frame(&meta);
                     }
                     Some(reason) => {
-                        self.known(&meta, ours, reason).map_err(|why| (why, true))?;
+                        self.known(&meta, ours, reason).map_err(|why| (why, true, None))?;
                         let _ = theirs.fold_frame(&meta);
                         return Ok(None);
                     }
                 }
             }
         }
-        let prefix = self.ids.split(record.value).map_err(|error| (error.to_string(), false))?;
+        let prefix = self.ids.split(record.value).map_err(|error| (error.to_string(), false, None))?;
         let mut value = Vec::with_capacity(record.value.len());
         self.ids.put_prefix(prefix.0, &mut value);
         value.extend_from_slice(prefix.1);

@@ -11,12 +11,15 @@ mod pull;
 mod quarantine;
 mod server;
 mod status;
+mod take_back;
 mod tls;
 mod wire;
 
 pub use client::{LinkError, address};
 pub use identity::IdentityError;
 pub use status::{GONE_MICROS, Mode, PeerStatus, Status, TopicStatus, Trouble};
+pub use take_back::{TakeBackError, Taken, TakenStream, fetch_config, take_back};
+pub use wire::Said;
 
 use bus::Bus;
 use client::Client;
@@ -27,7 +30,7 @@ use mailbox::{Inbox, Outbox};
 use quarantine::Quarantine;
 use rustls::pki_types::CertificateDer;
 use schemas::SchemaIds;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
@@ -90,6 +93,10 @@ struct Link {
     /// Our own stream of which the peer holds more than we do, and both ends.
     ahead: Mutex<Option<Ahead>>,
     shown: Mutex<(Vec<TopicStatus>, Option<Trouble>)>,
+    /// What it said of itself last.
+    said: Mutex<wire::Said>,
+    /// By topic of ours: the offset that it asked for last. What lies before is durable there.
+    asked: Mutex<HashMap<String, u64>>,
     outbox: Outbox,
     /// Where and how it is asked to carry out an order.
     door: (String, u16, Arc<rustls::ClientConfig>),
@@ -97,6 +104,19 @@ struct Link {
 
 /// Carries out an order of the site named: its bytes in, the answer's out. What they say is not this crate's matter.
 pub type Orders = Box<dyn Fn(&str, &[u8]) -> Vec<u8> + Send + Sync>;
+
+/// How far a peer holds a topic of this site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledged {
+    pub peer: String,
+    /// Heard of within the last seconds.
+    pub here: bool,
+    /// What lies before this offset is durable there; `None`: it has not asked yet since this process was started.
+    pub next: Option<u64>,
+}
+
+/// Gives what this site says of itself.
+type Telling = Box<dyn Fn() -> Said + Send + Sync>;
 
 /// A stream of this site of which a peer holds more than the site itself: its disk was lost, or put back from an old
 /// copy.
@@ -115,7 +135,8 @@ impl std::fmt::Display for Ahead {
         write!(
             f,
             "site {peer} holds {there} records of {topic}, this site itself {here}: its disk was lost, or put back from an \
-             old copy. What is written here now is another history, which the others refuse; put the log back from its last copy"
+             old copy. What is written here now is another history, which the others refuse; move this data folder aside, \
+             then take the streams back into an empty one: `tandem site join INVITATION --lost-disk`"
         )
     }
 }
@@ -131,6 +152,7 @@ pub(crate) struct Shared {
     strangers: AtomicU64,
     stranger: Mutex<Option<Trouble>>,
     orders: OnceLock<Orders>,
+    telling: OnceLock<Telling>,
     stop: AtomicBool,
 }
 
@@ -165,8 +187,8 @@ impl Sites {
             runtime.spawn(mailbox::carry(letters, Client::new(host.clone(), port, tls.clone())));
             let door = (host.clone(), port, tls.clone());
             clients.push(Client::new(host, port, tls));
-            let (heard, partitions, ahead, shown) = Default::default();
-            links.push(Link { certificate, heard, partitions, ahead, shown, outbox, door });
+            let (heard, partitions, ahead, shown, said, asked) = Default::default();
+            links.push(Link { certificate, heard, partitions, ahead, shown, said, asked, outbox, door });
         }
         let tls = tls::server(&identity, links.iter().map(|link| link.certificate.clone()).collect())?;
         let listen = options.listen;
@@ -174,7 +196,7 @@ impl Sites {
         let listener = listener.map_err(|e| SitesError::Listen { listen, reason: e.to_string() })?;
         let address = listener.local_addr().map_err(|e| surroundings("address", e.to_string()))?;
         let quarantine = Quarantine::new(&options.folder);
-        let (copies, inbox, strangers, stranger, orders, stop) = Default::default();
+        let (copies, inbox, strangers, stranger, orders, telling, stop) = Default::default();
         let shared = Arc::new(Shared {
             options,
             bus,
@@ -186,6 +208,7 @@ impl Sites {
             strangers,
             stranger,
             orders,
+            telling,
             stop,
         });
         runtime.spawn(server::Desk::new(shared.clone()).listen(listener, tls));
@@ -218,12 +241,14 @@ impl Sites {
                 let heard = Some(link.heard.load(Ordering::Relaxed)).filter(|at| *at != 0);
                 let (topics, trouble) = link.shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let here = heard.is_some_and(|at| now.saturating_sub(at) < GONE_MICROS);
+                let standing = link.said.lock().unwrap_or_else(PoisonError::into_inner).standing.clone();
                 PeerStatus {
                     name: peer.name.clone(),
                     number: peer.number,
                     url: peer.url.clone(),
                     heard,
                     here,
+                    standing,
                     trouble,
                     topics,
                 }
@@ -297,6 +322,30 @@ impl Sites {
         Some(self.shared.links[place].partitions.load(Ordering::Relaxed)).filter(|count| *count != 0)
     }
 
+    /// What this site says of itself from now on, asked with every answer to a peer. The first call counts.
+    pub fn tell(&self, telling: impl Fn() -> Said + Send + Sync + 'static) {
+        let _ = self.shared.telling.set(Box::new(telling));
+    }
+
+    /// How far each peer holds a topic of this site.
+    pub fn acknowledged(&self, topic: &str) -> Vec<Acknowledged> {
+        let now = wall_micros();
+        let peers = self.shared.options.peers.iter().zip(&self.shared.links);
+        let one = |(peer, link): (&Peer, &Link)| Acknowledged {
+            peer: peer.name.clone(),
+            here: now.saturating_sub(link.heard.load(Ordering::Relaxed)) < GONE_MICROS,
+            next: link.asked.lock().unwrap_or_else(PoisonError::into_inner).get(topic).copied(),
+        };
+        peers.map(one).collect()
+    }
+
+    /// Whether a site has said that it takes no new calls.
+    pub fn closed(&self, site: u16) -> bool {
+        let place = self.shared.options.peers.iter().position(|peer| peer.number == site);
+        let said = |place: usize| self.shared.links[place].said.lock().unwrap_or_else(PoisonError::into_inner);
+        place.is_some_and(|place| !said(place).standing.is_empty())
+    }
+
     /// A stream of ours of which a peer holds more than we do, if any.
     pub fn ahead(&self) -> Option<Ahead> {
         let ahead = |link: &Link| link.ahead.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -358,6 +407,18 @@ impl Shared {
         // Once found it stays: what is written here meanwhile makes nothing whole.
         if known.is_none() && ahead.is_some() {
             *known = ahead;
+        }
+    }
+
+    fn said(&self) -> Said {
+        self.telling.get().map_or_else(Said::default, |telling| telling())
+    }
+
+    /// A peer asks for what comes at these offsets: it holds what lies before.
+    fn asked(&self, peer: usize, want: &[(String, u64)]) {
+        let mut asked = self.links[peer].asked.lock().unwrap_or_else(PoisonError::into_inner);
+        for (topic, from) in want.iter().filter(|(topic, _)| belongs_to(&self.options.site, topic)) {
+            asked.insert(topic.clone(), *from);
         }
     }
 

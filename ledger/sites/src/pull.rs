@@ -143,6 +143,7 @@ impl Puller {
         self.shared.heard(self.peer);
         self.shared.compare(self.peer, &answer.head.topics);
         self.shared.partitions(self.peer, answer.head.partitions);
+        self.shared.links[self.peer].said.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&answer.head.said);
         let mut by_topic: BTreeMap<u16, Vec<Sent<'_>>> = BTreeMap::new();
         for record in answer.records()? {
             by_topic.entry(record.topic).or_default().push(record);
@@ -184,6 +185,13 @@ impl Puller {
         if taken.written > 0 {
             followed.trouble = None;
             followed.again = false;
+        }
+        if taken.gap && !followed.again {
+            // Its log is another one than before (its disk was lost, and it took its streams back): read from the start,
+            // what is held here is passed over.
+            followed.again = true;
+            followed.cursor = Cursor { next: 0, theirs: facts::stream::StreamState::new(topic) };
+            return;
         }
         for refused in taken.refused {
             let kept = self.shared.quarantine.keep(name, topic, refused.offset, &refused.value, &refused.why);

@@ -143,6 +143,7 @@ impl Desk {
         if request.want.len() > WANT_MAX {
             return Err((StatusCode::BAD_REQUEST, format!("more than {WANT_MAX} topics in one request")));
         }
+        self.shared.asked(peer, &request.want);
         let session = {
             let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
             sessions.entry(known.number).or_default().clone()
@@ -157,6 +158,7 @@ impl Desk {
             now: crate::wall_micros(),
             topics: self.offered().map_err(broken)?.to_vec(),
             problems,
+            said: self.shared.said(),
         };
         pack(&head, &records).map_err(broken)
     }

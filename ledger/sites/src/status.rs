@@ -34,6 +34,9 @@ pub struct PeerStatus {
     pub heard: Option<i64>,
     /// Heard of within the last seconds.
     pub here: bool,
+    /// Why it takes no new calls, as it said last; empty = it does.
+    #[serde(default)]
+    pub standing: String,
     /// Why its records cannot be fetched.
     pub trouble: Option<Trouble>,
     pub topics: Vec<TopicStatus>,

@@ -37,8 +37,8 @@ impl Place {
         Peer { name, number: self.number, url, certificate: self.file("c.pem") }
     }
 
-    fn start(&self, peers: Vec<Peer>) -> Sites {
-        let options = Options {
+    fn options(&self, peers: Vec<Peer>) -> Options {
+        Options {
             site: self.name.to_owned(),
             number: self.number,
             partitions: 1,
@@ -49,8 +49,11 @@ impl Place {
             peers,
             bandwidth: self.bandwidth,
             future_micros: self.future_micros,
-        };
-        Sites::start(self.bus.clone(), &SchemaIds::default(), options).unwrap()
+        }
+    }
+
+    fn start(&self, peers: Vec<Peer>) -> Sites {
+        Sites::start(self.bus.clone(), &SchemaIds::default(), self.options(peers)).unwrap()
     }
 
     fn claim(&self, stream: &str) -> StreamWriter {
@@ -270,4 +273,87 @@ fn the_key_stays_out_of_what_is_printed() {
     let shown = format!("{identity:?}");
     let pem = std::fs::read_to_string(Path::new(&a.file("k.pem"))).unwrap();
     assert!(!shown.contains(pem.lines().nth(1).unwrap()), "{shown}");
+}
+
+fn lost(place: &Place, peers: Vec<Peer>, without: &[String]) -> Result<Taken, TakeBackError> {
+    let options = Options { peers, ..place.options(Vec::new()) };
+    take_back(&*place.bus, &SchemaIds::default(), &options, without, "taken back", &mut |_| {})
+}
+
+#[test]
+fn a_lost_disk_takes_back_the_longest_history_of_all_peers_and_the_peers_go_on_with_it() {
+    let (a, b, c) = (Place::new("a", 1), Place::new("b", 2), Place::new("c", 3));
+    let mut ledger = a.claim("ledger.a");
+    frames(&mut ledger, 5, 1);
+    frames(&mut a.claim("xdrs.a.0"), 4, 1);
+    let at_a = a.start(vec![b.peer(), c.peer()]);
+    let at_b = b.start(vec![a.peer()]);
+    until("a copy at b", || b.state("ledger.a").seq() == 5 && b.state("xdrs.a.0").seq() == 4);
+    drop(at_b);
+    // Another claim, of which b never heard, with void records between: offsets differ from those of the copies.
+    let mut second = a.claim("ledger.a");
+    frames(&mut ledger, 2, 2);
+    frames(&mut second, 3, 2);
+    let at_c = c.start(vec![a.peer()]);
+    until("more at c", || c.state("ledger.a").seq() == 8);
+    let before = c.state("ledger.a");
+    drop((at_a, at_c));
+
+    let new = Place::new("a", 1);
+    let (at_b, at_c) = (b.start(vec![new.peer()]), c.start(vec![new.peer()]));
+    at_c.tell(|| Said { standing: String::new(), heard_of: vec![("ledger.a".into(), 11)] });
+    let taken = lost(&new, vec![b.peer(), c.peer()], &[]).unwrap();
+    let told = |name: &str| {
+        let one = taken.streams.iter().find(|one| one.stream == name).unwrap();
+        (one.state.seq(), one.heard_of, one.from.clone())
+    };
+    assert_eq!(told("ledger.a"), (8, 11, vec!["b".to_owned(), "c".to_owned()]));
+    assert_eq!(told("xdrs.a.0").0, 4);
+    let state = new.state("ledger.a");
+    assert_eq!((state.seq(), state.hash()), (before.seq(), before.hash()));
+    assert!(state.epoch() >= 1 << 20, "no claim of the lost disk reaches it: {}", state.epoch());
+    // The peers' places in the lost log mean nothing in the new one.
+    let _at_a = new.start(vec![b.peer(), c.peer()]);
+    frames(&mut new.claim("ledger.a"), 2, 3);
+    until("the peers go on", || {
+        b.state("ledger.a") == new.state("ledger.a") && c.state("ledger.a") == new.state("ledger.a")
+    });
+    until("no trouble is left", || {
+        trouble(&at_b, "ledger.a").is_empty() && trouble(&at_c, "ledger.a").is_empty() && at_c.status().caught_up()
+    });
+    assert_eq!(b.state("ledger.a").seq(), 10);
+}
+
+#[test]
+fn a_lost_disk_waits_for_a_peer_and_never_mixes_two_histories() {
+    let (a, b, c) = (Place::new("a", 1), Place::new("b", 2), Place::new("c", 3));
+    frames(&mut b.claim("ledger.a"), 5, 1);
+    frames(&mut c.claim("ledger.a"), 6, 2);
+    let at_b = b.start(vec![a.peer()]);
+    let silent = lost(&a, vec![b.peer(), c.peer()], &[]).unwrap_err();
+    assert!(matches!(&silent, TakeBackError::Silent { peer, .. } if peer == "c"), "{silent}");
+    assert_eq!(a.bus.topics().unwrap(), Vec::<String>::new(), "nothing was taken yet");
+    let _at_c = c.start(vec![a.peer()]);
+    let fork = lost(&a, vec![b.peer(), c.peer()], &[]).unwrap_err();
+    assert!(matches!(&fork, TakeBackError::Fork { peer, topic, .. } if peer == "c" && topic == "ledger.a"), "{fork}");
+    assert_eq!(a.state("ledger.a").epoch(), 1, "nobody has claimed it");
+    let without = ["c".to_owned()];
+    assert_eq!(lost(&a, vec![b.peer(), c.peer()], &without).unwrap().streams[0].state.seq(), 5);
+    let nobody = lost(&a, vec![b.peer()], &["b".to_owned()]).unwrap_err();
+    assert!(matches!(nobody, TakeBackError::Nobody), "{nobody}");
+    drop(at_b);
+}
+
+#[test]
+fn a_site_knows_how_far_its_peers_hold_what_it_wrote() {
+    let (a, b) = (Place::new("a", 1), Place::new("b", 2));
+    frames(&mut a.claim("ledger.a"), 5, 1);
+    let at_a = a.start(vec![b.peer()]);
+    assert_eq!(at_a.acknowledged("ledger.a")[0].next, None, "b has not asked yet");
+    let at_b = b.start(vec![a.peer()]);
+    at_b.tell(|| Said { standing: "drained".to_owned(), heard_of: Vec::new() });
+    let end = a.bus.end("ledger.a", 0).unwrap();
+    until("b has all of it", || at_a.acknowledged("ledger.a")[0].next == Some(end));
+    assert_eq!(b.state("ledger.a").seq(), 5, "what is acknowledged is durable there");
+    until("what b says of itself", || at_a.closed(2) && at_a.status().peers[0].standing == "drained");
 }

@@ -34,6 +34,16 @@ pub struct Request {
     pub max_bytes: usize,
 }
 
+/// What a site says of itself and has heard, for people. Nothing rests on it; older releases leave it out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Said {
+    /// Why it takes no new calls; empty = it does.
+    pub standing: String,
+    /// The last frame it has heard of, by stream: also of one that nobody holds.
+    pub heard_of: Vec<(String, u64)>,
+}
+
 /// One topic as it stands at the answering site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicEnd {
@@ -57,6 +67,8 @@ pub struct Head {
     pub topics: Vec<TopicEnd>,
     /// Topics of the request that cannot be given, and why.
     pub problems: Vec<(String, String)>,
+    #[serde(default)]
+    pub said: Said,
 }
 
 /// One record of an answer.
@@ -172,7 +184,9 @@ mod tests {
 
     fn head() -> Head {
         let topics = vec![TopicEnd { name: "ledger.a".into(), begin: 0, end: 9 }];
-        Head { version: VERSION, site: "a".into(), number: 1, partitions: 2, now: 5, topics, problems: Vec::new() }
+        let (problems, said) =
+            (Vec::new(), Said { standing: "drained".into(), heard_of: vec![("ledger.b".into(), 7)] });
+        Head { version: VERSION, site: "a".into(), number: 1, partitions: 2, now: 5, topics, problems, said }
     }
 
     #[test]

@@ -62,6 +62,7 @@ impl<'a> Core<'a> {
         fold.book.set_net_positions(options.net_positions.clone());
         let writer = StreamWriter::claim(bus, ids, &stream, &options.owner, resume, wall_micros(), &mut |accepted| {
             fold.frame(accepted.frame, accepted.offset)?;
+            inbox.shared.progress(|p| p.note(accepted.frame));
             last = (accepted.state.clone(), accepted.offset + 1);
             Ok::<(), LedgerError>(())
         })?;
@@ -341,7 +342,10 @@ impl<'a> Core<'a> {
                 check(accepted.state)?;
                 bus::failpoint::pass("ledger.frame-durable");
                 shared.fold().durable(accepted.state.seq(), accepted.offset);
-                shared.progress(|p| p.state.clone_from(accepted.state));
+                shared.progress(|p| {
+                    p.note(accepted.frame);
+                    p.state.clone_from(accepted.state);
+                });
                 Ok::<(), LedgerError>(())
             })?;
             check(self.own.state())?;

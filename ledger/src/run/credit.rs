@@ -23,8 +23,13 @@ type Decided = Result<(SmallVec<[LedgerItem; 2]>, CreditAnswer), Refusal>;
 
 impl Core<'_> {
     pub(super) fn decided(&mut self, ask: CreditAsk, reply: CreditReply) -> Result<(), LedgerError> {
-        self.welcome(&ask)?;
         let now = OccurredAt(wall_micros());
+        if let Some(refusal) = self.closed(&ask) {
+            // Whoever asked may have gone; a refusal changes nothing.
+            drop(reply.send(Err(CreditError::Refused(refusal))));
+            return Ok(());
+        }
+        self.welcome(&ask)?;
         let mut fold = self.shared().fold();
         match self.decide(&fold, ask, now) {
             Ok((items, answer)) => {

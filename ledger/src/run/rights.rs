@@ -8,6 +8,7 @@ use accounting::{PayRefusal, Payment};
 use facts::config::Config;
 use facts::entry::{EntryKind, LedgerItem};
 use facts::ids::OriginId;
+use facts::stream::orders_in;
 use facts::{Amount, OccurredAt, Side};
 use smol_str::SmolStr;
 use std::collections::HashSet;
@@ -43,7 +44,9 @@ impl Core<'_> {
     /// Decides on a call, or asks the other sites for what is short first.
     pub(super) fn credit(&mut self, ask: CreditAsk, reply: CreditReply) -> Result<(), LedgerError> {
         let Some(mut sites) = self.sites.take() else { return self.decided(ask, reply) };
-        let wants = self.wants(&mut sites, &ask);
+        // What is refused anyway asks nobody for rights.
+        let closed = self.closed(&ask).is_some();
+        let wants = if closed { Wants::new() } else { self.wants(&mut sites, &ask) };
         let done = self.ask(&mut sites, Asking::Credit(ask, reply), wants);
         self.sites = Some(sites);
         done
@@ -181,6 +184,7 @@ impl Core<'_> {
             sites.sync(&self.shared().fold(), &config, me, &account);
             // To give is to move rights: what others owe does not stand against it.
             let rights = match order {
+                _ if self.options.standing.frozen(wall_micros()) => 0,
                 Order::Give(_) => sites.rules.rights(&account).max(0),
                 _ => sites.rules.spendable(&account),
             };
@@ -256,7 +260,7 @@ impl Core<'_> {
         }
         let more = |last: SmolStr| config.accounts.range(last..).nth(1).map(|(account, _)| account.clone());
         sites.window = last.and_then(more).unwrap_or_default();
-        let message = Message::Announce(Announcement { site: me, seq, lines });
+        let message = Message::Announce(Announcement { site: me, orders: orders_in(self.epoch), seq, lines });
         for to in sites.peers.iter().map(|peer| peer.number).collect::<Vec<_>>() {
             self.post(to, &message, seq);
         }
@@ -303,6 +307,8 @@ impl Core<'_> {
             seq: self.seq() - 1,
             root: accounting::book::hex(&fold.book.root()),
             accounts,
+            standing: self.options.standing.words(now),
+            to_give: sites.to_give,
             doubles: sites.doubles.values().cloned().collect(),
             settled: sites.settled.iter().cloned().collect(),
             alarms: sites.alarms.iter().cloned().collect(),

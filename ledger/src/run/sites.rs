@@ -8,7 +8,7 @@ use bus::stream::{Accepted, FrameReader, StreamReader};
 use facts::Amount;
 use facts::config::Config;
 use facts::entry::{LedgerItem, ReleaseWhy};
-use facts::stream::Input;
+use facts::stream::{Input, orders_in};
 use facts::xdr::Position;
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -59,6 +59,8 @@ pub(super) struct Sites {
     pub alarms: VecDeque<String>,
     /// Holds that ended with their charge at other sites, lately.
     pub ended: Ended,
+    /// While this site is drained: accounts of which it still has rights.
+    pub to_give: Option<u64>,
     /// This site's streams have been read as far as its own frames name them.
     pub opened: bool,
     /// Every account is looked at once: what was folded before a restart is not read again.
@@ -108,6 +110,7 @@ impl Sites {
             settled: VecDeque::new(),
             alarms: VecDeque::new(),
             ended: Ended::default(),
+            to_give: None,
             opened: false,
             look_at_all: false,
         })
@@ -156,13 +159,14 @@ impl Core<'_> {
     fn turn(&mut self, sites: &mut Sites) -> Result<bool, LedgerError> {
         let mut busy = false;
         // First as far as our own frames name the others' streams: what was settled then is not settled twice.
+        let now = wall_micros();
+        sites.rules.set_frozen(self.options.standing.frozen(now));
         busy |= self.read_peers(sites)?;
         if !sites.opened {
             sites.opened = true;
             let open: Vec<Double> = sites.doubles.values().filter(|one| one.what != "call").cloned().collect();
             open.iter().for_each(|one| self.alarm_double(sites, one));
         }
-        let now = wall_micros();
         if let Some(mail) = self.options.mail.clone() {
             for peer in &sites.peers {
                 if let Some(at) = mail.heard(peer.number) {
@@ -248,6 +252,7 @@ impl Core<'_> {
             return Ok(());
         }
         let (seq, frame) = (accepted.frame.header.seq, accepted.frame);
+        self.lost_disk(sites, number, (seq, orders_in(frame.header.epoch)));
         let mut named = Named::default();
         {
             let mut fold = self.shared().fold();
@@ -322,6 +327,8 @@ impl Core<'_> {
                     sites.alarm(format!("site {name} announces totals of site {}", announcement.site));
                     return Ok(());
                 }
+                let next = sites.rules.folded(from) + 1;
+                self.lost_disk(sites, from, (next, announcement.orders));
                 announcement.lines.retain(|announced| known(&announced.line));
                 announcement.lines.truncate(crate::sites::ACCOUNTS_MAX);
                 announcement.lines.iter().map(|announced| announced.line.clone()).collect()
@@ -402,6 +409,7 @@ impl Core<'_> {
             self.set_terms(sites, &config, &granted)?;
             self.divide_lines(sites, &config)?;
         }
+        self.drain(sites, &config)?;
         if !self.poster.is_empty() {
             self.cut()?;
         }

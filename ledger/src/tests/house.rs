@@ -25,7 +25,7 @@ use super::orders::payment;
 use super::world::*;
 use crate::run::{Reserves, wall_micros};
 use crate::sites::{AccountRights, SitesStatus};
-use crate::{CreditAnswer, CreditAsk, CreditError, LedgerView, Mail, Order, OrderError, Receipt, verify};
+use crate::{CreditAnswer, CreditAsk, CreditError, LedgerView, Mail, Order, OrderError, Receipt, Standing, verify};
 
 pub const TICK: Duration = Duration::from_millis(100);
 /// Short, so that a refusal does not take long.
@@ -148,6 +148,7 @@ pub struct Place {
     pub name: SmolStr,
     pub bus: Arc<dyn Bus>,
     pub folder: PathBuf,
+    pub standing: Arc<Standing>,
     pub ledger: Option<Running>,
     rater: StreamWriter,
     fault: Arc<Fault>,
@@ -183,7 +184,8 @@ impl House {
                     StreamWriter::claim::<StreamError>(&*bus, &ids(), &stream, "rater", None, 1, &mut |_| Ok(()));
                 let fault = Fault { left: AtomicI64::new(i64::MAX), lands: false, passing: false };
                 let (rater, fault) = (rater.unwrap(), Arc::new(fault));
-                Place { number, name, bus, folder, ledger: None, rater, fault }
+                let standing = Arc::default();
+                Place { number, name, bus, folder, standing, ledger: None, rater, fault }
             })
             .collect();
         let buses: Vec<(u16, SmolStr, Arc<dyn Bus>)> =
@@ -228,6 +230,7 @@ impl House {
         (options.number, options.peers) = (site, peers);
         options.mail = Some(Arc::new(post));
         options.config_site = self.config_site;
+        options.standing = place.standing.clone();
         options.tick = TICK;
         options.pull_wait = PULL_WAIT;
         options.reserves = Reserves { postpaid_percent: 0, accounts: [("acme".into(), self.reserve)].into() };
@@ -334,7 +337,8 @@ impl House {
         let until = Instant::now() + PATIENCE;
         while !fact(self) {
             if Instant::now() > until {
-                let seen: Vec<_> = self.places.iter().map(|place| self.status(place.number)).collect();
+                let running = self.places.iter().filter(|place| place.ledger.is_some());
+                let seen: Vec<_> = running.map(|place| self.status(place.number)).collect();
                 panic!("never came: {what}\n{seen:#?}");
             }
             std::thread::sleep(Duration::from_millis(5));

@@ -31,7 +31,7 @@ fn messages_of_strangers_liars_and_other_versions_are_alarmed_and_count_for_noth
     let line = |line: &str, row: Row| Announced { line: line.into(), row, seen: vec![(1, i128::MAX / 4)] };
     let lie = |site: u16, seq: u64| {
         let lines = vec![line("acme", Row { over: 5, ..Row::default() }), line("nobody", Row::default())];
-        mail::encode(&Message::Announce(Announcement { site, seq, lines }))
+        mail::encode(&Message::Announce(Announcement { site, orders: 0, seq, lines }))
     };
     post.send(1, lie(1, 3));
     alarmed(&house, 1, "announces totals of site 1");

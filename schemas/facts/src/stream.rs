@@ -64,6 +64,20 @@ pub struct Fence {
     pub owner: SmolStr,
 }
 
+/// Bits of an epoch that count the claims of one site on one disk; those above count what a person ordered: a move to
+/// another site, a stream taken back after a lost disk.
+const CLAIM_BITS: u32 = 20;
+
+/// An epoch above whatever the last owner may have claimed meanwhile, alone and out of sight.
+pub fn epoch_above(epoch: u64) -> u64 {
+    (orders_in(epoch) + 1) << CLAIM_BITS
+}
+
+/// How many orders of persons an epoch counts.
+pub fn orders_in(epoch: u64) -> u64 {
+    epoch >> CLAIM_BITS
+}
+
 /// The part of a frame's header that decides on its acceptance, and its hash.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FrameMeta {

@@ -13,7 +13,7 @@ use crate::settings::{Settings, XdrOutSettings};
 use crate::xdr_out::{self, XdrOut};
 use bus::Bus;
 use ingest::{DropFolder, Ingest, IngestOptions, SwitchTopic, WriterOptions};
-use ledger::{ConfigNow, Follower, LedgerOptions, Orders, Refold, View};
+use ledger::{ConfigNow, Follower, LedgerOptions, Orders, Refold, Standing, View};
 use rater::{RaterOptions, RaterStats};
 use reporting::Engine;
 use reporting::loader::{Books, BusFrames, Loader};
@@ -31,6 +31,7 @@ pub(crate) struct Starter<'a> {
     pub(crate) config: &'a Arc<ConfigHub>,
     pub(crate) stop: &'a Arc<AtomicBool>,
     pub(crate) failures: &'a Arc<Mutex<Vec<RoleEnded>>>,
+    pub(crate) standing: &'a Arc<Standing>,
     pub(crate) threads: Vec<JoinHandle<()>>,
 }
 
@@ -112,6 +113,7 @@ impl Starter<'_> {
 
     pub(crate) fn raters(&mut self, partitions: &[u32]) -> Result<Vec<(u32, Arc<RaterStats>)>, Failure> {
         let mut all = Vec::new();
+        let events_from = self.standing.note().events_from;
         for partition in partitions {
             let stats = Arc::new(RaterStats::default());
             let mut options = RaterOptions::new(
@@ -123,6 +125,7 @@ impl Starter<'_> {
                 owner(),
             );
             options.index = Some(self.settings.data.join("rater"));
+            options.lost_before = events_from.get(*partition as usize).copied().unwrap_or(0);
             let shown = stats.clone();
             self.spawn(&format!("rater-{partition}"), move |stop| {
                 rater::run_partition(options, stop, &shown).map_err(|e| e.to_string())
@@ -146,7 +149,7 @@ impl Starter<'_> {
         // Checked when the settings were read.
         options.net_positions = self.settings.credit.net_positions().unwrap_or_default();
         options.new_customers = Some(self.settings.credit.new_customers.clone());
-        peers::ledger_options(self.settings, sites, &mut options);
+        peers::ledger_options(self.settings, sites, self.standing, &mut options);
         let (door, inbox) = ledger::door(&options);
         self.spawn("ledger", move |stop| ledger::run(&options, &inbox, stop).map_err(|e| e.to_string()))?;
         Ok((door.view, Some(door.orders)))

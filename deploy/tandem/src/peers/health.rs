@@ -16,7 +16,10 @@ pub fn lines(node: &Node) -> Vec<HealthLine> {
     let Some(status) = status(node) else { return Vec::new() };
     let mut lines: Vec<HealthLine> = status.peers.iter().map(|peer| line(&status, peer)).collect();
     lines.extend(node.sites.as_ref().and_then(|sites| sites.ahead()).map(|ahead| {
-        let (what, advice) = (ahead.to_string(), "stop this process and put its log back from the last copy");
+        let (what, advice) = (
+            ahead.to_string(),
+            "stop this process, move its folder aside, and take its streams back: tandem site join --lost-disk",
+        );
         trouble("Own streams", HealthState::Bad, None, &what, advice)
     }));
     let recent = status.stranger.as_ref().filter(|last| wall_micros().saturating_sub(last.since) < SHOWN);

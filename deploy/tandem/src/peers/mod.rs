@@ -1,9 +1,13 @@
 //! The other sites as this process sees them: the exchange with them, and for each a follower of its books and a hub of
 //! its runs, read from the copies on the local bus. Decides nothing about money.
 
+pub mod back;
+pub mod drain;
 pub mod guard;
 pub mod health;
+pub mod invite;
 pub mod orders;
+pub mod rejoin;
 mod roles;
 pub mod sums;
 
@@ -14,9 +18,9 @@ use crate::runs::RunsHub;
 use crate::settings::Settings;
 use bus::config_log::CONFIG;
 use bus::{Bus, TopicSpec};
-use ledger::{LedgerOptions, Mail, View};
+use ledger::{LedgerOptions, Mail, Standing, View};
 use schemas::SchemaIds;
-use sites::{Options, Peer, Sites, Status};
+use sites::{Options, Peer, Said, Sites, Status};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -67,7 +71,13 @@ pub fn guarded(settings: &Settings, bus: &Arc<dyn Bus>) -> Arc<dyn Bus> {
 }
 
 /// What the ledger has to know about the other sites.
-pub fn ledger_options(settings: &Settings, sites: Option<&Arc<Sites>>, options: &mut LedgerOptions) {
+pub fn ledger_options(
+    settings: &Settings,
+    sites: Option<&Arc<Sites>>,
+    standing: &Arc<Standing>,
+    options: &mut LedgerOptions,
+) {
+    options.standing = standing.clone();
     options.number = settings.sites.number;
     options.peers = settings.peers.iter().map(|peer| (peer.number, peer.name.as_str().into())).collect();
     // Not where the configuration is written now: what a site has granted of a limit stands in its own stream, and
@@ -97,8 +107,8 @@ pub fn partitions(bus: &dyn Bus, name: &str) -> Result<u32, Failure> {
     Ok(u32::try_from(numbers.filter(|rest| rest.bytes().all(|b| b.is_ascii_digit())).count()).unwrap_or(u32::MAX))
 }
 
-/// Begins the exchange with all peers.
-pub fn start(settings: &Settings, bus: Arc<dyn Bus>, ids: &SchemaIds) -> Result<Sites, Failure> {
+/// The exchange as the settings have it.
+pub fn options(settings: &Settings) -> Options {
     let own = &settings.sites;
     let peer = |peer: &crate::site_settings::PeerSettings| Peer {
         name: peer.name.clone(),
@@ -106,7 +116,7 @@ pub fn start(settings: &Settings, bus: Arc<dyn Bus>, ids: &SchemaIds) -> Result<
         url: peer.url.clone(),
         certificate: settings.site_path(&peer.certificate),
     };
-    let options = Options {
+    Options {
         site: settings.site.clone(),
         number: own.number,
         partitions: settings.partitions,
@@ -117,7 +127,12 @@ pub fn start(settings: &Settings, bus: Arc<dyn Bus>, ids: &SchemaIds) -> Result<
         peers: settings.peers.iter().map(peer).collect(),
         bandwidth: own.bandwidth,
         future_micros: i64::from(own.future_seconds) * 1_000_000,
-    };
+    }
+}
+
+/// Begins the exchange with all peers.
+pub fn start(settings: &Settings, bus: Arc<dyn Bus>, ids: &SchemaIds) -> Result<Sites, Failure> {
+    let options = options(settings);
     let own = format!("ledger.{}", settings.site);
     // A claim and a frame at least stand behind the log's first record where anything was ever written.
     let fresh = bus.end(&own, 0).map_err(Failure::broken)? <= 1;
@@ -131,6 +146,17 @@ pub fn start(settings: &Settings, bus: Arc<dyn Bus>, ids: &SchemaIds) -> Result<
         }
     }
     Ok(sites)
+}
+
+/// What this site tells the others of itself: how it stands, and the last frame of each ledger that it has heard of.
+pub fn tell(sites: &Sites, standing: Arc<Standing>, view: Arc<View>) {
+    sites.tell(move || {
+        let heard_of = view.sites().map_or_else(Vec::new, |shown| {
+            let last = |peer: &ledger::sites::PeerStatus| peer.announced.unwrap_or(0).max(peer.folded);
+            shown.peers.iter().map(|peer| (format!("ledger.{}", peer.name), last(peer))).collect()
+        });
+        Said { standing: standing.words(crate::node::wall_micros()), heard_of }
+    });
 }
 
 fn started(error: sites::SitesError) -> Failure {
@@ -157,6 +183,10 @@ impl Mail for SitesMail {
 
     fn heard(&self, site: u16) -> Option<i64> {
         self.0.heard(site)
+    }
+
+    fn closed(&self, site: u16) -> bool {
+        self.0.closed(site)
     }
 }
 

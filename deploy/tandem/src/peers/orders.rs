@@ -1,6 +1,6 @@
 //! What `tandem site` asks of a process, and what it is told.
 
-use super::{Other, status};
+use super::{Other, drain, status};
 use crate::cli_site::{CertificateArgs, GiveArgs, SiteCommand};
 use crate::node::{Node, wall_micros};
 use crate::ops::Answer;
@@ -20,16 +20,41 @@ use sites::{PeerStatus, Status, Trouble};
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum SiteOp {
     Status,
-    Rights { account: Option<String> },
-    Give { account: String, amount: String, to: String, id: String, by: String, reason: String },
-    ConfigSite { name: String, by: String },
+    Rights {
+        account: Option<String>,
+    },
+    Give {
+        account: String,
+        amount: String,
+        to: String,
+        id: String,
+        by: String,
+        reason: String,
+    },
+    ConfigSite {
+        name: String,
+        by: String,
+    },
+    Drain {
+        undo: bool,
+        by: String,
+        reason: String,
+    },
+    /// How far a drain is.
+    Drained,
 }
 
 /// The request of a command.
 pub fn op(command: &SiteCommand, user: fn() -> String) -> SiteOp {
     match command {
-        // `certificate` is carried out where it is typed.
-        SiteCommand::Status | SiteCommand::Certificate(_) => SiteOp::Status,
+        // The others are carried out where they are typed.
+        SiteCommand::Status
+        | SiteCommand::Certificate(_)
+        | SiteCommand::Invite(_)
+        | SiteCommand::Join(_)
+        | SiteCommand::Admit(_)
+        | SiteCommand::Drain(_)
+        | SiteCommand::RejoinConfig(_) => SiteOp::Status,
         SiteCommand::Rights { account } => SiteOp::Rights { account: account.clone() },
         SiteCommand::Give(args) => {
             let GiveArgs { account, amount, to, id, by, reason } = args.clone();
@@ -59,6 +84,8 @@ pub fn execute(node: &Node, op: &SiteOp) -> Result<Answer, Failure> {
             crate::money::placed(node, Order::Give(order))
         }
         SiteOp::ConfigSite { name, by } => config_site(node, name, by),
+        SiteOp::Drain { undo, by, reason } => drain::order(node, *undo, by, reason),
+        SiteOp::Drained => drain::far(node),
     }
 }
 
@@ -77,6 +104,7 @@ fn shown(node: &Node) -> Result<Answer, Failure> {
         ),
     }];
     notes.push(format!("configuration is written at site {}", node.config_site()));
+    notes.extend(advice(node, status.as_ref()));
     let differs = status.as_ref().is_none_or(|status| status.peers.iter().any(|peer| !troubles(peer).is_empty()));
     for peer in status.iter().flat_map(|status| &status.peers) {
         notes.extend(
@@ -95,6 +123,7 @@ fn shown(node: &Node) -> Result<Answer, Failure> {
         "site": node.settings.site,
         "number": node.settings.sites.number,
         "config_site": node.config_site(),
+        "standing": node.standing.words(wall_micros()),
         "exchange": status,
         "streams": streams(node)?,
     });
@@ -172,6 +201,7 @@ pub fn page(node: &Node) -> Option<SitesView> {
     }
     let (status, ledger) = (status(node), node.view.sites());
     let mut said = vec![format!("configuration is written at site {}", node.config_site())];
+    said.extend(advice(node, status.as_ref()));
     for peer in status.iter().flat_map(|status| &status.peers) {
         said.extend(
             troubles(peer).iter().map(|(place, one)| format!("{place}: since {}: {}", rfc3339(one.since), one.why)),
@@ -181,6 +211,48 @@ pub fn page(node: &Node) -> Option<SitesView> {
     let nothing = SitesStatus::default();
     let rights = rights_table(ledger.as_deref().unwrap_or(&nothing), None);
     Some(SitesView { sites: table(node, status.as_ref()), rights, said })
+}
+
+/// What a person can do about what is so now.
+fn advice(node: &Node, status: Option<&Status>) -> Vec<String> {
+    let mut all = Vec::new();
+    let standing = node.standing.words(wall_micros());
+    if !standing.is_empty() {
+        all.push(format!(
+            "this site takes no new calls ({standing}); it takes them again with: tandem site drain --undo"
+        ));
+    }
+    if let Some(ahead) = node.sites.as_ref().and_then(|sites| sites.ahead()) {
+        all.push(ahead.to_string());
+    }
+    for peer in status.iter().flat_map(|status| &status.peers) {
+        let name = &peer.name;
+        if !peer.here {
+            all.push(format!(
+                "site {name} is not heard of: calls go on here within this site's rights. Bring that site or the line to it \
+                 back, and both catch up by themselves; if its disk is lost, begin with: tandem site invite {name} --url {}",
+                peer.url
+            ));
+        } else if !peer.standing.is_empty() {
+            all.push(format!("site {name} takes no new calls: {}", peer.standing));
+        }
+        let forked = |topic: &sites::TopicStatus| {
+            topic.topic == "config" && topic.trouble.as_ref().is_some_and(|trouble| trouble.why.contains("fork:"))
+        };
+        if peer.topics.iter().any(forked) && node.config_site() != node.settings.site {
+            let site = node.config_site();
+            all.push(format!(
+                "this site's configuration is another one: stop it, then: tandem site rejoin-config {site}"
+            ));
+        } else if peer.topics.iter().any(forked) {
+            let site = &node.settings.site;
+            all.push(format!(
+                "what site {name} wrote into the configuration alone is refused here: there, with its process stopped: tandem \
+                 site rejoin-config {site}"
+            ));
+        }
+    }
+    all
 }
 
 fn rights(node: &Node, account: Option<&str>) -> Result<Answer, Failure> {
@@ -242,34 +314,53 @@ pub fn table(node: &Node, status: Option<&Status>) -> Table {
         ("number", "Number", Kind::Count),
         ("state", "State", Kind::Text),
         ("heard", "Heard", Kind::Instant),
+        ("watermark", "Books whole up to", Kind::Instant),
+        ("lag", "Seconds ago", Kind::Count),
         ("ledger", "Ledger frame", Kind::Count),
         ("streams", "Streams held", Kind::Count),
         ("behind", "Records behind", Kind::Count),
+        ("certificate", "Last certificate", Kind::Text),
         ("trouble", "Trouble", Kind::Text),
     ];
     let mode = status.map_or("not exchanging", |status| status.mode.as_str());
-    let seq = |view: &ledger::View| view.progress().state.seq().to_string();
+    let mode = stands(mode, &node.standing.words(wall_micros()));
     let own = node.settings.site.clone();
     let (number, streams) = (node.settings.sites.number.to_string(), (node.settings.partitions + 1).to_string());
-    let mut rows = vec![vec![
-        own,
-        number,
-        mode.to_owned(),
-        String::new(),
-        seq(&node.view),
-        streams,
-        "0".to_owned(),
-        String::new(),
-    ]];
-    rows.extend(node.others.iter().map(|other| row(other, status, seq(&other.view))));
+    let [watermark, lag, seq, certificate] = held(&node.view);
+    let none = String::new;
+    let mut rows =
+        vec![vec![own, number, mode, none(), watermark, lag, seq, streams, "0".to_owned(), certificate, none()]];
+    rows.extend(node.others.iter().map(|other| row(other, status)));
     table_of(&columns, rows)
 }
 
-fn row(other: &Other, status: Option<&Status>, seq: String) -> Vec<String> {
+/// Whether a site is there, and why it takes no new calls where it does not.
+fn stands(state: &str, standing: &str) -> String {
+    if standing.is_empty() { state.to_owned() } else { format!("{state}; {standing}") }
+}
+
+/// What is held of a ledger: up to when it is whole, how many seconds ago that was, its last frame, its last state root.
+fn held(view: &ledger::View) -> [String; 4] {
+    let progress = view.progress();
+    let whole = |at: facts::BookedAt| rfc3339(at.0 / 1_000_000 * 1_000_000);
+    let ago = |at: facts::BookedAt| (wall_micros().saturating_sub(at.0).max(0) / 1_000_000).to_string();
+    let certificate = |one: &ledger::Certified| {
+        let root: String = one.root[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("frame {}, {}, root {root}…", one.seq, whole(one.booked_at))
+    };
+    [
+        progress.booked_at.map(whole).unwrap_or_default(),
+        progress.booked_at.map(ago).unwrap_or_default(),
+        progress.state.seq().to_string(),
+        progress.certified.as_ref().map(certificate).unwrap_or_default(),
+    ]
+}
+
+fn row(other: &Other, status: Option<&Status>) -> Vec<String> {
     let peer = status.and_then(|status| status.peers.iter().find(|peer| peer.name == other.name));
     let state = match peer {
         None => "unknown".to_owned(),
-        Some(peer) if peer.here => "here".to_owned(),
+        Some(peer) if peer.here => stands("here", &peer.standing),
         Some(peer) => match peer.heard {
             Some(at) => format!("gone for {} s", wall_micros().saturating_sub(at) / 1_000_000),
             None => "not heard yet".to_owned(),
@@ -280,8 +371,9 @@ fn row(other: &Other, status: Option<&Status>, seq: String) -> Vec<String> {
     let behind: u64 = peer.map_or(0, |peer| peer.topics.iter().map(|topic| topic.behind).sum());
     let wrong = peer.map(troubles).unwrap_or_default();
     let wrong = wrong.first().map(|(place, trouble)| format!("{place}: {}", trouble.why)).unwrap_or_default();
-    let number = other.number.to_string();
-    vec![other.name.clone(), number, state, heard, seq, count.to_string(), behind.to_string(), wrong]
+    let (number, count, behind) = (other.number.to_string(), count.to_string(), behind.to_string());
+    let [watermark, lag, seq, certificate] = held(&other.view);
+    vec![other.name.clone(), number, state, heard, watermark, lag, seq, count, behind, certificate, wrong]
 }
 
 /// Makes the key and certificate of the settings.

@@ -10,6 +10,7 @@ mod inspect;
 mod log;
 mod reader;
 mod recover;
+mod restore;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -210,26 +211,33 @@ impl EmbeddedBus {
 
     /// Makes the folder of a new topic; it gets its name only when it is whole.
     fn create_topic(&self, spec: &TopicSpec) -> Result<Arc<Topic>, BusError> {
+        let fresh: Result<Vec<_>, BusError> = (0..spec.partitions).map(|_| Ok((incarnation::fresh()?, 0))).collect();
+        self.create_topic_from(spec, &fresh?)
+    }
+
+    /// The same, with the incarnation and first offset of each partition.
+    fn create_topic_from(&self, spec: &TopicSpec, from: &[(Incarnation, u64)]) -> Result<Arc<Topic>, BusError> {
         let path = self.root.join(&spec.name);
         let new = self.root.join(format!("{}.unfinished", spec.name));
         let file = TopicFile {
             kind: spec.kind,
             retention: spec.retention,
-            incarnations: (0..spec.partitions).map(|_| incarnation::fresh()).collect::<Result<_, _>>()?,
+            incarnations: from.iter().map(|(incarnation, _)| *incarnation).collect(),
         };
         let make = || -> Result<(), BusError> {
-            for (partition, incarnation) in file.incarnations.iter().enumerate() {
+            for (partition, (incarnation, base)) in from.iter().enumerate() {
+                let base = *base;
                 let dir = new.join(partition.to_string());
                 fs::create_dir_all(&dir).map_err(|e| BusError::io("cannot create folder", &dir, e))?;
                 let header = SegmentHeader {
-                    base: 0,
+                    base,
                     prev_base: u64::MAX,
                     chain: block::chain_start(*incarnation),
                     incarnation: *incarnation,
                     partition: partition as u32,
                 };
-                commit::create_segment(&dir.join(files::segment_name(0)), header)?;
-                let head = Head { serial: 1, begin: 0, end: 0, active: 0 };
+                commit::create_segment(&dir.join(files::segment_name(base)), header)?;
+                let head = Head { serial: 1, begin: base, end: base, active: base };
                 files::create_head(&dir.join("head"), head, block::log_id(*incarnation))?;
             }
             file.write(&new.join("topic"))?;

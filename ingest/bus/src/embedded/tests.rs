@@ -453,3 +453,45 @@ fn a_topic_that_many_make_at_once_has_one_first_record() {
         assert_eq!(bus.end(&spec.name, 0).unwrap(), 1, "the incarnation, once");
     }
 }
+
+#[test]
+fn events_go_on_where_a_lost_log_ended_and_no_offset_is_given_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let lost = Incarnation([7; 16]);
+    {
+        let bus = open(folder.path()).unwrap();
+        bus.restore_events("calls", &[Some((lost, 41)), None]).unwrap();
+        let info = bus.ensure(&TopicSpec::events("calls", 2)).unwrap();
+        assert_eq!(info.partitions[0], PartitionInfo { incarnation: Some(lost), begin: 41, end: 41 });
+        assert_eq!((info.partitions[1].begin, info.partitions[1].end), (0, 1), "one that nobody knows begins anew");
+        append(&bus, 0, 3, 10).unwrap();
+        assert_eq!((bus.end("calls", 0).unwrap(), read(&bus).unwrap()), (44, vec![0, 1, 2]));
+        assert!(bus.reader("calls", 0, 40).is_err(), "what was lost is refused by name");
+        let again = bus.restore_events("calls", &[Some((lost, 41)), None]).unwrap_err().to_string();
+        assert!(again.contains("nothing is restored over it"), "{again}");
+    }
+    let bus = open(folder.path()).unwrap();
+    assert_eq!((bus.begin("calls", 0).unwrap(), read(&bus).unwrap()), (41, vec![0, 1, 2]));
+    append(&bus, 3, 200, 500).unwrap();
+    assert_eq!(read(&bus).unwrap().len(), 200, "over several segments");
+}
+
+#[test]
+fn a_topic_set_aside_is_whole_elsewhere_and_may_be_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, aside) = (folder.path().join("log"), folder.path().join("aside/calls"));
+    {
+        let bus = open(&root).unwrap();
+        bus.ensure(&spec()).unwrap();
+        append(&bus, 0, 3, 10).unwrap();
+        assert!(EmbeddedBus::set_aside(&root, "calls", &aside).is_err(), "somebody has the folder");
+    }
+    EmbeddedBus::set_aside(&root, "calls", &aside).unwrap();
+    let bus = open(&root).unwrap();
+    bus.ensure(&spec()).unwrap();
+    assert!(read(&bus).unwrap().is_empty());
+    drop(bus);
+    assert!(EmbeddedBus::set_aside(&root, "calls", &aside).is_err(), "what lies there is not written over");
+    let kept = open(&folder.path().join("aside")).unwrap();
+    assert_eq!(read(&kept).unwrap(), [0, 1, 2]);
+}

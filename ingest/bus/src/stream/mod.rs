@@ -10,7 +10,7 @@ mod writer;
 
 pub use frames::{FrameError, FrameReader, Places};
 pub use reader::{Accepted, StreamReader, Voids};
-pub use writer::{FrameParts, StreamWriter};
+pub use writer::{FrameParts, StreamWriter, write_fence};
 
 use crate::BusError;
 use smol_str::SmolStr;

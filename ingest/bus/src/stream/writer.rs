@@ -32,6 +32,22 @@ pub struct FrameParts {
     pub wall_micros: i64,
 }
 
+/// Writes a fence and nothing else; whether it counts, readers say. Returns the offset after it.
+pub fn write_fence(
+    bus: &dyn Bus,
+    ids: &SchemaIds,
+    stream: &str,
+    epoch: u64,
+    owner: &str,
+    wall_micros: i64,
+) -> Result<u64, BusError> {
+    let fence = Fence { stream: stream.into(), epoch, owner: owner.into() };
+    let mut value = Vec::new();
+    encode_fence(&fence, ids, &mut value);
+    let record = Record { key: stream.as_bytes(), value: &value, timestamp_ms: wall_micros / 1_000 };
+    Ok(bus.writer(stream)?.append(0, &[record])?.next)
+}
+
 /// The owner's hand on a stream.
 pub struct StreamWriter {
     stream: SmolStr,

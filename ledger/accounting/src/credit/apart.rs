@@ -57,6 +57,17 @@ impl Site {
         self.peers.get(&site)?.announced.as_ref()
     }
 
+    /// What a site said last counts no more: the frames that it spoke of are lost with its disk. Returns it.
+    pub fn forget_announced(&mut self, site: SiteNo) -> Option<Announcement> {
+        self.peers.get_mut(&site)?.announced.take()
+    }
+
+    /// True: what was set aside here is not known (its disk was lost), so that no rights leave for a pull or a debt. Pulls
+    /// are answered all the same: nothing is given, and nobody has to wait.
+    pub fn set_frozen(&mut self, frozen: bool) {
+        self.frozen = frozen;
+    }
+
     /// When a site was last heard of, microseconds.
     pub fn last_heard(&self, site: SiteNo) -> Option<i64> {
         self.peers.get(&site).map(|peer| peer.heard_at)

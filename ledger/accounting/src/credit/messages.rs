@@ -18,14 +18,22 @@ impl PullId {
     }
 }
 
-/// Totals of a site's accepted frames up to `seq`. The highest sequence wins.
+/// Totals of a site's accepted frames up to `seq`. The highest sequence wins, and before it the most orders.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Announcement {
     pub site: SiteNo,
+    /// Orders of persons that the epoch of its stream counts: one more says that its disk was lost, and that frames of
+    /// this sequence may have been others before. Left out while it is 0, for older releases.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub orders: u64,
     pub seq: u64,
     /// Rising by line.
     pub lines: Vec<Announced>,
+}
+
+fn is_none(orders: &u64) -> bool {
+    *orders == 0
 }
 
 impl Announcement {

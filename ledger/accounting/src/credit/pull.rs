@@ -100,7 +100,7 @@ impl Site {
     }
 
     fn answer_pull(&mut self, from: SiteNo, id: PullId, line: LineId, want: Amount) {
-        if !self.credit.answered(id) && want.0 > 0 {
+        if !self.credit.answered(id) && want.0 > 0 && !self.frozen {
             let free = self.rights(&line) - self.debts(&line, Some(from));
             let amount = want.0.min(free);
             if amount > 0 {
@@ -115,7 +115,8 @@ impl Site {
     fn hear(&mut self, from: SiteNo, mut announcement: Announcement) {
         announcement.lines.sort_unstable_by(|a, b| a.line.cmp(&b.line));
         let Some(peer) = self.peers.get_mut(&from) else { return };
-        if announcement.site != from || peer.announced.as_ref().is_some_and(|old| old.seq > announcement.seq) {
+        let newer = |old: &Announcement| (old.orders, old.seq) > (announcement.orders, announcement.seq);
+        if announcement.site != from || peer.announced.as_ref().is_some_and(newer) {
             return;
         }
         let lines: Vec<LineId> = announcement.lines.iter().map(|announced| announced.line.clone()).collect();
@@ -159,7 +160,7 @@ impl Site {
             let seen = givers.map(|(site, row)| (*site, row.given_to(me))).filter(|(_, sum)| *sum > 0).collect();
             Announced { line: line.clone(), row, seen }
         });
-        Some(Announcement { site: me, seq: self.folded(me), lines: lines.collect() })
+        Some(Announcement { site: me, orders: 0, seq: self.folded(me), lines: lines.collect() })
     }
 
     /// Decides what has waited long enough, or for long enough frames.

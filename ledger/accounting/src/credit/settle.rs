@@ -62,7 +62,7 @@ impl Site {
     pub(super) fn repay(&mut self, line: &LineId) {
         let me = self.settings.me;
         for to in self.settings.sites.clone() {
-            if to == me {
+            if to == me || self.frozen {
                 continue;
             }
             let amount = self.debt(line, to).min(self.rights(line));

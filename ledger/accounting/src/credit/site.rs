@@ -139,6 +139,8 @@ pub struct Site {
     pub(super) reserves: BTreeMap<LineId, Amount>,
     pub(super) boot: u64,
     pub(super) pulls_sent: u64,
+    /// What was set aside here is not known: no rights leave.
+    pub(super) frozen: bool,
 }
 
 impl Site {
@@ -161,6 +163,7 @@ impl Site {
             reserves: BTreeMap::new(),
             boot,
             pulls_sent: 0,
+            frozen: false,
         }
     }
 
