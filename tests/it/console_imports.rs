@@ -16,13 +16,13 @@ const FIRST: &str = "code;destination;rate;increment;effective\n49;Germany;0.01;
                      4930;Germany - Berlin;0.008;60/1;2026-01-01\n4915;Germany - Mobile;0.04;60/1;2026-01-01\n\
                      33;France;0.012;60/1;2026-01-01\n";
 
-fn file(tandem: &Tandem, name: &str, text: &str) -> PathBuf {
+pub(crate) fn file(tandem: &Tandem, name: &str, text: &str) -> PathBuf {
     let path = tandem.home().join(name);
     fs::write(&path, text).expect("the home can be written");
     path
 }
 
-fn set(browser: &Browser, name: &str, value: &str) {
+pub(crate) fn set(browser: &Browser, name: &str, value: &str) {
     browser.script(&format!("document.querySelector('main form [name={name}]').value = {value:?}"));
 }
 
@@ -39,7 +39,7 @@ fn send(browser: &Browser, base: &str, deck: &str, kind: &str, file: &Path, more
 }
 
 /// Waits until the job on the page has come to something; the page loads itself anew.
-fn come(browser: &Browser) {
+pub(crate) fn come(browser: &Browser) {
     eventually("the job comes to something", Duration::from_secs(120), || {
         let state = browser.script(
             "const j = document.getElementById('job'); return j && !document.body.dataset.left ? j.dataset.state : null",
@@ -49,7 +49,7 @@ fn come(browser: &Browser) {
 }
 
 /// Clicks what leads to another page, and waits until this one is gone.
-fn leave(browser: &Browser, css: &str) {
+pub(crate) fn leave(browser: &Browser, css: &str) {
     browser.find(css);
     browser.script("document.body.dataset.left = 'yes'");
     browser.find(css).click();
@@ -61,7 +61,7 @@ fn leave(browser: &Browser, css: &str) {
     });
 }
 
-fn state(browser: &Browser) -> String {
+pub(crate) fn state(browser: &Browser) -> String {
     browser.find("#job").attribute("data-state").unwrap_or_default()
 }
 
@@ -72,12 +72,12 @@ fn confirm(browser: &Browser, deck: &str, by: &str) {
     leave(browser, ".act button");
 }
 
-fn write(browser: &Browser, deck: &str, by: &str) {
+pub(crate) fn write(browser: &Browser, deck: &str, by: &str) {
     confirm(browser, deck, by);
     come(browser);
 }
 
-fn versions(tandem: &Tandem, deck: &str) -> Vec<(String, String)> {
+pub(crate) fn versions(tandem: &Tandem, deck: &str) -> Vec<(String, String)> {
     let all = tandem.run(&["deck", "show", "--json"]).json_lines();
     let text = |line: &Value, key: &str| line[key].as_str().unwrap_or_default().to_owned();
     all.iter().filter(|line| line["deck"] == deck).map(|line| (text(line, "version"), text(line, "rows"))).collect()

@@ -8,6 +8,7 @@ mod config;
 mod console;
 mod console_decks;
 mod console_imports;
+mod console_make;
 mod credit;
 mod decks;
 mod doors;

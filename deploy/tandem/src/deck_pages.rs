@@ -154,6 +154,7 @@ fn versions_table(config: &Config, versions: &[DeckRoot]) -> Table {
         ("version", "Version", Kind::Count),
         ("rows", "Rows", Kind::Count),
         ("changes", "Changes", Kind::Text),
+        ("back", "Back to it", Kind::Text),
         ("effective", "Effective", Kind::Instant),
         ("at", "Imported", Kind::Instant),
         ("by", "By", Kind::Text),
@@ -163,7 +164,9 @@ fn versions_table(config: &Config, versions: &[DeckRoot]) -> Table {
     let row = |root: &DeckRoot| {
         let import = import_of(config, root);
         let changes = if root.version > 1 { format!("beside {}", root.version - 1) } else { String::new() };
-        let mut cells = vec![root.version.to_string(), root.rows.to_string(), changes];
+        let newest = versions.last().is_some_and(|last| last.version == root.version);
+        let back = if newest { "in force" } else { "bring back" };
+        let mut cells = vec![root.version.to_string(), root.rows.to_string(), changes, back.to_owned()];
         cells.push(import.map(|x| rfc3339(x.effective.0)).unwrap_or_default());
         cells.push(import.map(|x| rfc3339(x.at.0)).unwrap_or_default());
         cells.push(import.map(|x| x.by.clone()).unwrap_or_default());

@@ -18,6 +18,7 @@ use crate::tables::{self, table_of};
 use console::decks::{DeckView, RowsAsk, RowsView, TimelineView};
 use console::imports::{ImportView, UploadView};
 use console::jobs::{Form, JobAsk, JobProgress, JobView};
+use console::make::MakeView;
 use console::price::{PriceAsk, PriceView};
 use console::source::{
     Answer, CallView, Entries, Filter, HealthLine, Kind, Live, LivePoint, RateView, ReportName, RunView, SitesView,
@@ -158,6 +159,29 @@ impl Source for Pages {
     fn upload(&self, file_name: String) -> Answer<'_, Box<dyn Upload>> {
         let jobs = self.1.clone();
         Box::pin(async move { Ok(Box::new(Arriving::open(jobs, &file_name).await?) as Box<dyn Upload>) })
+    }
+
+    fn make_form(&self, deck: String) -> Answer<'_, MakeView> {
+        let jobs = self.1.clone();
+        self.ask(move |node| {
+            let config = node.config.current();
+            let decks = config.decks.keys().take(DECKS_OFFERED).map(ToString::to_string).collect();
+            let newest =
+                config.decks.get(deck.as_str()).and_then(|versions| versions.last()).map_or(0, |root| root.version);
+            Ok(MakeView { decks, recipe: jobs.recipe_of(&deck), newest })
+        })
+    }
+
+    fn make_deck(&self, form: Form) -> Answer<'_, String> {
+        self.ask_jobs(move |jobs| jobs.make(form))
+    }
+
+    fn rollback(&self, deck: String, to: u32) -> Answer<'_, String> {
+        self.ask_jobs(move |jobs| jobs.rollback(&deck, to))
+    }
+
+    fn job_reasons(&self, id: String) -> Answer<'_, Option<Vec<u8>>> {
+        self.ask_jobs(move |jobs| Ok(jobs.reasons(&id)))
     }
 
     fn compare(&self, deck: String, from: u32, to: u32, again: bool) -> Answer<'_, String> {

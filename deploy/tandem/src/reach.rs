@@ -1,6 +1,7 @@
 //! Where a command is carried out: in the process that owns the data folder, over loopback, or, where none runs, in
 //! this one, which opens the folder itself for as long as it takes.
 
+use crate::deck_life::args::DeckOp;
 use crate::http::run_folder;
 use crate::node::{Roles, Running};
 use crate::ops::{self, Answer, Op};
@@ -80,7 +81,7 @@ fn here(settings: &Settings, op: &Op) -> Result<Answer, Failure> {
         | Op::Radius(_)
         | Op::Proof(ProofOp::Key)
         | Op::Verify { .. } => Ok(()),
-        Op::Deck(op) if !op.weighs() => Ok(()),
+        Op::Deck(op) if !weighs(settings, op) => Ok(()),
         _ => running.node.drain(DRAIN_LIMIT, &mut |_| ()),
     };
     let answer = drained.and_then(|()| match op {
@@ -114,6 +115,11 @@ fn damaged(settings: &Settings, why: String) -> Answer {
     Answer { json: serde_json::to_value(&breaks).ok(), notes, differs: true, ..Answer::default() }
 }
 
+/// Whether past traffic is asked about; without an engine there is none to ask, and nothing has to be rated for it.
+fn weighs(settings: &Settings, op: &DeckOp) -> bool {
+    op.weighs() && settings.engine.kind != EngineKind::None
+}
+
 fn roles(settings: &Settings, op: &Op) -> Roles {
     let engine = settings.engine.kind != EngineKind::None;
     match op {
@@ -123,7 +129,7 @@ fn roles(settings: &Settings, op: &Op) -> Roles {
         | Op::Rollback { .. }
         | Op::Void { .. }
         | Op::Radius(_) => Roles::default(),
-        Op::Deck(op) if !op.weighs() => Roles::default(),
+        Op::Deck(op) if !weighs(settings, op) => Roles::default(),
         Op::Deck(_) => Roles { ingest: false, engine, loader: engine, ..Roles::pipeline(settings) },
         Op::Verify { .. } | Op::Proof(ProofOp::Key) => Roles { ledger: true, ..Roles::default() },
         Op::Site(SiteOp::Drain { .. }) => Roles { ledger: true, ..Roles::default() },

@@ -77,12 +77,14 @@ pub struct TimelineView {
 pub fn version_tabs(deck: &str, newest: u32, current: &str) -> Markup {
     let base = format!("/decks/{}", encode(deck));
     let import = format!("/deck-import{}", query(&[("deck", deck)]));
+    let make = format!("/deck-make{}", query(&[("deck", deck)]));
     let pages = [
         ("Versions", base.clone()),
         ("Rows", format!("{base}/{newest}")),
         ("Price over time", format!("{base}/timeline")),
         ("Compare", format!("{base}/diff")),
         ("Import a file", import),
+        ("Make", make),
     ];
     html! {
         nav.tabs aria-label="Deck" {
@@ -103,7 +105,7 @@ pub fn list(site: &str, answer: &Result<Table, SourceError>) -> Markup {
         }
     };
     let body = html! {
-        p.actions { a href="/deck-import" { "Import a file" } a href="/deck-imports" { "Imports" } a href="/jobs" { "Jobs" } a href="/price" { "Price a call" } }
+        p.actions { a href="/deck-import" { "Import a file" } a href="/deck-make" { "Make a sell deck" } a href="/deck-names" { "Destinations' names" } a href="/deck-imports" { "Imports" } a href="/jobs" { "Jobs" } a href="/price" { "Price a call" } }
         @match answer {
             Ok(rows) => (table(rows, &link, html! {
                 p { "No deck yet." }
@@ -122,6 +124,7 @@ pub fn deck(site: &str, deck: &DeckView) -> Markup {
         let number: u32 = value(rows, row, "version")?.parse().ok()?;
         match rows.columns.get(column)?.key.as_ref() {
             "version" => Some(format!("{base}/{number}")),
+            "back" if number < deck.newest => Some(format!("{base}/rollback?to={number}")),
             "changes" if number > 1 => Some(format!("{base}/diff?from={}&to={number}", number - 1)),
             _ => None,
         }

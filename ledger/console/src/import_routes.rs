@@ -18,7 +18,7 @@ use serde::Deserialize;
 const FIELD_BYTES_MAX: usize = 64 << 10;
 /// Fields beside the file, and what surrounds them.
 const FORM_BYTES_MAX: u64 = 1 << 20;
-const NO_TOKEN: &str = "this form is older than your login, or came from elsewhere; open the page again";
+pub(crate) const NO_TOKEN: &str = "this form is older than your login, or came from elsewhere; open the page again";
 
 /// The addresses; login and headers are the caller's part.
 pub(crate) fn router() -> Router<Shared> {
@@ -36,12 +36,12 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/jobs/{id}/import", post(write))
 }
 
-fn see(address: &str) -> Response {
+pub(crate) fn see(address: &str) -> Response {
     Redirect::to(address).into_response()
 }
 
 /// A page that only says what went wrong.
-fn said(site: &str, title: &str, error: &SourceError) -> Response {
+pub(crate) fn said(site: &str, title: &str, error: &SourceError) -> Response {
     (status(error), layout::page(site, layout::Room::Decks, title, layout::trouble(error))).into_response()
 }
 

@@ -164,6 +164,8 @@ pub fn answers(job: &JobView, form: &Form, token: &str) -> Markup {
 /// The word that writes a previewed import.
 pub fn write(job: &JobView, token: &str) -> Markup {
     let held = job.review.as_ref().is_some_and(|review| !review.causes.is_empty());
+    // A version that comes back has no form, a made one no carrier.
+    let remembers = job.form.as_ref().map(|form| if form.contains_key("recipe") { "recipe" } else { "template" });
     html! {
         section.card.act {
             h2 { @if held { "Hand it to a second person" } @else { "Make it the next version" } }
@@ -172,7 +174,9 @@ pub fn write(job: &JobView, token: &str) -> Markup {
                 label { "Your name" input name="by" required; }
                 label { "Why" input name="reason" required placeholder="weekly notice"; }
                 label { "Type the deck's name: " (job.deck) input name="typed" required autocomplete="off"; }
-                label.tick { "Remember the template for this deck" input type="checkbox" name="remember" value="yes"; }
+                @if let Some(what) = remembers {
+                    label.tick { "Remember the " (what) " for this deck" input type="checkbox" name="remember" value="yes"; }
+                }
                 button { @if held { "Hold for a second person" } @else { "Import" } }
             }
             p.small { "What is written is what stands here: if the deck has a newer version meanwhile, it is refused and previewed again." }

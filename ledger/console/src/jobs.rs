@@ -5,6 +5,7 @@ use crate::access::encode;
 use crate::decks::version_tabs;
 use crate::imports;
 use crate::layout::{Room, facts, no_link, page, query, table, trouble, value};
+use crate::make;
 use crate::source::{Fact, SourceError, Table};
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,14 @@ pub struct Review {
     pub letter: String,
     /// Reads the carrier's next notice without questions.
     pub template: String,
+    /// What was said beside, line by line.
+    pub said: Vec<String>,
+    /// Why prices of a made deck are as they are, the first of them.
+    pub reasons: Table,
+    /// A carrier's names beside ours.
+    pub names: Table,
+    /// The mapping of them, as a template takes it.
+    pub mapping: String,
 }
 
 /// One job.
@@ -151,7 +160,7 @@ pub fn job(site: &str, job: &JobView, ask: &JobAsk, token: &str) -> Markup {
         }
         @if let Some(review) = &job.review { (reviewed(job, review, ask, token)) }
         @if let Some(form) = job.form.as_ref().filter(|_| !moves && job.progress.state != JobState::Done) {
-            (imports::answers(job, form, token))
+            @if form.contains_key("recipe") { (make::again(job, form, token)) } @else { (imports::answers(job, form, token)) }
         }
     };
     page(site, Room::Decks, &job.title, body)
@@ -190,6 +199,18 @@ fn reviewed(job: &JobView, review: &Review, ask: &JobAsk, token: &str) -> Markup
         }
         @if !review.money.is_empty() { h2 { "Money" } (facts(&review.money)) }
         @if job.can_write { (imports::write(job, token)) }
+        @if !review.names.rows.is_empty() {
+            h2 { "Their names and ours" }
+            (table(&review.names, &no_link, html! {}))
+            h2 { "Mapping" }
+            p { "Fill in what is open and put it into the carrier's template when his file is imported." }
+            pre #mapping { (review.mapping) }
+        }
+        @if !review.reasons.rows.is_empty() {
+            h2 { "Why each price is as it is" }
+            div #reasons { (table(&review.reasons, &no_link, html! {})) }
+            p { a href={ "/jobs/" (job.id) "/why.csv" } { "All of them as CSV" } }
+        }
         @if review.total > 0 || review.unchanged > 0 { (changes(&format!("/jobs/{}", job.id), review, ask)) }
         @for (title, rows) in [
             ("Sold below cost", &review.below_cost), ("Warnings", &review.warnings),
@@ -202,6 +223,9 @@ fn reviewed(job: &JobView, review: &Review, ask: &JobAsk, token: &str) -> Markup
             pre { (review.letter) }
         }
         @if !review.read.is_empty() { h2 { "What was read" } (facts(&review.read)) }
+        @if !review.said.is_empty() {
+            details { summary { "All that was said" } ul #said { @for line in &review.said { li { (line) } } } }
+        }
         @if !review.template.is_empty() {
             details { summary { "Template for this carrier's next notice" } pre #template { (review.template) } }
         }

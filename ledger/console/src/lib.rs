@@ -9,6 +9,8 @@ mod import_routes;
 pub mod imports;
 pub mod jobs;
 pub mod layout;
+pub mod make;
+mod make_routes;
 pub mod pages;
 pub mod price;
 pub mod routes;

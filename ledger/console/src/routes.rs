@@ -46,6 +46,7 @@ pub fn router(source: Arc<dyn Source>, access: Arc<Access>) -> Router {
         .route("/logout", post(logout))
         .merge(crate::deck_routes::router())
         .merge(crate::import_routes::router())
+        .merge(crate::make_routes::router())
         .layer(middleware::from_fn_with_state(access, require));
     let outside = Router::new()
         .route("/login", get(login_page).post(login))

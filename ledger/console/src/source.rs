@@ -4,6 +4,7 @@
 use crate::decks::{DeckView, RowsAsk, RowsView, TimelineView};
 use crate::imports::{ImportView, UploadView};
 use crate::jobs::{Form, JobAsk, JobProgress, JobView};
+use crate::make::MakeView;
 use crate::price::{PriceAsk, PriceView};
 use axum::body::Bytes;
 use facts::CallId;
@@ -263,6 +264,14 @@ pub trait Source: Send + Sync + 'static {
     fn upload_form(&self, deck: String) -> Answer<'_, UploadView>;
     /// A place for a file that is on its way.
     fn upload(&self, file_name: String) -> Answer<'_, Box<dyn Upload>>;
+    /// What the form for a recipe needs.
+    fn make_form(&self, deck: String) -> Answer<'_, MakeView>;
+    /// A job that makes a sell deck by the recipe of a form, as a preview. Its id.
+    fn make_deck(&self, form: Form) -> Answer<'_, String>;
+    /// A job that previews an older version back as the newest. Its id.
+    fn rollback(&self, deck: String, to: u32) -> Answer<'_, String>;
+    /// Why each price of a made deck is as it is, as CSV; `None` = no such job, or it made none.
+    fn job_reasons(&self, id: String) -> Answer<'_, Option<Vec<u8>>>;
     /// A job that compares two versions; `again` makes it anew. Its id.
     fn compare(&self, deck: String, from: u32, to: u32, again: bool) -> Answer<'_, String>;
     /// Jobs, newest first; the column `job` leads to the page.

@@ -1,6 +1,8 @@
 //! What must hold for every tariff, whatever it says: a longer call never costs less, a tariff cut into two equal bands
 //! is the same tariff, and the order in which a file lists its rows is nobody's price.
 
+#![allow(clippy::disallowed_macros)] // a test may say its seed
+
 mod random;
 
 use facts::deck::{Price, Rate, RateDeck, TimeBand};
@@ -65,6 +67,7 @@ fn each_price(rate: &mut Rate, each: impl Fn(Price) -> Price) {
 
 #[test]
 fn a_longer_call_never_costs_less() {
+    println!("seed {SEED}, {DECKS} decks");
     let mut dice = Dice(SEED);
     let (mut compared, mut rose) = (0, 0);
     for round in 0..DECKS {
@@ -90,6 +93,7 @@ fn a_longer_call_never_costs_less() {
 
 #[test]
 fn a_tariff_cut_into_two_equal_bands_is_the_same_tariff() {
+    println!("seed {SEED}, {DECKS} decks");
     let mut dice = Dice(SEED + 1);
     let (mut compared, mut with_price) = (0, 0);
     for round in 0..DECKS {
@@ -120,6 +124,7 @@ fn a_tariff_cut_into_two_equal_bands_is_the_same_tariff() {
 
 #[test]
 fn the_order_of_rows_is_nobodys_price() {
+    println!("seed {SEED}, {DECKS} decks");
     let mut dice = Dice(SEED + 2);
     let (mut tied, mut with_price) = (0, 0);
     for round in 0..DECKS {

@@ -201,7 +201,7 @@ impl DiffArgs {
 }
 
 /// An older version back, as a new one.
-pub fn rollback(node: &Node, args: &RollbackArgs, write: bool, now: i64) -> Result<Answer, Failure> {
+pub fn rollback(node: &Node, args: &RollbackArgs, write: bool, now: i64, told: &Told) -> Result<Answer, Failure> {
     person(&args.by)?;
     let config = node.config.current();
     let last = root(&config, &args.deck)?;
@@ -217,7 +217,7 @@ pub fn rollback(node: &Node, args: &RollbackArgs, write: bool, now: i64) -> Resu
     let (rules, currency, rule) = (config.rules_of(&last.id), then.terms.currency, then.terms.interval_rule);
     let at = Moment { now, received: now };
     let step = Step { old: &old, new: &new, at, rule, rules: &rules, currency, days: args.days };
-    let weighed = Weighed::of(&step, &traffic)?;
+    let weighed = Weighed::first(&step, &traffic, told.changes)?;
     let record = DeckImport {
         state: ImportState::Applied,
         base: last.version,
@@ -230,7 +230,7 @@ pub fn rollback(node: &Node, args: &RollbackArgs, write: bool, now: i64) -> Resu
         ..new_record(&config, &last.id, &args.by, &args.reason, now)
     };
     let title = format!("version {} of deck {} back as version {}", then.version, last.id, record.version);
-    let mut answer = weighed.answer(&title, json!({ "import": record.id.as_str() }));
+    let mut answer = weighed.answer(&title, json!({ "import": record.id.as_str(), "state": "applied" }));
     if last.chunks == then.chunks && last.terms == then.terms {
         answer.notes.push("that version is in force already; there is nothing to roll back".to_owned());
         return Ok(answer);

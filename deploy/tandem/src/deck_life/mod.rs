@@ -47,7 +47,7 @@ pub fn execute_told(node: &Node, op: &DeckOp, told: &Told) -> Result<Answer, Fai
         DeckOp::Import { args, write } => import::import(node, args, *write, now, told),
         DeckOp::Make { args, write } => make::make(node, args, *write, now, told),
         DeckOp::Diff(args) => import::compare(Some(node), &node.config.current(), args, now, told),
-        DeckOp::Rollback { args, write } => import::rollback(node, args, *write, now),
+        DeckOp::Rollback { args, write } => import::rollback(node, args, *write, now, told),
         DeckOp::Decide { args, approve } => import::decide(node, args, *approve, now),
         DeckOp::Show(args) => show::show(node, args, now),
         DeckOp::Price(args) => show::price(node, args, now),

@@ -43,11 +43,7 @@ pub struct Step<'a> {
 }
 
 impl Weighed {
-    pub fn of(step: &Step<'_>, traffic: &Traffic) -> Result<Self, Failure> {
-        Self::first(step, traffic, CHANGES_MAX)
-    }
-
-    /// The same, with the first `keep` changes only.
+    /// With the first `keep` changes.
     pub fn first(step: &Step<'_>, traffic: &Traffic, keep: usize) -> Result<Self, Failure> {
         let Step { old, new, at: moment, rule, rules, .. } = *step;
         let review = review(old, new, moment, rule, rules, keep);

@@ -142,18 +142,31 @@ impl Jobs {
         }
         let Some(job) = state.jobs.get_mut(id) else { return Ok(false) };
         let mut next = job.clone();
-        if job.state.moves() || job.state == JobState::Done || !matches!(job.task, Task::Import { .. }) {
+        if job.state.moves() || job.state == JobState::Done || !job.task.writes() {
             return Err(SourceError::Wrong(format!("job {id} is {}; there is nothing to say to it", job.state.word())));
         }
         match write {
-            false => next.read_again(form),
+            false => {
+                if let (Task::Make { .. }, wanted) = (&next.task, deck_of(&form)?)
+                    && wanted != next.deck
+                {
+                    let (was, id) = (&next.deck, &next.id);
+                    let why = format!("job {id} makes deck {was}, the recipe is for {wanted}; begin another one");
+                    return Err(SourceError::Wrong(why));
+                }
+                next.read_again(form);
+            }
             true => {
                 next.write(&form, job.state == JobState::Previewed).map_err(SourceError::Wrong)?;
                 if form.contains_key("remember") {
-                    let template = outcome::load(&self.folder_of(id)).map(|found| found.template).unwrap_or_default();
-                    store::remember(&self.folder, &job.deck, &template).map_err(|e| {
-                        SourceError::Broken(format!("the template was not kept, nothing was written: {e}"))
-                    })?;
+                    let template =
+                        || outcome::load(&self.folder_of(id)).map(|found| found.template).unwrap_or_default();
+                    let (what, text) = match &job.task {
+                        Task::Make { form, .. } => (store::RECIPES, store::recipe_of(form)),
+                        _ => (store::TEMPLATES, template()),
+                    };
+                    store::remember(&self.folder, what, &job.deck, &text)
+                        .map_err(|e| SourceError::Broken(format!("{what} were not kept, nothing was written: {e}")))?;
                 }
             }
         }
@@ -166,7 +179,37 @@ impl Jobs {
 
     /// The template remembered for a deck.
     pub fn template_of(&self, deck: &str) -> String {
-        store::remembered(&self.folder, deck)
+        store::remembered(&self.folder, store::TEMPLATES, deck)
+    }
+
+    /// The recipe remembered for a deck.
+    pub fn recipe_of(&self, deck: &str) -> String {
+        store::remembered(&self.folder, store::RECIPES, deck)
+    }
+
+    /// Makes a deck by the recipe of a form; its hours are those of now where it names none.
+    pub fn make(&self, mut form: Form) -> Result<String, SourceError> {
+        let (deck, now) = (deck_of(&form)?, wall_micros());
+        for name in ["effective", "announced"] {
+            let hour = form.entry(name.to_owned()).or_default();
+            if hour.trim().is_empty() {
+                *hour = rfc3339(now / 1_000_000 * 1_000_000);
+            }
+        }
+        self.begin(Job::new(&deck, Task::Make { form, confirmed: None }, now).map_err(crate::pages::shown)?)
+    }
+
+    /// Previews an older version back as the newest.
+    pub fn rollback(&self, deck: &str, to: u32) -> Result<String, SourceError> {
+        if crate::deck_pages::version(&self.node.config.current(), deck, to).is_none() {
+            return Err(SourceError::Wrong(format!("deck {deck:?} has no version {to}")));
+        }
+        self.begin(Job::new(deck, Task::Rollback { to, confirmed: None }, wall_micros()).map_err(crate::pages::shown)?)
+    }
+
+    /// Why the prices of a made deck are as they are.
+    pub fn reasons(&self, id: &str) -> Option<Vec<u8>> {
+        self.lock().jobs.contains_key(id).then(|| std::fs::read(self.folder_of(id).join(work::REASONS)).ok())?
     }
 
     /// Jobs, newest first.
@@ -228,8 +271,13 @@ impl Jobs {
             facts.push(Fact::new("File", format!("{file}, {} bytes, {kind}", job.bytes)));
             facts.push(Fact::new("Received", form.get("received").cloned().unwrap_or_default()));
         }
+        if let Task::Make { form, .. } = &job.task {
+            let hour = |name: &str| form.get(name).cloned().unwrap_or_default();
+            facts.push(Fact::new("Prices count from", hour("effective")));
+            facts.push(Fact::new("Customers are told on", hour("announced")));
+        }
         let form = match &job.task {
-            Task::Import { form, .. } => Some(form.clone()),
+            Task::Import { form, .. } | Task::Make { form, .. } => Some(form.clone()),
             _ => None,
         };
         let again = match &job.task {
@@ -269,10 +317,16 @@ fn safe_name(name: &str) -> String {
     if kept.is_empty() { "deck".to_owned() } else { kept }
 }
 
+/// The deck that a form's recipe makes.
+fn deck_of(form: &Form) -> Result<String, SourceError> {
+    let recipe = decks::make::Recipe::parse(&store::recipe_of(form)).map_err(|e| SourceError::Wrong(e.to_string()))?;
+    Ok(recipe.deck.to_string())
+}
+
 /// The file that a job reads.
 fn file_of(folder: &Path, job: &Job) -> PathBuf {
     let name = match &job.task {
-        Task::Import { file, .. } => file.as_str(),
+        Task::Import { file, .. } | Task::Names { file, .. } => file.as_str(),
         _ => "",
     };
     folder.join(&job.id).join("file").join(name)

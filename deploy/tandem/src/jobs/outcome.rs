@@ -26,6 +26,15 @@ pub struct Outcome {
     file: FileTold,
     letter: String,
     pub template: String,
+    #[serde(default)]
+    said: Vec<String>,
+    /// The first reasons of a made deck.
+    #[serde(default)]
+    reasons: Vec<Value>,
+    #[serde(default)]
+    names: Table,
+    #[serde(default)]
+    mapping: String,
 }
 
 /// A message about the file by its own name: where it lies in the data folder says nothing to who sent it.
@@ -37,13 +46,27 @@ pub fn by_name(message: &str, folder: &Path) -> String {
 pub fn save(folder: &Path, answer: &Answer, told: &Told) -> io::Result<()> {
     let mut file = told.found().unwrap_or_default();
     file.problems.iter_mut().for_each(|problem| *problem = by_name(problem, folder));
-    let letter = answer.files.first().map(|(_, text)| text.clone()).unwrap_or_default();
+    let file_named = |wanted: &dyn Fn(&str) -> bool| {
+        let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        answer.files.iter().find(|(path, _)| wanted(&name(path))).map(|(_, text)| text.clone()).unwrap_or_default()
+    };
+    let made = |line: &Value| line.get("made").filter(|made| made.is_object()).cloned();
+    let lines = answer.json.as_ref().and_then(Value::as_array).into_iter().flatten();
+    let mapping = file_named(&|name| name == "names.toml");
+    let (changes, names) = match mapping.is_empty() {
+        true => (answer.table.clone(), Table::default()),
+        false => (None, answer.table.clone().unwrap_or_default()),
+    };
     let outcome = Outcome {
         summary: summary(answer),
-        changes: answer.table.clone(),
+        changes,
+        names,
+        mapping,
+        reasons: lines.filter_map(made).take(BESIDE_MAX + 1).collect(),
+        said: answer.notes.iter().take(BESIDE_MAX).map(|line| line.trim_end().to_owned()).collect(),
         template: file.template.clone(),
         file: FileTold { template: String::new(), ..file },
-        letter,
+        letter: file_named(&|name| name.starts_with("short-notice-")),
     };
     write_whole(&folder.join(FILE), &serde_json::to_vec(&outcome).map_err(io::Error::other)?)
 }
@@ -119,6 +142,10 @@ impl Outcome {
             below_cost: self.below_cost(),
             letter: self.letter.clone(),
             template: self.template.clone(),
+            said: self.said.clone(),
+            reasons: self.reasons(),
+            names: self.names.clone(),
+            mapping: self.mapping.clone(),
         }
     }
 
@@ -176,18 +203,43 @@ impl Outcome {
         self.list("below_cost", &columns)
     }
 
-    /// A list of objects as a table, the first lines of it.
-    fn list(&self, key: &str, columns: &[(&str, &str)]) -> Table {
-        let Some(all) = self.summary[key].as_array() else { return Table::default() };
-        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let row = |line: &Value| columns.iter().map(|(key, _)| text(&line[*key])).collect();
-        let typed: Vec<_> = columns.iter().map(|(key, title)| (*key, *title, Kind::Text)).collect();
-        let mut table = table_of(&typed, all.iter().take(BESIDE_MAX).map(row).collect());
-        if all.len() > BESIDE_MAX {
-            table.covers = format!("The first {BESIDE_MAX} of {}; the command lists them all with --json", all.len());
+    fn reasons(&self) -> Table {
+        let columns = [
+            ("code", "Code"),
+            ("destination", "Destination"),
+            ("from", "From"),
+            ("price", "Price"),
+            ("increment", "Increment"),
+            ("rule", "Rule"),
+            ("vendor", "Vendor"),
+            ("vendor_code", "His code"),
+            ("vendor_rate", "His rate"),
+            ("seconds", "Decided at s"),
+            ("cost", "Covers cost"),
+        ];
+        let mut table = listed(&self.reasons, &columns);
+        if self.reasons.len() > BESIDE_MAX {
+            table.covers = format!("The first {BESIDE_MAX}; the file has them all");
         }
         table
     }
+
+    /// A list of objects as a table, the first lines of it.
+    fn list(&self, key: &str, columns: &[(&str, &str)]) -> Table {
+        self.summary[key].as_array().map_or_else(Table::default, |all| listed(all, columns))
+    }
+}
+
+/// Objects as a table, the first lines of it.
+fn listed(all: &[Value], columns: &[(&str, &str)]) -> Table {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let row = |line: &Value| columns.iter().map(|(key, _)| text(&line[*key])).collect();
+    let typed: Vec<_> = columns.iter().map(|(key, title)| (*key, *title, Kind::Text)).collect();
+    let mut table = table_of(&typed, all.iter().take(BESIDE_MAX).map(row).collect());
+    if all.len() > BESIDE_MAX {
+        table.covers = format!("The first {BESIDE_MAX} of {}; the command lists them all with --json", all.len());
+    }
+    table
 }
 
 fn texts(list: &Value) -> Vec<String> {

@@ -3,7 +3,7 @@
 
 use crate::output::Failure;
 use console::jobs::{Form, JobState};
-use facts::config::Config;
+use facts::config::{Config, DeckImport};
 use facts::time::rfc3339;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -37,6 +37,63 @@ pub enum Task {
     Held {
         import: String,
     },
+    /// Makes a sell deck by a form's recipe and previews it; then, by a person's word, writes it.
+    Make {
+        form: Form,
+        confirmed: Option<Confirmed>,
+    },
+    /// Previews an older version back as the newest; then, by a person's word, writes it.
+    Rollback {
+        to: u32,
+        confirmed: Option<Confirmed>,
+    },
+    /// Reads a file for its names of destinations.
+    Names {
+        file: String,
+        form: Form,
+    },
+}
+
+impl Task {
+    /// A task that may write: whose word it has, if it has one.
+    pub fn confirmed(&self) -> Option<&Confirmed> {
+        match self {
+            Self::Import { confirmed, .. } | Self::Make { confirmed, .. } | Self::Rollback { confirmed, .. } => {
+                confirmed.as_ref()
+            }
+            Self::Compare { .. } | Self::Held { .. } | Self::Names { .. } => None,
+        }
+    }
+
+    /// Where that word is kept; `None` = it writes nothing.
+    fn word(&mut self) -> Option<&mut Option<Confirmed>> {
+        match self {
+            Self::Import { confirmed, .. } | Self::Make { confirmed, .. } | Self::Rollback { confirmed, .. } => {
+                Some(confirmed)
+            }
+            Self::Compare { .. } | Self::Held { .. } | Self::Names { .. } => None,
+        }
+    }
+
+    /// It can become a version.
+    pub fn writes(&self) -> bool {
+        matches!(self, Self::Import { .. } | Self::Make { .. } | Self::Rollback { .. })
+    }
+
+    /// Whether an import's record is what this task has written.
+    fn wrote(&self, import: &DeckImport) -> bool {
+        match self {
+            Self::Import { hash, .. } => hex(&import.file_hash) == *hash,
+            Self::Make { form, .. } => import.file_hash == *blake3::hash(recipe_of(form).as_bytes()).as_bytes(),
+            Self::Rollback { to, .. } => import.kind == "rollback" && import.file == format!("version {to}"),
+            Self::Compare { .. } | Self::Held { .. } | Self::Names { .. } => false,
+        }
+    }
+}
+
+/// The recipe of a form, with the line ends that a browser does not send.
+pub fn recipe_of(form: &Form) -> String {
+    form.get("recipe").map(|text| text.replace("\r\n", "\n")).unwrap_or_default()
 }
 
 /// Who writes a previewed import.
@@ -83,6 +140,9 @@ impl Job {
             Task::Import { file, .. } => format!("Import {file} into {}", self.deck),
             Task::Compare { from, to } => format!("{} version {to} beside {from}", self.deck),
             Task::Held { import } => format!("What import {import} would change"),
+            Task::Make { .. } => format!("Make {} by its recipe", self.deck),
+            Task::Rollback { to, .. } => format!("Version {to} of {} back", self.deck),
+            Task::Names { file, .. } => format!("Names of destinations in {file}"),
         }
     }
 
@@ -95,6 +155,15 @@ impl Job {
                 && let Some(received) = received
             {
                 form.insert("received".to_owned(), received);
+            }
+            *confirmed = None;
+        } else if let Task::Make { form, confirmed } = &mut self.task {
+            // The hours of the first preview stay where no others are named.
+            for (name, then) in std::mem::replace(form, answers) {
+                let now = form.entry(name).or_default();
+                if now.trim().is_empty() {
+                    *now = then;
+                }
             }
             *confirmed = None;
         }
@@ -114,7 +183,7 @@ impl Job {
         if by.is_empty() || reason.is_empty() {
             return Err("say who imports it and why".to_owned());
         }
-        if let Task::Import { confirmed, .. } = &mut self.task {
+        if let Some(confirmed) = self.task.word() {
             *confirmed = Some(Confirmed { by, reason });
         }
         (self.state, self.message) = (JobState::Waiting, String::new());
@@ -150,7 +219,7 @@ pub fn load(folder: &Path) -> io::Result<BTreeMap<String, Job>> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let id = entry.file_name().to_string_lossy().into_owned();
-        if id == TEMPLATES || !entry.file_type()?.is_dir() {
+        if id == TEMPLATES || id == RECIPES || !entry.file_type()?.is_dir() {
             continue;
         }
         match fs::read(record(folder, &id)) {
@@ -177,13 +246,14 @@ fn unreadable(id: &str, why: &str) -> Job {
 /// configuration tells whether it happened.
 pub fn resume(job: &mut Job, config: &Config) {
     job.state = JobState::Waiting;
-    let Task::Import { hash, confirmed: Some(confirmed), .. } = &job.task else { return };
+    let Some(confirmed) = job.task.confirmed() else { return };
     let made = config.imports.values().find(|import| {
         import.deck == job.deck
             && import.base == job.base
             && import.by == confirmed.by
             && import.reason == confirmed.reason
-            && hex(&import.file_hash) == *hash
+            && !import.is_told()
+            && job.task.wrote(import)
     });
     // Without such a record nothing was written: a version is there as a whole or not at all.
     if let Some(import) = made {
@@ -214,21 +284,23 @@ pub fn prune(folder: &Path, jobs: &mut BTreeMap<String, Job>) {
 }
 
 /// Templates by deck, beside the jobs.
-const TEMPLATES: &str = "templates";
+pub const TEMPLATES: &str = "templates";
+/// Recipes by deck, beside the jobs.
+pub const RECIPES: &str = "recipes";
 
-fn template_file(folder: &Path, deck: &str) -> PathBuf {
+fn kept_file(folder: &Path, what: &str, deck: &str) -> PathBuf {
     // Any deck's name is a file's name so.
-    folder.join(TEMPLATES).join(format!("{}.toml", hex(deck.as_bytes())))
+    folder.join(what).join(format!("{}.toml", hex(deck.as_bytes())))
 }
 
-/// Keeps a template for the next notice of this deck's carrier.
-pub fn remember(folder: &Path, deck: &str, template: &str) -> io::Result<()> {
-    fs::create_dir_all(folder.join(TEMPLATES))?;
-    write_whole(&template_file(folder, deck), template.as_bytes())
+/// Keeps a template for the next notice of this deck's carrier, or its recipe.
+pub fn remember(folder: &Path, what: &str, deck: &str, text: &str) -> io::Result<()> {
+    fs::create_dir_all(folder.join(what))?;
+    write_whole(&kept_file(folder, what, deck), text.as_bytes())
 }
 
-pub fn remembered(folder: &Path, deck: &str) -> String {
-    fs::read_to_string(template_file(folder, deck)).unwrap_or_default()
+pub fn remembered(folder: &Path, what: &str, deck: &str) -> String {
+    fs::read_to_string(kept_file(folder, what, deck)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -48,6 +48,16 @@ impl Arriving {
         };
         flushed.await.map_err(|error| broken(&self.path, &error))?;
         let deck = form.remove("deck").unwrap_or_default().trim().to_owned();
+        if form.remove("what").is_some_and(|what| what == "names") {
+            self.job.deck.clone_from(&deck);
+            form.insert("like".to_owned(), deck);
+            if let Task::Import { file, .. } = &self.job.task {
+                self.job.task = Task::Names { file: file.clone(), form };
+            }
+            let id = self.jobs.begin(self.job.clone())?;
+            self.whole = true;
+            return Ok(id);
+        }
         if deck.is_empty() {
             return Err(SourceError::Wrong("name the deck that takes the file".to_owned()));
         }

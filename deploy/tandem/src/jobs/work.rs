@@ -2,7 +2,7 @@
 
 use super::store::{Confirmed, Job, Task};
 use super::{CHANGES_KEPT, Jobs, PROBLEMS_KEPT, file_of, form, outcome, store};
-use crate::deck_life::args::{DeckOp, DiffArgs};
+use crate::deck_life::args::{DeckOp, DiffArgs, MakeArgs, NamesArgs, RollbackArgs};
 use crate::deck_life::told::Told;
 use crate::deck_life::{execute_told, held};
 use crate::node::wall_micros;
@@ -10,6 +10,7 @@ use crate::ops::Answer;
 use crate::output::Failure;
 use console::jobs::{Form, JobState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -116,12 +117,110 @@ fn turn(jobs: &Jobs, job: &Job, told: &Told) -> Turn {
             Turn::compared(execute_told(&jobs.node, &DeckOp::Diff(args), told))
         }
         Task::Held { import } => Turn::compared(held::compare(&jobs.node, import, DAYS, wall_micros(), told)),
+        Task::Names { form, .. } => {
+            let mut turn = Turn::compared(names(jobs, job, form, told));
+            turn.message = outcome::by_name(&turn.message, &jobs.folder_of(&job.id));
+            turn
+        }
+        Task::Make { form, confirmed } => {
+            let made = previewed(jobs, job, confirmed.as_ref(), told, &|who| make_op(jobs, job, form, who));
+            let mut turn = made.unwrap_or_else(Turn::failed);
+            turn.message = turn.message.replace(&format!("{}: ", jobs.folder_of(&job.id).join(RECIPE).display()), "");
+            turn
+        }
+        Task::Rollback { to, confirmed } => {
+            previewed(jobs, job, confirmed.as_ref(), told, &|who| Ok(rollback_op(job, *to, who)))
+                .unwrap_or_else(Turn::failed)
+        }
         Task::Import { form, confirmed, .. } => {
             let mut turn = import(jobs, job, form, confirmed.as_ref(), told).unwrap_or_else(Turn::failed);
             turn.message = outcome::by_name(&turn.message, &jobs.folder_of(&job.id));
             turn
         }
     }
+}
+
+/// The recipe of a job, and what came of it.
+const RECIPE: &str = "recipe.toml";
+pub const REASONS: &str = "why.csv";
+
+/// By whom and why, as the commands take it; nobody's word is a preview.
+fn words(who: Option<&Confirmed>) -> (String, String) {
+    who.map_or_else(|| ("preview".to_owned(), "preview".to_owned()), |who| (who.by.clone(), who.reason.clone()))
+}
+
+fn kept(file: &Path, text: &str) -> Result<(), Failure> {
+    store::write_whole(file, text.as_bytes()).map_err(|e| Failure::Broken(format!("{}: {e}", file.display())))
+}
+
+fn make_op(jobs: &Jobs, job: &Job, form: &Form, who: Option<&Confirmed>) -> Result<DeckOp, Failure> {
+    let folder = jobs.folder_of(&job.id);
+    let recipe = folder.join(RECIPE);
+    kept(&recipe, &store::recipe_of(form))?;
+    let text = |name: &str| form.get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let days = match text("days") {
+        None => DAYS,
+        Some(days) => days.parse().map_err(|_| Failure::Usage(format!("{days:?} is no number of days")))?,
+    };
+    let ((by, reason), explain) = (words(who), Some(folder.join(REASONS)));
+    let (effective, announced) = (text("effective"), text("announced"));
+    let args = MakeArgs { recipe, effective, announced, days, explain, yes: true, by, reason };
+    Ok(DeckOp::Make { args: Box::new(args), write: who.is_some() })
+}
+
+fn rollback_op(job: &Job, to: u32, who: Option<&Confirmed>) -> DeckOp {
+    let (by, reason) = words(who);
+    let args = RollbackArgs { deck: job.deck.clone(), to, yes: true, by, reason, days: DAYS };
+    DeckOp::Rollback { args, write: who.is_some() }
+}
+
+/// Previews what would become a version; by a person's word writes it, if the deck is still as it was previewed.
+fn previewed(
+    jobs: &Jobs,
+    job: &Job,
+    confirmed: Option<&Confirmed>,
+    told: &Told,
+    op: &dyn Fn(Option<&Confirmed>) -> Result<DeckOp, Failure>,
+) -> Result<Turn, Failure> {
+    let base = newest(jobs, &job.deck);
+    if confirmed.is_some() && base != job.base {
+        let (deck, was) = (&job.deck, job.base);
+        let why = format!(
+            "deck {deck} is at version {base}, this was previewed against {was}: nothing was written; preview it again"
+        );
+        return Err(Failure::Usage(why));
+    }
+    let answer = execute_told(&jobs.node, &op(confirmed)?, told)?;
+    let reasons = jobs.folder_of(&job.id).join(REASONS);
+    if let Some((_, text)) = answer.files.iter().find(|(path, _)| *path == reasons) {
+        kept(&reasons, text)?;
+    }
+    if confirmed.is_none() {
+        let message = outcome::words(&answer);
+        return Ok(Turn { answer: Some(answer), base, ..Turn::ended(JobState::Previewed, message) });
+    }
+    let (import, message) = outcome::written(&answer, &job.deck, base);
+    Ok(Turn { import, base, answer: Some(answer), ..Turn::ended(JobState::Done, message) })
+}
+
+fn newest(jobs: &Jobs, deck: &str) -> u32 {
+    jobs.node.config.current().decks.get(deck).and_then(|versions| versions.last()).map_or(0, |root| root.version)
+}
+
+/// A carrier's names beside ours, with the mapping.
+fn names(jobs: &Jobs, job: &Job, form: &Form, told: &Told) -> Result<Answer, Failure> {
+    let folder = jobs.folder_of(&job.id);
+    let mut args =
+        NamesArgs { file: file_of(&jobs.folder, job), save: Some(folder.join("names.toml")), ..NamesArgs::default() };
+    args.like = form.get("like").filter(|deck| !deck.is_empty()).cloned();
+    for (name, place) in [("template", &mut args.answers.template), ("names", &mut args.answers.names)] {
+        if let Some(text) = form.get(name).filter(|text| !text.trim().is_empty()) {
+            let file = folder.join(format!("said-{name}.toml"));
+            kept(&file, text)?;
+            *place = Some(file);
+        }
+    }
+    execute_told(&jobs.node, &DeckOp::Names(Box::new(args)), told)
 }
 
 fn import(jobs: &Jobs, job: &Job, form: &Form, confirmed: Option<&Confirmed>, told: &Told) -> Result<Turn, Failure> {
@@ -136,8 +235,7 @@ fn import(jobs: &Jobs, job: &Job, form: &Form, confirmed: Option<&Confirmed>, to
         }
     };
     let mut args = form::request(&job.deck, form, file_of(&jobs.folder, job), template).map_err(Failure::Usage)?;
-    let base =
-        || jobs.node.config.current().decks.get(job.deck.as_str()).and_then(|v| v.last()).map_or(0, |r| r.version);
+    let base = || newest(jobs, &job.deck);
     let Some(confirmed) = confirmed else {
         (args.by, args.reason) = ("preview".to_owned(), "preview".to_owned());
         let before = base();
