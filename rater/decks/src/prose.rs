@@ -1,8 +1,11 @@
 //! Increments that a carrier gives once, in a sentence: "Billing increment: 60/60 except Mexico 60/60, US 6/6",
 //! "30 seconds minimum, 6 second increments". Reads sentences only; never decides for a row that names its own.
 
+mod words;
+
 use crate::options::Increment;
 use smol_str::SmolStr;
+use words::{ALL, EXCEPT, FILL, LABELS, OTHERS, TOPIC};
 
 /// What the sentences about increments say.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -16,96 +19,6 @@ pub struct Said {
     /// A sentence that speaks of increments in a way that is not understood.
     pub unclear: Option<String>,
 }
-
-/// Words by which a sentence is known to speak of increments.
-const TOPIC: [&str; 24] = [
-    "increment",
-    "increments",
-    "incr",
-    "billed",
-    "billing",
-    "pulse",
-    "pulses",
-    "rounding",
-    "rounded",
-    "interval",
-    "intervals",
-    "charging",
-    "charged",
-    "taktung",
-    "takt",
-    "abrechnungstakt",
-    "facturation",
-    "cadence",
-    "incremento",
-    "incrementos",
-    "facturación",
-    "тарификация",
-    "шаг",
-    "scatti",
-];
-/// Words after which the pairs that follow are for the destinations named beside them.
-const EXCEPT: [&str; 12] = [
-    "except",
-    "excluding",
-    "excepting",
-    "other",
-    "but",
-    "außer",
-    "ausser",
-    "sauf",
-    "excepto",
-    "salvo",
-    "eccetto",
-    "кроме",
-];
-/// Words beside a destination's name that are no part of it.
-const FILL: [&str; 44] = [
-    "and",
-    "is",
-    "are",
-    "for",
-    "to",
-    "in",
-    "the",
-    "of",
-    "at",
-    "with",
-    "which",
-    "that",
-    "calls",
-    "call",
-    "billed",
-    "billing",
-    "increment",
-    "increments",
-    "interval",
-    "seconds",
-    "second",
-    "secs",
-    "sec",
-    "s",
-    "all",
-    "destinations",
-    "where",
-    "uses",
-    "use",
-    "be",
-    "will",
-    "und",
-    "et",
-    "y",
-    "e",
-    "и",
-    "on",
-    "a",
-    "rounding",
-    "rounded",
-    "up",
-    "numbers",
-    "only",
-    "other",
-];
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Token {
@@ -249,8 +162,12 @@ fn by_pairs(said: &mut Said, tokens: &[Token], pairs: &[(usize, usize, Increment
         let before = names(&tokens[from..*begin], behind);
         let until = pairs.get(n + 1).map_or(tokens.len(), |(next, ..)| *next);
         let after = leading_names(&tokens[*end..until]);
+        let rest = all_others(&tokens[from..*begin]);
         from = *end;
-        if !behind && before.is_empty() && after.is_empty() {
+        if rest {
+            // `60/60 for Mexico, all other destinations 1/1`.
+            set_all(said, *increment, line);
+        } else if !behind && before.is_empty() && after.is_empty() {
             set_all(said, *increment, line);
         } else if !behind && before.is_empty() {
             // `60/60 for Mexico`: the rest is for all.
@@ -265,6 +182,12 @@ fn by_pairs(said: &mut Said, tokens: &[Token], pairs: &[(usize, usize, Increment
             said.except.extend(before.into_iter().map(|name| (name, *increment)));
         }
     }
+}
+
+/// `all others`, before their pair.
+fn all_others(tokens: &[Token]) -> bool {
+    let is = |token: &Token, list: &[&str]| matches!(token, Token::Word(word) if list.contains(&word.to_lowercase().as_str()));
+    tokens.windows(2).any(|two| is(&two[0], &ALL) && is(&two[1], &OTHERS))
 }
 
 /// Names directly behind a pair, after `for` or `to`.
@@ -320,42 +243,6 @@ fn names(tokens: &[Token], all_words: bool) -> Vec<SmolStr> {
 
 /// Words with a capital letter that begin a label or a sentence and name no destination.
 fn is_label(lower: &str) -> bool {
-    const LABELS: [&str; 34] = [
-        "note",
-        "notes",
-        "please",
-        "rate",
-        "rates",
-        "price",
-        "prices",
-        "default",
-        "standard",
-        "minimum",
-        "initial",
-        "subsequent",
-        "call",
-        "calls",
-        "all",
-        "unless",
-        "otherwise",
-        "our",
-        "we",
-        "each",
-        "every",
-        "duration",
-        "time",
-        "usd",
-        "eur",
-        "gbp",
-        "min",
-        "terms",
-        "policy",
-        "period",
-        "conditions",
-        "unit",
-        "per",
-        "traffic",
-    ];
     LABELS.contains(&lower)
 }
 
@@ -491,6 +378,11 @@ mod tests {
                 "Rates are in USD per minute, billed in 1/1 increments; USA 6/6, Mexico 60/60",
                 "1/1 USA=6/6 Mexico=60/60",
             ),
+            (
+                "Billing increment: 60/60 for Mexico, 6/6 for USA, all other destinations 1/1",
+                "1/1 Mexico=60/60 USA=6/6",
+            ),
+            ("Billed 60/60 for Mexico and Cuba, 1/1 for all other destinations", "1/1 Mexico=60/60 Cuba=60/60"),
             ("30 seconds minimum, 6 second increments", "30/6"),
             ("Calls are billed with an initial 30 seconds and 6 seconds thereafter", "30/6"),
             ("Billing in 6 second increments", "6/6"),

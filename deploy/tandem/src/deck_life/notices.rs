@@ -57,33 +57,37 @@ pub fn since(config: &Config, deck: &str, to: Option<&str>, named: Option<u32>) 
     }
 }
 
+/// Whether this version can be news to him then.
+fn may_be_told(config: &Config, root: &DeckRoot, to: &str, told: i64, now: i64) -> Result<(), Failure> {
+    let known = customers(config, &root.id, now);
+    let deck = &root.id;
+    if !known.contains(to) {
+        let known: Vec<&str> = known.iter().map(SmolStr::as_str).collect();
+        let known = if known.is_empty() { "nobody does".to_owned() } else { known.join(", ") };
+        return Err(Failure::Usage(format!("account {to:?} buys nothing by deck {deck}; who does: {known}")));
+    }
+    if told > now {
+        return Err(Failure::Usage(format!("--at: {} is in the future; record it when it is done", rfc3339(told))));
+    }
+    match config.last_told(deck, to).filter(|last| last.version >= root.version) {
+        None => Ok(()),
+        Some(last) => Err(Failure::Usage(format!(
+            "{to} was told version {} of deck {deck} on {} already ({}); nothing was recorded",
+            last.version,
+            day(last.effective.0),
+            last.id
+        ))),
+    }
+}
+
 /// Records that a customer was told. Exit 1 where something becomes dearer before the notice has run: it is recorded as
 /// it was, and listed.
 pub fn tell(node: &Node, args: &ToldArgs, now: i64) -> Result<Answer, Failure> {
     person(&args.by)?;
     let config = node.config.current();
     let root = root(&config, &args.deck)?;
-    let known = customers(&config, &root.id, now);
-    if !known.contains(args.to.as_str()) {
-        let known: Vec<&str> = known.iter().map(SmolStr::as_str).collect();
-        let (deck, to) = (&root.id, &args.to);
-        let known = if known.is_empty() { "nobody does".to_owned() } else { known.join(", ") };
-        return Err(Failure::Usage(format!("account {to:?} buys nothing by deck {deck}; who does: {known}")));
-    }
     let told = instant_or("--at", args.at.as_deref(), now)?;
-    if told > now {
-        return Err(Failure::Usage(format!("--at: {} is in the future; record it when it is done", rfc3339(told))));
-    }
-    if let Some(last) = config.last_told(&root.id, &args.to).filter(|last| last.version >= root.version) {
-        return Err(Failure::Usage(format!(
-            "{} was told version {} of deck {} on {} already ({}); nothing was recorded",
-            args.to,
-            last.version,
-            root.id,
-            day(last.effective.0),
-            last.id
-        )));
-    }
+    may_be_told(&config, root, &args.to, told, now)?;
     let since = since(&config, &root.id, Some(&args.to), args.since).or_else(|none| match root.version {
         // The first version is all that there is to tell.
         1 => Ok(None),

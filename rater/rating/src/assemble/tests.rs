@@ -5,9 +5,11 @@ mod reuse;
 
 use super::*;
 use expect_test::{Expect, expect};
-use facts::call::{EventKind, ImportEnd, Leg};
-use facts::ids::EventId;
+use facts::call::{Call, EventKind, ImportEnd, Leg};
+use facts::config::SiteSettings;
+use facts::ids::{DedupeKey, EventId};
 use facts::number::E164;
+use facts::xdr::Position;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The process around an assembler, as small as it can be: an index and a dedupe set in memory.
