@@ -24,6 +24,8 @@ use std::path::PathBuf;
 
 const DAY: i64 = 86_400_000_000;
 const WEEK: u32 = 7;
+/// Changes listed of a deck's first version.
+const FIRST_LISTED: usize = 10_000;
 /// Longest notice, days.
 const NOTICE_DAYS_MAX: u32 = 3_660;
 
@@ -92,7 +94,9 @@ pub fn take(
     let (currency, rule) = (incoming.terms.currency, plan.rule);
     let at = Moment { now, received: plan.effective };
     let step = Step { old: &old, new: &merged.rows, at, rule, rules: &rules, currency, days: incoming.days };
-    let weighed = Weighed::first(&step, &traffic, told.changes)?;
+    // Of a new deck every row is new: a few say as much as a million, and take less room.
+    let listed = if old.is_empty() { told.changes.min(FIRST_LISTED) } else { told.changes };
+    let weighed = Weighed::first(&step, &traffic, listed)?;
     let causes = causes(node, config, &incoming, &step, &weighed, &traffic)?;
     let contract = Contract::of(&known_claims, &merged, &old, incoming.rows, &plan, &traffic, incoming.days)?;
     let record = DeckImport {
