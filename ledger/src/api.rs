@@ -130,6 +130,8 @@ pub struct Status {
     pub owner: SmolStr,
     /// State root after that frame, hexadecimal.
     pub root: String,
+    /// Fold version by which it is the root.
+    pub fold_version: u32,
     /// Entries by kind, in the order of `EntryKind`.
     pub entries: [u64; 5],
     pub refused: u64,

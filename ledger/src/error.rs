@@ -1,9 +1,10 @@
 //! What stops the ledger or a reader of it. Orders that may not be booked are no errors: see `accounting::PayRefusal`.
 
-use accounting::{BookError, FOLD_VERSION};
+use accounting::{BookError, FoldVersionError};
 use bus::BusError;
 use bus::run_log::RunLogError;
 use bus::stream::{FrameError, StreamError};
+use facts::BookedAt;
 use facts::xdr::Position;
 use schemas::DecodeError;
 use smol_str::SmolStr;
@@ -27,9 +28,22 @@ pub enum LedgerError {
     #[error("{stream} frame {seq} is not in the log any more; restore the log from a backup")]
     Missing { stream: SmolStr, seq: u64 },
     #[error(
-        "{stream} frame {seq} is of fold version {found}, this program folds version {FOLD_VERSION}; use the program that wrote it"
+        "{stream} frame {seq} is of fold version {found}, this program folds versions up to {newest}; start the program that \
+         wrote it, or a newer one, on the same data"
     )]
-    FoldVersion { stream: SmolStr, seq: u64, found: u32 },
+    FoldVersion { stream: SmolStr, seq: u64, found: u32, newest: u32 },
+    #[error("{stream} frame {seq}: {error}; run `tandem ledger verify`")]
+    FoldFalls { stream: SmolStr, seq: u64, error: FoldVersionError },
+    #[error(
+        "the configuration orders fold version {version} from {from} on, this program folds versions up to {newest}; nothing \
+         is written by it: start the newer program on the same data (going back ended with that order)"
+    )]
+    FoldOrdered { version: u32, from: BookedAt, newest: u32 },
+    #[error(
+        "{stream}: the fold of this program is not that of the program before it: {why}; nothing was written: start the program \
+         that ran before on the same data, and report this"
+    )]
+    Shadow { stream: SmolStr, why: String },
     #[error("{what} {}: {source}", path.display())]
     File { what: &'static str, path: PathBuf, source: std::io::Error },
     #[error("a sum in {what} is beyond the integer range")]

@@ -2,7 +2,7 @@
 //! stream and whoever only reads it.
 
 use accounting::overruns::Overruns;
-use accounting::{Applied, Book, BookError, FOLD_VERSION, History};
+use accounting::{Applied, Book, BookError, FoldVersionError, History};
 use facts::LedgerEntry;
 use facts::entry::LedgerItem;
 use facts::xdr::Position;
@@ -51,10 +51,7 @@ impl Fold {
         let seq = frame.header.seq;
         let failed = |error| LedgerError::Frame { stream: self.stream.clone(), seq, error };
         schemas::ledger::expect_items(frame).map_err(failed)?;
-        if frame.header.fold_version != FOLD_VERSION {
-            let (stream, found) = (self.stream.clone(), frame.header.fold_version);
-            return Err(LedgerError::FoldVersion { stream, seq, found });
-        }
+        self.begin(seq, frame.header.fold_version)?;
         for index in 0..frame.len() {
             let at = Position { seq, index: index as u32 };
             let item = schemas::ledger::item(frame, index).map_err(|error| LedgerError::Item {
@@ -67,6 +64,18 @@ impl Fold {
         }
         self.durable(seq, offset);
         Ok(())
+    }
+
+    /// Goes on by the version that frame `seq` names.
+    pub fn begin(&mut self, seq: u64, found: u32) -> Result<(), LedgerError> {
+        let (stream, newest) = (self.stream.clone(), crate::folds::newest());
+        if found > newest {
+            return Err(LedgerError::FoldVersion { stream, seq, found, newest });
+        }
+        self.book.begin(found).map_err(|error| match error {
+            FoldVersionError::Unknown { found } => LedgerError::FoldVersion { stream, seq, found, newest },
+            error => LedgerError::FoldFalls { stream, seq, error },
+        })
     }
 
     /// Notes where a frame stands.

@@ -84,7 +84,7 @@ impl Refold {
             let mut kept = self.read(path).filter(|kept| kept.state.seq() <= target.state.seq())?;
             (kept.fold.book.root() == *root).then_some(kept)
         });
-        let folded = match self.fold_to(base, target.state.seq(), gently, stop) {
+        let mut folded = match self.fold_to(base, target.state.seq(), gently, stop) {
             Ok(Some(folded)) => folded,
             Ok(None) => return Ok(false),
             Err(error @ LedgerError::Bus(_)) => return Err(error),
@@ -94,7 +94,7 @@ impl Refold {
                 return Ok(true);
             }
         };
-        let told = difference(folded, &mut target);
+        let told = difference((&mut folded.0, &folded.1), &mut target);
         if told.is_ok() {
             state.1 = Some((path.clone(), target.fold.book.root()));
         }
@@ -155,7 +155,7 @@ impl Refold {
 }
 
 /// How a snapshot differs from the fold of the log.
-fn difference((mut fold, state): (Fold, StreamState), target: &mut Snapshot) -> Result<(), String> {
+pub(crate) fn difference((fold, state): (&mut Fold, &StreamState), target: &mut Snapshot) -> Result<(), String> {
     let (log, live) = (fold.book.root(), target.fold.book.root());
     let (log_counts, live_counts) = (fold.book.counts(), target.fold.book.counts());
     if log == live && log_counts == live_counts && state.hash() == target.state.hash() {

@@ -16,6 +16,7 @@ mod rights;
 mod saves;
 mod sites;
 mod standing;
+mod upgrade;
 
 use accounting::authorise::Pace;
 use accounting::history::HISTORY_MAX;
@@ -88,6 +89,9 @@ pub struct LedgerOptions {
     pub data_dir: PathBuf,
     /// Who claims the stream: host, process, start.
     pub owner: String,
+    /// Which program this is; another one than the last that wrote the stream folds its log in shadow first. Empty: it
+    /// does not matter.
+    pub program: String,
     /// An empty frame after so long without another.
     pub idle_frame: Duration,
     /// A certificate after so many frames, or so long.
@@ -150,6 +154,7 @@ impl LedgerOptions {
             config,
             data_dir,
             owner: format!("pid {} at {}", std::process::id(), facts::time::rfc3339(wall_micros())),
+            program: String::new(),
             idle_frame: Duration::from_secs(5),
             certificate_frames: 1_000,
             certificate_every: Duration::from_secs(60),
@@ -208,7 +213,9 @@ pub fn run(options: &LedgerOptions, inbox: &Inbox, stop: &AtomicBool) -> Result<
     let mut pause = Duration::from_millis(200);
     loop {
         let began = Instant::now();
-        let ended = Core::claim(options, inbox).and_then(|(core, xdrs)| work(core, xdrs, stop));
+        let ended = may_write(options)
+            .and_then(|()| Core::claim(options, inbox))
+            .and_then(|(core, xdrs)| work(core, xdrs, stop));
         let error = match ended {
             Ok(()) => return Ok(()),
             Err(error) if stop.load(Ordering::Relaxed) && error.is_stop() => return Ok(()),
@@ -234,10 +241,18 @@ pub fn run(options: &LedgerOptions, inbox: &Inbox, stop: &AtomicBool) -> Result<
     }
 }
 
+/// Whether this program may write here, before it claims anything: it knows the fold versions that are ordered, and its
+/// fold is that of the program before it.
+fn may_write(options: &LedgerOptions) -> Result<(), LedgerError> {
+    crate::folds::known(&(options.config)(), crate::folds::newest())?;
+    crate::shadow::gate(options).map(drop)
+}
+
 /// One claim of the stream, until it is lost or the ledger is told to stop.
 fn work(mut core: Core<'_>, mut xdrs: Vec<StreamReader>, stop: &AtomicBool) -> Result<(), LedgerError> {
     loop {
         let stopping = stop.load(Ordering::Relaxed);
+        core.fold_turn()?;
         let mut busy = core.sites_turn()?;
         busy |= core.orders()?;
         core.expire()?;
@@ -299,6 +314,9 @@ struct Core<'a> {
     /// Reads our own frames back as accepted.
     own: StreamReader,
     epoch: u64,
+    /// Version that frames under construction name, and the cut from which they do.
+    fold_version: u32,
+    fold_from: i64,
     poster: Poster,
     /// Calls read ahead, used again and again; false where an item was none.
     rated: Vec<(PricedCall, bool)>,

@@ -4,7 +4,7 @@
 use crate::error::LedgerError;
 use crate::fold::Fold;
 use crate::streams::Source;
-use accounting::{Book, FOLD_VERSION, History};
+use accounting::{Book, History};
 use bus::Bus;
 use bus::stream::FrameReader;
 use facts::stream::StreamState;
@@ -51,7 +51,7 @@ pub fn encode(
     fold.offsets.iter().for_each(|offset| offsets.extend_from_slice(&offset.to_le_bytes()));
     let mut out = Vec::with_capacity(128 + state.len() + book.len() + history.len() + offsets.len() + notes.len());
     out.extend_from_slice(MAGIC);
-    out.extend_from_slice(&FOLD_VERSION.to_le_bytes());
+    out.extend_from_slice(&fold.book.fold_version().to_le_bytes());
     out.extend_from_slice(&next_offset.to_le_bytes());
     for part in [&state, &book, &history, &offsets, notes] {
         out.extend_from_slice(&(part.len() as u64).to_le_bytes());
@@ -71,8 +71,9 @@ pub fn decode(stream: &SmolStr, bytes: &[u8]) -> Result<Snapshot, String> {
     let rest = content.strip_prefix(MAGIC).ok_or("it is no ledger snapshot")?;
     let (version, rest) = rest.split_first_chunk::<4>().ok_or("too short")?;
     let version = u32::from_le_bytes(*version);
-    if version != FOLD_VERSION {
-        return Err(format!("fold version {version}, this program has {FOLD_VERSION}"));
+    let newest = crate::folds::newest();
+    if version > newest {
+        return Err(format!("fold version {version}, this program folds versions up to {newest}"));
     }
     let (next_offset, mut rest) = rest.split_first_chunk::<8>().ok_or("too short")?;
     let mut part = || -> Result<&[u8], String> {

@@ -13,6 +13,7 @@ mod runs;
 mod sites;
 mod standing;
 mod strangers;
+mod upgrade;
 mod view;
 pub(crate) mod world;
 mod worlds;

@@ -3,9 +3,12 @@
 //! derives every charge anew from the rated calls. It says where the first thing breaks, and what else does. It
 //! changes nothing and trusts no index, snapshot or running process.
 
+use accounting::FOLD_VERSION;
 use accounting::invariants::check_trial_balance;
 use bus::stream::StreamReader;
 use bus::{Bus, BusError};
+use facts::BookedAt;
+use facts::config::ConfigItem;
 use facts::entry::LedgerItem;
 use facts::ids::OriginId;
 use facts::stream::{Input, VoidReason};
@@ -167,7 +170,8 @@ fn prove(
     let mut report = Report::default();
     let source = ledger_source(site);
     let mut signed = Signed::new(&source.stream, kept, &mut report);
-    let mut versions = Versions { head: config_head(bus, ids)?, last: 0 };
+    let (head, folds) = config_head(bus, ids)?;
+    let mut versions = Versions { head, last: 0, folds };
     let mut chain = match Chain::open(bus, ids, &source) {
         Ok(chain) => chain,
         Err(error) => return log_break(report, &source, error),
@@ -248,12 +252,19 @@ struct Versions {
     /// Last version in the log of the configuration; `None`: there is no such log here.
     head: Option<u64>,
     last: u64,
+    /// Fold versions that were ordered, and their cuts.
+    folds: BTreeMap<u32, BookedAt>,
 }
 
 impl Versions {
     fn frame(&mut self, frame: &FrameView<'_>, offset: u64, report: &mut Report) {
         let (seq, named) = (frame.header.seq, frame.header.config_seq);
+        let (version, booked_at) = (frame.header.fold_version, frame.header.booked_at);
+        let ordered = version <= FOLD_VERSION || self.folds.get(&version).is_some_and(|from| *from <= booked_at);
         let detail = match self.head {
+            Some(_) if !ordered => {
+                format!("it is of fold version {version}, which the configuration orders for no frame of {booked_at}")
+            }
             Some(head) if named > head => {
                 format!("it names configuration version {named}, but the log of the configuration ends with {head}")
             }
@@ -270,15 +281,23 @@ impl Versions {
     }
 }
 
-/// The last accepted frame of the configuration.
-fn config_head(bus: &Arc<dyn Bus>, ids: &SchemaIds) -> Result<Option<u64>, LedgerError> {
+/// The last accepted frame of the configuration, and the fold versions that it orders.
+fn config_head(bus: &Arc<dyn Bus>, ids: &SchemaIds) -> Result<(Option<u64>, BTreeMap<u32, BookedAt>), LedgerError> {
+    let mut folds = BTreeMap::new();
     let topic = bus::config_log::CONFIG;
     if bus.partitions(topic)?.is_none() {
-        return Ok(None);
+        return Ok((None, folds));
     }
     let mut reader = StreamReader::open(&**bus, ids, topic)?;
-    reader.catch_up(&**bus, &mut |_| Ok::<(), LedgerError>(()))?;
-    Ok(Some(reader.state().seq()))
+    reader.catch_up(&**bus, &mut |accepted| {
+        for item in schemas::config::items(accepted.frame).into_iter().flatten().flatten() {
+            if let ConfigItem::FoldVersion(x) = item {
+                folds.entry(x.version).or_insert(x.from);
+            }
+        }
+        Ok::<(), LedgerError>(())
+    })?;
+    Ok((Some(reader.state().seq()), folds))
 }
 
 /// A log that cannot even be opened at its beginning is a break, not an error of the surroundings.
@@ -308,6 +327,10 @@ fn fold_frame(frame: &FrameView<'_>, offset: u64, fold: &mut Fold, tie: &mut Tie
     };
     if let Err(error) = schemas::ledger::expect_items(frame) {
         report.add(at_fault(None, BreakKind::Unreadable, error.to_string()));
+        return;
+    }
+    if let Err(error) = fold.begin(seq, frame.header.fold_version) {
+        report.add(at_fault(None, BreakKind::Chain, error.to_string()));
         return;
     }
     tie.begin(frame.header.seq, &frame.header.inputs);

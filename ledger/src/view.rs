@@ -275,7 +275,8 @@ impl LedgerView for View {
     }
 
     fn status(&self) -> Result<Status, LedgerError> {
-        let (root, counts) = self.settled(|fold| (fold.book.root(), fold.book.counts()))?;
+        let (root, fold_version, counts) =
+            self.settled(|fold| (fold.book.root(), fold.book.fold_version(), fold.book.counts()))?;
         let progress = self.shared.progress_now();
         Ok(Status {
             stream: self.stream.clone(),
@@ -284,6 +285,7 @@ impl LedgerView for View {
             epoch: progress.state.epoch(),
             owner: progress.state.owner().clone(),
             root: accounting::book::hex(&root),
+            fold_version,
             entries: counts.entries,
             refused: counts.refused,
             consumed: progress.state.consumed().to_vec(),

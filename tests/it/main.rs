@@ -41,6 +41,7 @@ mod sites_life;
 mod sites_others;
 mod sites_three;
 mod tidy;
+mod upgrade;
 mod vouchers;
 mod workbook;
 mod xdr_out;

@@ -77,6 +77,11 @@ impl Tandem {
         self.environment.push((name.to_string(), value.to_string()));
     }
 
+    /// Takes an environment variable away from every later start and command.
+    pub fn unset_env(&mut self, name: &str) {
+        self.environment.retain(|(known, _)| known != name);
+    }
+
     /// Runs every later start and command by this one.
     pub fn set_within(&mut self, within: &[&str]) {
         self.within = within.iter().map(|word| (*word).to_string()).collect();

@@ -38,6 +38,8 @@ pub enum SiteCommand {
     /// After a fork of the configuration, with `tandem up` stopped: drop what this site wrote alone, and take the common
     /// configuration. What was dropped is shown and kept
     RejoinConfig(RejoinArgs),
+    /// Which fold version is in force and which every site's program knows; with VERSION: go on by that one at all sites
+    Fold(FoldArgs),
 }
 
 #[derive(Debug, Args)]
@@ -106,6 +108,19 @@ pub struct RejoinArgs {
     /// Do it; without, what would be dropped is shown, and asked for on a terminal
     #[arg(long)]
     pub yes: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct FoldArgs {
+    /// Version to go on by; refused while a site runs a program that does not know it
+    #[arg(value_name = "VERSION")]
+    pub to: Option<u32>,
+    /// Seconds until then, for the configuration to reach every site
+    #[arg(long = "in", value_name = "SECONDS", default_value_t = 30)]
+    pub seconds: u32,
+    /// Who orders it (default: the user of this machine)
+    #[arg(long)]
+    pub by: Option<String>,
 }
 
 #[derive(Debug, Args)]

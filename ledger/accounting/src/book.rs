@@ -2,6 +2,7 @@
 //! money (that is `post` and `pay`) and trusts nothing: every entry is checked before it counts.
 
 use crate::call_table::CallTable;
+use crate::fold_version::FoldedBy;
 use crate::holds::{HoldError, Holds};
 use crate::invariants::{Imbalance, check_entry};
 use crate::limits::{content_of_caps, content_of_grant};
@@ -105,6 +106,7 @@ pub struct Book {
     pub(crate) calls: CallTable,
     pub(crate) origins: HashMap<OriginId, Origin>,
     pub(crate) counts: Counts,
+    pub(crate) folded_by: FoldedBy,
     pub(crate) holds: Holds,
     pub(crate) rights: Rights,
     pub(crate) means: Option<Vec<(SmolStr, Amount)>>,
@@ -328,7 +330,7 @@ impl Book {
         let rights = self.rights.root();
         let holds = self.holds.root();
         if holds.is_none() && rights.is_none() {
-            return lines;
+            return self.versioned(lines);
         }
         let mut all = blake3::Hasher::new();
         all.update(if rights.is_some() { b"tandem.state.v3" } else { b"tandem.state.v2" }).update(&lines);
@@ -336,7 +338,7 @@ impl Book {
         if let Some(rights) = rights {
             all.update(&rights);
         }
-        *all.finalize().as_bytes()
+        self.versioned(*all.finalize().as_bytes())
     }
 }
 

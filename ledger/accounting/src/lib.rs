@@ -7,6 +7,7 @@ pub mod book;
 pub mod call_table;
 pub mod credit;
 pub mod current;
+pub mod fold_version;
 pub mod history;
 pub mod holds;
 pub mod invariants;
@@ -29,6 +30,7 @@ pub mod wants;
 
 pub use book::{Applied, Book, BookError, Counts};
 pub use current::{CurrentCall, CurrentSide};
+pub use fold_version::FoldVersionError;
 pub use history::History;
 pub use lines::{Line, Lines};
 pub use pay::{PayRefusal, Payment};
@@ -39,3 +41,6 @@ pub use views::{Balance, StatementRow, Total, TrialRow};
 /// Version of the fold: a snapshot of another version is not read, and frames name it. Raised whenever the same
 /// frames would lead to another state root.
 pub const FOLD_VERSION: u32 = 1;
+
+/// The version after it, which no release runs: by it tests go from one version to the next (`fold_version`).
+pub const TRIAL_FOLD: u32 = FOLD_VERSION + 1;

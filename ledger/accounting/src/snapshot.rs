@@ -1,10 +1,11 @@
 //! A book as bytes and back: a cache of the fold, never a source. Bytes of another fold version are refused, and
 //! whoever holds them folds the frames instead.
 
-use crate::FOLD_VERSION;
 use crate::book::{Book, Origin};
+use crate::fold_version::{Cut, FoldedBy};
 use crate::holds::Holds;
 use crate::rights::Rights;
+use crate::{FOLD_VERSION, TRIAL_FOLD};
 use facts::entry::{Gl, Posting};
 use facts::ids::OriginId;
 use facts::xdr::Position;
@@ -14,7 +15,7 @@ use smol_str::SmolStr;
 /// Why bytes are no book of this version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum LoadError {
-    #[error("the state is of fold version {0}, this program has {FOLD_VERSION}")]
+    #[error("the state is of fold version {0}, this program has the rules of 1 to {TRIAL_FOLD}")]
     Version(u32),
     #[error("the state ends early or is damaged at byte {0}")]
     Damaged(usize),
@@ -25,7 +26,7 @@ pub enum LoadError {
 impl Book {
     /// Appends the whole state.
     pub fn dump(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&FOLD_VERSION.to_le_bytes());
+        out.extend_from_slice(&self.fold_version().to_le_bytes());
         out.extend_from_slice(&self.root());
         for count in self.counts.entries.iter().chain([&self.counts.refused, &self.counts.certificates]) {
             out.extend_from_slice(&count.to_le_bytes());
@@ -54,13 +55,17 @@ impl Book {
         }
         self.holds.dump(out);
         self.rights.dump(out);
+        if let Some(cut) = self.folded_by.cut {
+            out.extend_from_slice(&cut.root);
+            out.extend_from_slice(&cut.entries.to_le_bytes());
+        }
     }
 
     /// Reads what `dump` wrote; every byte must be used.
     pub fn load(bytes: &[u8]) -> Result<Self, LoadError> {
         let mut bytes = Bytes { all: bytes, at: 0 };
         let version = bytes.u32()?;
-        if version != FOLD_VERSION {
+        if !(FOLD_VERSION..=TRIAL_FOLD).contains(&version) {
             return Err(LoadError::Version(version));
         }
         let root: [u8; 32] = bytes.array()?;
@@ -90,6 +95,10 @@ impl Book {
         }
         book.holds = Holds::load(&mut bytes)?;
         book.rights = Rights::load(&mut bytes)?;
+        if version > FOLD_VERSION {
+            // A book of version 1 never was switched. Its bytes under another number end early here.
+            book.folded_by = FoldedBy { version, cut: Some(Cut { root: bytes.array()?, entries: bytes.u64()? }) };
+        }
         if bytes.at != bytes.all.len() {
             return Err(LoadError::Damaged(bytes.at));
         }

@@ -67,6 +67,8 @@ pub struct Options {
     pub bandwidth: u64,
     /// How far ahead of our clock a frame may be booked.
     pub future_micros: i64,
+    /// Newest fold version of ledgers that this program folds, for the peers to know.
+    pub fold: u32,
 }
 
 /// Why the sites cannot be started.
@@ -90,6 +92,8 @@ struct Link {
     /// Microseconds; 0 = not yet.
     heard: AtomicI64,
     partitions: AtomicU32,
+    /// Newest fold version, as it has said; 0 = not yet.
+    fold: AtomicU32,
     /// Our own stream of which the peer holds more than we do, and both ends.
     ahead: Mutex<Option<Ahead>>,
     shown: Mutex<(Vec<TopicStatus>, Option<Trouble>)>,
@@ -187,8 +191,8 @@ impl Sites {
             runtime.spawn(mailbox::carry(letters, Client::new(host.clone(), port, tls.clone())));
             let door = (host.clone(), port, tls.clone());
             clients.push(Client::new(host, port, tls));
-            let (heard, partitions, ahead, shown, said, asked) = Default::default();
-            links.push(Link { certificate, heard, partitions, ahead, shown, said, asked, outbox, door });
+            let (heard, partitions, fold, ahead, shown, said, asked) = Default::default();
+            links.push(Link { certificate, heard, partitions, fold, ahead, shown, said, asked, outbox, door });
         }
         let tls = tls::server(&identity, links.iter().map(|link| link.certificate.clone()).collect())?;
         let listen = options.listen;
@@ -249,6 +253,7 @@ impl Sites {
                     heard,
                     here,
                     standing,
+                    fold: Some(link.fold.load(Ordering::Relaxed)).filter(|fold| *fold != 0),
                     trouble,
                     topics,
                 }
@@ -392,6 +397,11 @@ impl Shared {
 
     fn partitions(&self, peer: usize, count: u32) {
         self.links[peer].partitions.store(count, Ordering::Relaxed);
+    }
+
+    /// What its program folds; 0 = not known any more, for it did not answer.
+    fn folds(&self, peer: usize, version: u32) {
+        self.links[peer].fold.store(version, Ordering::Relaxed);
     }
 
     /// Compares what a peer holds of our own streams with what we hold ourselves: a copy is never longer.

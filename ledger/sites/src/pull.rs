@@ -77,6 +77,7 @@ impl Puller {
                     self.rest(bytes, began);
                 }
                 Err(error) => {
+                    self.shared.folds(self.peer, 0);
                     self.failed(&error.to_string());
                     std::thread::sleep(PAUSE);
                 }
@@ -144,6 +145,7 @@ impl Puller {
         self.shared.compare(self.peer, &answer.head.topics);
         self.shared.partitions(self.peer, answer.head.partitions);
         self.shared.links[self.peer].said.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&answer.head.said);
+        self.shared.folds(self.peer, answer.head.fold);
         let mut by_topic: BTreeMap<u16, Vec<Sent<'_>>> = BTreeMap::new();
         for record in answer.records()? {
             by_topic.entry(record.topic).or_default().push(record);

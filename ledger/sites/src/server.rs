@@ -155,6 +155,7 @@ impl Desk {
             site: self.shared.options.site.clone(),
             number: self.shared.options.number,
             partitions: self.shared.options.partitions,
+            fold: self.shared.options.fold,
             now: crate::wall_micros(),
             topics: self.offered().map_err(broken)?.to_vec(),
             problems,

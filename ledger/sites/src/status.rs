@@ -37,6 +37,8 @@ pub struct PeerStatus {
     /// Why it takes no new calls, as it said last; empty = it does.
     #[serde(default)]
     pub standing: String,
+    /// Newest fold version that its program folds, as of its last answer; `None`: it has not answered yet.
+    pub fold: Option<u32>,
     /// Why its records cannot be fetched.
     pub trouble: Option<Trouble>,
     pub topics: Vec<TopicStatus>,

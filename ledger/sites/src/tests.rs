@@ -49,6 +49,7 @@ impl Place {
             peers,
             bandwidth: self.bandwidth,
             future_micros: self.future_micros,
+            fold: 1,
         }
     }
 

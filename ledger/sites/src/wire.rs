@@ -61,6 +61,9 @@ pub struct Head {
     pub number: u16,
     /// Partitions of its `call-events`: so many streams `xdrs.SITE.P` it has.
     pub partitions: u32,
+    /// Newest fold version that its program folds; a program that does not say folds the first.
+    #[serde(default = "first_fold")]
+    pub fold: u32,
     /// Its wall clock, microseconds.
     pub now: i64,
     /// All topics that it has to give.
@@ -69,6 +72,10 @@ pub struct Head {
     pub problems: Vec<(String, String)>,
     #[serde(default)]
     pub said: Said,
+}
+
+fn first_fold() -> u32 {
+    1
 }
 
 /// One record of an answer.
@@ -186,7 +193,7 @@ mod tests {
         let topics = vec![TopicEnd { name: "ledger.a".into(), begin: 0, end: 9 }];
         let (problems, said) =
             (Vec::new(), Said { standing: "drained".into(), heard_of: vec![("ledger.b".into(), 7)] });
-        Head { version: VERSION, site: "a".into(), number: 1, partitions: 2, now: 5, topics, problems, said }
+        Head { version: VERSION, site: "a".into(), number: 1, partitions: 2, fold: 1, now: 5, topics, problems, said }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use accounting::authorise::Pace;
 use accounting::overruns::Overruns;
-use accounting::{CurrentCall, FOLD_VERSION, Posted, PricedCall};
+use accounting::{CurrentCall, Posted, PricedCall};
 use bus::TopicSpec;
 use bus::run_log::RunLog;
 use bus::stream::{Accepted, FrameParts, StreamError, StreamReader, StreamWriter};
@@ -84,6 +84,7 @@ impl<'a> Core<'a> {
         if let Some(sites) = &mut sites {
             sites.resume(options, &inputs, &notes, &mut fold);
         }
+        let fold_version = fold.book.fold_version();
         inbox.shared.replace(fold, own.state().clone());
         bus::failpoint::pass("ledger.claimed");
         let now = Instant::now();
@@ -95,6 +96,8 @@ impl<'a> Core<'a> {
             inbox,
             stream,
             epoch: own.state().epoch(),
+            fold_version,
+            fold_from: 0,
             certified: (now, writer.state().seq(), entries),
             writer,
             own,
@@ -312,11 +315,12 @@ impl<'a> Core<'a> {
         let parts = FrameParts {
             item_schema: schemas::ledger::ITEMS,
             config_seq: (self.options.config)().seq,
-            fold_version: FOLD_VERSION,
+            fold_version: self.fold_version,
             inputs: std::mem::take(&mut self.inputs),
             floor: None,
             clock: None,
-            wall_micros: wall_micros(),
+            // Never before the cut, should the clock step back.
+            wall_micros: wall_micros().max(self.fold_from),
         };
         bus::failpoint::pass("ledger.before-frame");
         self.writer.append(self.poster.builder(), parts)?;

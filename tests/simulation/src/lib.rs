@@ -10,6 +10,7 @@
 
 pub mod check;
 pub mod mistakes;
+pub mod pipeline;
 pub mod plan;
 pub mod story;
 pub mod world;

@@ -145,6 +145,8 @@ impl Starter<'_> {
         );
         options.ids = self.ids.clone();
         options.owner = owner();
+        options.program = ledger::shadow::this_program();
+        ledger::folds::known(&self.config.current(), ledger::folds::newest()).map_err(Failure::broken)?;
         options.vendor_days = self.settings.credit.vendor_days;
         // Checked when the settings were read.
         options.net_positions = self.settings.credit.net_positions().unwrap_or_default();

@@ -3,6 +3,7 @@
 
 pub mod back;
 pub mod drain;
+pub mod folds;
 pub mod guard;
 pub mod health;
 pub mod invite;
@@ -127,6 +128,7 @@ pub fn options(settings: &Settings) -> Options {
         peers: settings.peers.iter().map(peer).collect(),
         bandwidth: own.bandwidth,
         future_micros: i64::from(own.future_seconds) * 1_000_000,
+        fold: ledger::folds::newest(),
     }
 }
 

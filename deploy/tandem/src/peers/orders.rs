@@ -42,6 +42,10 @@ pub enum SiteOp {
     },
     /// How far a drain is.
     Drained,
+    Fold {
+        order: Option<(u32, u32)>,
+        by: String,
+    },
 }
 
 /// The request of a command.
@@ -59,6 +63,10 @@ pub fn op(command: &SiteCommand, user: fn() -> String) -> SiteOp {
         SiteCommand::Give(args) => {
             let GiveArgs { account, amount, to, id, by, reason } = args.clone();
             SiteOp::Give { account, amount, to, id, by, reason }
+        }
+        SiteCommand::Fold(args) => {
+            let order = args.to.map(|version| (version, args.seconds));
+            SiteOp::Fold { order, by: args.by.clone().unwrap_or_else(user) }
         }
         SiteCommand::ConfigSite { name, by } => {
             SiteOp::ConfigSite { name: name.clone(), by: by.clone().unwrap_or_else(user) }
@@ -86,6 +94,7 @@ pub fn execute(node: &Node, op: &SiteOp) -> Result<Answer, Failure> {
         SiteOp::ConfigSite { name, by } => config_site(node, name, by),
         SiteOp::Drain { undo, by, reason } => drain::order(node, *undo, by, reason),
         SiteOp::Drained => drain::far(node),
+        SiteOp::Fold { order, by } => super::folds::fold(node, *order, by),
     }
 }
 
@@ -299,9 +308,9 @@ fn streams(node: &Node) -> Result<Vec<serde_json::Value>, Failure> {
     let others = node.others.iter().map(|other| (other.name.as_str(), &other.view));
     let one = |(site, view): (&str, &std::sync::Arc<ledger::View>)| {
         let status = view.status().map_err(Failure::broken)?;
-        let (stream, seq, epoch) = (status.stream, status.seq, status.epoch);
+        let (stream, seq, epoch, fold) = (status.stream, status.seq, status.epoch, status.fold_version);
         Ok(
-            serde_json::json!({ "site": site, "stream": stream, "epoch": epoch, "seq": seq, "hash": status.hash, "root": status.root }),
+            serde_json::json!({ "site": site, "stream": stream, "epoch": epoch, "seq": seq, "fold": fold, "hash": status.hash, "root": status.root }),
         )
     };
     std::iter::once(own).chain(others).map(one).collect()

@@ -178,11 +178,37 @@ fn a_damaged_or_foreign_snapshot_is_never_taken() {
     }
     let mut other = bytes.clone();
     other[0] += 1;
-    assert_eq!(Book::load(&other).unwrap_err(), crate::LoadError::Version(crate::FOLD_VERSION + 1));
+    // Under the number of a version that has more in it, it ends early.
+    assert_eq!(Book::load(&other).unwrap_err(), crate::LoadError::Damaged(bytes.len()));
+    other[0] = 3;
+    assert_eq!(Book::load(&other).unwrap_err(), crate::LoadError::Version(crate::TRIAL_FOLD + 1));
     let mut money = bytes.clone();
     let place = money.windows(4).position(|w| w == b"acme").unwrap() + 4 + 4 + 4 + 4 + 3;
     money[place] ^= 1;
     assert_eq!(Book::load(&money).unwrap_err(), crate::LoadError::Root);
+}
+
+#[test]
+fn a_later_fold_version_has_another_root_that_says_where_the_switch_was() {
+    use crate::fold_version::FoldVersionError;
+    use crate::{FOLD_VERSION, TRIAL_FOLD};
+    let calls = [rated("c1", ("acme", "0.1"), &[("x", "0.07")]), rated("c2", ("beta", "3"), &[("x", "2")])];
+    let (mut old, mut early, mut late) = (Book::new(), Book::new(), Book::new());
+    early.begin(TRIAL_FOLD).unwrap();
+    for book in [&mut old, &mut early, &mut late] {
+        post(book, &calls);
+    }
+    assert_ne!(early.root(), old.root(), "another version, another root");
+    late.begin(TRIAL_FOLD).unwrap();
+    assert_ne!(late.root(), early.root(), "switched elsewhere, another root");
+    assert_eq!(old.begin(FOLD_VERSION), Ok(()));
+    assert_eq!(late.begin(FOLD_VERSION), Err(FoldVersionError::Falls { found: 1, before: 2 }), "never back");
+    assert_eq!(old.begin(TRIAL_FOLD + 1), Err(FoldVersionError::Unknown { found: 3 }));
+    // A snapshot keeps the version and the cut.
+    let mut bytes = Vec::new();
+    late.dump(&mut bytes);
+    let mut again = Book::load(&bytes).unwrap();
+    assert_eq!((again.fold_version(), again.root()), (TRIAL_FOLD, late.root()));
 }
 
 proptest! {
