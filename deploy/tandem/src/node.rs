@@ -208,13 +208,7 @@ impl Running {
             threads: Vec::new(),
         };
         starter.follow_config();
-        let sites = match roles.sites && !settings.peers.is_empty() {
-            true => Some(Arc::new(peers::start(settings, raw, &ids)?)),
-            false => None,
-        };
-        if let Some(sites) = &sites {
-            peers::back::fetch_first(settings, sites, &standing)?;
-        }
+        let sites = peers::exchange(settings, roles, raw, &ids, &standing)?;
         let looks = roles.ledger || roles.engine || roles.records;
         let others = if looks { starter.others()? } else { Vec::new() };
         let ingest = if roles.ingest { Some(starter.ingest(roles.collect)?) } else { None };
@@ -226,9 +220,7 @@ impl Running {
         if roles.ledger {
             starter.runs(&runs, &view)?;
         }
-        if let Some(sites) = &sites {
-            peers::tell(sites, standing.clone(), view.clone());
-        }
+        peers::tell(sites.as_deref(), &standing, &view);
         let engine = if roles.engine {
             engine::open(settings, true).map_err(|error| error.to_string())
         } else {
@@ -258,10 +250,8 @@ impl Running {
             std::iter::once(past.clone()).chain(others.iter().map(|other| other.past.clone())).collect();
         let refold = if roles.past { starter.past(&slots, orders.is_some())? } else { None };
         let threads = starter.threads;
-        let sampled = Mutex::new(None);
-        let settings = settings.clone();
         let node = Node {
-            settings,
+            settings: settings.clone(),
             bus,
             ids,
             config,
@@ -284,7 +274,7 @@ impl Running {
             stop,
             failures,
             noticed: Noticed::default(),
-            sampled,
+            sampled: Mutex::new(None),
         };
         let node = Arc::new(node);
         if roles.ledger {

@@ -12,7 +12,7 @@ pub mod rejoin;
 mod roles;
 pub mod sums;
 
-use crate::node::{Lag, Node, xdrs_stream};
+use crate::node::{Lag, Node, Roles, xdrs_stream};
 use crate::output::Failure;
 use crate::past::Slot;
 use crate::runs::RunsHub;
@@ -132,8 +132,24 @@ pub fn options(settings: &Settings) -> Options {
     }
 }
 
+/// The exchange with the peers, where this process has one; a new site fetches what they hold before anything goes on.
+pub fn exchange(
+    settings: &Settings,
+    roles: &Roles,
+    bus: Arc<dyn Bus>,
+    ids: &SchemaIds,
+    standing: &Standing,
+) -> Result<Option<Arc<Sites>>, Failure> {
+    if !roles.sites || settings.peers.is_empty() {
+        return Ok(None);
+    }
+    let sites = Arc::new(start(settings, bus, ids)?);
+    back::fetch_first(settings, &sites, standing)?;
+    Ok(Some(sites))
+}
+
 /// Begins the exchange with all peers.
-pub fn start(settings: &Settings, bus: Arc<dyn Bus>, ids: &SchemaIds) -> Result<Sites, Failure> {
+fn start(settings: &Settings, bus: Arc<dyn Bus>, ids: &SchemaIds) -> Result<Sites, Failure> {
     let options = options(settings);
     let own = format!("ledger.{}", settings.site);
     // A claim and a frame at least stand behind the log's first record where anything was ever written.
@@ -151,7 +167,9 @@ pub fn start(settings: &Settings, bus: Arc<dyn Bus>, ids: &SchemaIds) -> Result<
 }
 
 /// What this site tells the others of itself: how it stands, and the last frame of each ledger that it has heard of.
-pub fn tell(sites: &Sites, standing: Arc<Standing>, view: Arc<View>) {
+pub fn tell(sites: Option<&Sites>, standing: &Arc<Standing>, view: &Arc<View>) {
+    let Some(sites) = sites else { return };
+    let (standing, view) = (standing.clone(), view.clone());
     sites.tell(move || {
         let heard_of = view.sites().map_or_else(Vec::new, |shown| {
             let last = |peer: &ledger::sites::PeerStatus| peer.announced.unwrap_or(0).max(peer.folded);
