@@ -14,6 +14,7 @@ mod repeats;
 mod resume;
 mod rights;
 mod saves;
+mod shares;
 mod sites;
 mod standing;
 mod upgrade;

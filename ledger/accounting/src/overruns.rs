@@ -143,7 +143,7 @@ mod tests {
         }
         let next = || overruns.next(durable);
         let all: Vec<Notice> = std::iter::from_fn(next).collect();
-        let ids: std::collections::HashSet<_> = all.iter().map(|one| one.id).collect();
+        let ids: std::collections::BTreeSet<_> = all.iter().map(|one| one.id).collect();
         assert!(ids.len() == all.len() && !ids.contains(&None), "each has an id of its own");
         all.into_iter().map(|one| (one.frame.unwrap(), one.threshold.to_string(), one.value.to_string())).collect()
     }

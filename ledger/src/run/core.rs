@@ -58,7 +58,7 @@ impl<'a> Core<'a> {
         fold.history.set_max(options.history_max);
         let told = super::notices::told_until(bus, ids, &options.site)?;
         fold.overruns = Some(Box::new(Overruns::new(options.site.clone(), told)));
-        super::sites::set_among(options, &mut fold.book);
+        super::shares::set_among(options, &mut fold.book);
         fold.book.set_net_positions(options.net_positions.clone());
         let writer = StreamWriter::claim(bus, ids, &stream, &options.owner, resume, wall_micros(), &mut |accepted| {
             fold.frame(accepted.frame, accepted.offset)?;

@@ -11,7 +11,7 @@ use facts::ids::OriginId;
 use facts::stream::orders_in;
 use facts::{Amount, OccurredAt, Side};
 use smol_str::SmolStr;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::items::item_of;
@@ -238,14 +238,11 @@ impl Core<'_> {
             return;
         }
         let (me, seq) = (self.options.number, self.seq() - 1);
-        let from = sites.window.clone();
-        let window = config.accounts.range(from..).take(ACCOUNTS_MAX);
+        let (window, next) = window_of(&config.accounts, &sites.window, ACCOUNTS_MAX);
         let mut lines = Vec::new();
-        let mut last = None;
         {
             let fold = self.shared().fold();
             for (account, terms) in window {
-                last = Some(account.clone());
                 let row = fold.book.row(account, terms.currency);
                 let seen = |(number, other): (&u16, &Fold)| {
                     let share = other.book.rights().of(account)?;
@@ -258,8 +255,7 @@ impl Core<'_> {
                 }
             }
         }
-        let more = |last: SmolStr| config.accounts.range(last..).nth(1).map(|(account, _)| account.clone());
-        sites.window = last.and_then(more).unwrap_or_default();
+        sites.window = next;
         let message = Message::Announce(Announcement { site: me, orders: orders_in(self.epoch), seq, lines });
         for to in sites.peers.iter().map(|peer| peer.number).collect::<Vec<_>>() {
             self.post(to, &message, seq);
@@ -316,6 +312,19 @@ impl Core<'_> {
         drop(fold);
         self.shared().show_sites(status);
     }
+}
+
+/// Of all accounts the next `most` from one on, and where those behind them begin; from the first again after the last. So
+/// each is told within as many ticks as there are such windows, whatever else changes meanwhile.
+fn window_of<'a, T>(
+    all: &'a BTreeMap<SmolStr, T>,
+    from: &SmolStr,
+    most: usize,
+) -> (Vec<(&'a SmolStr, &'a T)>, SmolStr) {
+    let mut rest = all.range(from.clone()..);
+    let window: Vec<_> = rest.by_ref().take(most).collect();
+    let next = rest.next().map(|(account, _)| account.clone()).unwrap_or_default();
+    (window, next)
 }
 
 fn account_rights(
@@ -384,4 +393,29 @@ impl Sites {
 fn order_is_known(fold: &Fold, order: &Order) -> bool {
     let origin: OriginId = accounting::pay::origin_of(order.id());
     !order.id().is_empty() && fold.book.order(origin).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_hundred_thousand_accounts_each_is_announced_within_twenty_ticks_also_while_others_come_and_go() {
+        let name = |number: u32| SmolStr::from(format!("account-{number:06}"));
+        let mut all: BTreeMap<SmolStr, u32> = (0..100_000).map(|number| (name(number * 2), number)).collect();
+        let (mut from, mut told) = (SmolStr::default(), HashSet::new());
+        for tick in 0..21_u32 {
+            let (window, next) = window_of(&all, &from, ACCOUNTS_MAX);
+            assert!(window.len() <= ACCOUNTS_MAX && !window.is_empty());
+            told.extend(window.iter().map(|(account, _)| (*account).clone()));
+            from = next;
+            // New ones everywhere, and the very account that the next window would have begun with goes.
+            all.insert(name(tick * 9_001 + 1), 0);
+            if tick % 3 == 0 {
+                all.remove(&from);
+                told.insert(from.clone());
+            }
+        }
+        assert!((0..100_000).all(|number| told.contains(&name(number * 2))), "{} were told", told.len());
+    }
 }

@@ -2,7 +2,6 @@
 //! rules of `accounting::credit` are asked. What they append stands in this ledger's own frames, which name how far the
 //! others' streams were folded (design 8.3 to 8.8).
 
-use accounting::book::Among;
 use accounting::credit::{Action, Message, Settings, Site};
 use bus::stream::{Accepted, FrameReader, StreamReader};
 use facts::Amount;
@@ -18,6 +17,7 @@ use std::time::{Duration, Instant};
 use super::doubles::{ENDED_MAX, Ended};
 use super::items::Named;
 use super::rights::Question;
+use super::shares::limit_of_this_site;
 use super::{Answer, Core, LedgerOptions, wall_micros};
 use crate::error::LedgerError;
 use crate::fold::Fold;
@@ -27,6 +27,8 @@ use crate::streams::ledger_source;
 
 /// Between two tries to open a copy that is not there yet.
 const LOOK: Duration = Duration::from_millis(500);
+/// Ticks after an announcement by which clocks of two sites surely differ less.
+const LATE_TICKS: i64 = 30;
 /// Messages taken in one turn.
 const MAIL_MAX: usize = 256;
 
@@ -63,6 +65,8 @@ pub(super) struct Sites {
     pub to_give: Option<u64>,
     /// This site's streams have been read as far as its own frames name them.
     pub opened: bool,
+    /// By site: the highest frame that it has announced, and when that was heard, microseconds.
+    pub said: BTreeMap<u16, (u64, i64)>,
     /// Every account is looked at once: what was folded before a restart is not read again.
     pub(super) look_at_all: bool,
 }
@@ -113,6 +117,7 @@ impl Sites {
             to_give: None,
             opened: false,
             look_at_all: false,
+            said: BTreeMap::new(),
         })
     }
 
@@ -276,6 +281,7 @@ impl Core<'_> {
             }
         }
         tracing::trace!(%stream, seq, "folded");
+        self.check_said(sites, number, seq, frame.header.booked_at.0);
         for call in std::mem::take(&mut named.calls) {
             self.settle(sites, call)?;
         }
@@ -329,6 +335,10 @@ impl Core<'_> {
                 }
                 let next = sites.rules.folded(from) + 1;
                 self.lost_disk(sites, from, (next, announcement.orders));
+                let before = sites.said.get(&from).map_or(0, |(seq, _)| *seq);
+                if announcement.seq > before {
+                    sites.said.insert(from, (announcement.seq, wall_micros()));
+                }
                 announcement.lines.retain(|announced| known(&announced.line));
                 announcement.lines.truncate(crate::sites::ACCOUNTS_MAX);
                 announcement.lines.iter().map(|announced| announced.line.clone()).collect()
@@ -350,6 +360,20 @@ impl Core<'_> {
         }
         sites.rules.receive(wall_micros(), from, message);
         self.follow(sites)
+    }
+
+    /// A site's frames are booked in their order: one that was booked long after an announcement and stands before the
+    /// frame that it names shows that the announcement was no truth. It counts no more.
+    fn check_said(&self, sites: &mut Sites, site: u16, seq: u64, booked: i64) {
+        let Some((said, at)) = sites.said.get(&site).copied().filter(|(said, _)| *said > seq) else { return };
+        if booked > at.saturating_add(micros(self.options.tick).saturating_mul(LATE_TICKS)) {
+            sites.said.remove(&site);
+            drop(sites.rules.forget_announced(site));
+            let name = sites.name(site);
+            sites.alarm(format!(
+                "site {name} announced its frame {said}, but its frame {seq} was booked later: what it announced counts for nothing"
+            ));
+        }
     }
 
     /// The rules number the own frames as they will stand.
@@ -494,29 +518,4 @@ impl Core<'_> {
             }
         }
     }
-}
-
-/// What the configuration's site has to have granted of an account's limit: all of it, with what was granted beside it,
-/// less what other sites granted while the configuration was theirs. So the sum stays the limit when it moves.
-pub(super) fn limit_of_this_site(fold: &Fold, config: &Config, account: &str, now: i64) -> Option<Amount> {
-    let mut whole = Amount(i128::from(config.accounts.get(account)?.credit_limit.0) * 100);
-    let mut by_others = 0i128;
-    whole = whole.checked_add(fold.book.holds().granted(account, now)?)?;
-    for other in fold.others.values() {
-        whole = whole.checked_add(other.book.holds().granted(account, now)?)?;
-        by_others = by_others.checked_add(other.book.rights().of(account).map_or(0, |share| share.limit))?;
-    }
-    Some(Amount(whole.0.max(0).checked_sub(by_others)?))
-}
-
-/// Tells the book its place among the sites, by which caps are divided.
-pub(super) fn set_among(options: &LedgerOptions, book: &mut accounting::Book) {
-    if options.peers.is_empty() {
-        return;
-    }
-    let share = |site: u16| options.shares.get(&site).copied().unwrap_or(1);
-    let peers = || options.peers.iter().map(|(number, _)| *number);
-    let sum = |sites: &mut dyn Iterator<Item = u16>| sites.fold(0_u32, |sum, site| sum.saturating_add(share(site)));
-    let (before, own) = (sum(&mut peers().filter(|number| *number < options.number)), share(options.number));
-    book.set_among(Some(Among { before, own, all: sum(&mut peers()).saturating_add(own) }));
 }

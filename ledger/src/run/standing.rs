@@ -102,6 +102,8 @@ impl Core<'_> {
             return;
         }
         let name = sites.name(number);
+        // What it said before was true then.
+        sites.said.remove(&number);
         let Some(said) = sites.rules.forget_announced(number).filter(|said| said.seq >= seq) else { return };
         let config = (self.options.config)();
         let mut money = Vec::new();

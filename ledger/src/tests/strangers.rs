@@ -43,6 +43,11 @@ fn messages_of_strangers_liars_and_other_versions_are_alarmed_and_count_for_noth
         let peer = house.status(1).unwrap().peers[0].clone();
         peer.announced == Some(u64::MAX) && peer.folded < 100
     });
+    // Its own frames show in time that it was none; then what it says counts again.
+    alarmed(&house, 1, "what it announced counts for nothing");
+    house.until("an honest announcement is heard", |house| {
+        house.status(1).unwrap().peers[0].announced.is_some_and(|seq| seq < 10_000)
+    });
     // A pull of all there is, of more than there is, of an account that nobody knows: what is there, once, or nothing.
     let pull = |number: u64, line: &str, want: i128| {
         let id = PullId::new(2, 9, number);
