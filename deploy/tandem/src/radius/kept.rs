@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -149,7 +149,7 @@ fn read(path: &Path) -> HashMap<OriginId, Kept> {
     calls
 }
 
-fn write(mut file: File, path: &PathBuf, lines: &Receiver<Vec<u8>>) {
+fn write(mut file: File, path: &Path, lines: &Receiver<Vec<u8>>) {
     while let Ok(line) = lines.recv() {
         if let Err(error) = file.write_all(&line) {
             tracing::warn!(path = %path.display(), %error, "calls that go on are not kept for the next start");
