@@ -18,6 +18,7 @@ use crate::engine::{Engine, Session};
 use crate::error::EngineError;
 use crate::schema;
 use facts::CallId;
+use facts::stream::STREAM_START;
 use facts::xdr::{Position, RatedCall};
 use note::{NoteFile, Pending};
 use revisions::Here;
@@ -366,7 +367,11 @@ impl Loader {
 
     /// Removes a stream's rows and loads it again from its start, at the next steps.
     pub fn reload(&mut self, name: &str) -> Result<(), LoadError> {
-        for stream in self.streams.iter_mut().filter(|s| s.name == name) {
+        for (stream, shown) in
+            self.streams.iter_mut().zip(lock(&self.status).iter_mut()).filter(|(s, _)| s.name == name)
+        {
+            // From this moment on nothing of it counts as loaded: whoever compares reports with the ledger waits.
+            shown.loaded = STREAM_START;
             // Without a note the next step removes the rows before it loads; a crash at any point leads there too.
             stream.file.remove()?;
             stream.positioned = false;
