@@ -122,7 +122,7 @@ impl<'a> Pricer<'a> {
     }
 
     /// An amount of a buy deck in the sell deck's currency.
-    pub(super) fn into_sold(&self, amount: Ratio, buy: &Buy<'_>) -> Option<Ratio> {
+    pub(super) fn in_sold(&self, amount: Ratio, buy: &Buy<'_>) -> Option<Ratio> {
         amount.times(i128::from(buy.exchange), EXCHANGE)
     }
 
@@ -151,7 +151,7 @@ impl<'a> Pricer<'a> {
                 let (all, answered) = (i128::from(WHOLE), i128::from(self.recipe.answer_ratio));
                 cost = cost.plus(Self::paid(buy, fee, rounded)?.times(all - answered, answered)?)?;
             }
-            self.into_sold(cost, buy)
+            self.in_sold(cost, buy)
         };
         of().ok_or_else(|| self.range(term))
     }
@@ -324,7 +324,7 @@ impl<'a> Pricer<'a> {
         for term in choices.iter().flat_map(|(choice, _)| choice.iter().flatten()) {
             let Some((row, buy)) = self.row(*term).zip(self.buys.get(term.buy)) else { continue };
             let own = added(Some(row)).fees + added(self.added_row(*term)).fees;
-            most = most.max(self.into_sold(Ratio::whole(own), buy).ok_or_else(range)?);
+            most = most.max(self.in_sold(Ratio::whole(own), buy).ok_or_else(range)?);
         }
         let (num, den) = margin.factor();
         most.times(num, den).and_then(|fee| units_up(fee, self.recipe.decimals, &[])).ok_or_else(range)
@@ -342,7 +342,7 @@ impl<'a> Pricer<'a> {
             let (fee, buy) = (self.attempt_fee(*term), self.buys.get(term.buy));
             let Some(buy) = buy.filter(|_| fee != 0) else { continue };
             let sold = || {
-                let paid = self.into_sold(Self::paid(buy, Ratio::whole(fee), true)?, buy)?;
+                let paid = self.in_sold(Self::paid(buy, Ratio::whole(fee), true)?, buy)?;
                 units_up(self.charged_for(paid.times(num, den)?)?, self.recipe.decimals, &[])
             };
             most = most.max(sold().ok_or(MakeError::Range { prefix: code.prefix })?);

@@ -66,7 +66,7 @@ impl Pricer<'_> {
         let mut bought = Ratio::ZERO;
         for term in choice.iter().flatten() {
             let buy = self.buys.get(term.buy)?;
-            bought = bought.max(self.into_sold(units(buy.rounds)?, buy)?);
+            bought = bought.max(self.in_sold(units(buy.rounds)?, buy)?);
         }
         units(self.selling.rounds)?.plus(bought.times(num, den)?)
     }
@@ -89,7 +89,7 @@ impl Pricer<'_> {
         });
         let steps: Option<Vec<Steps>> = terms.iter().map(|term| self.steps(*term)).collect();
         let Some(steps) = steps.filter(|_| whole && even(self.selling.rounds, &[price])) else { return longest };
-        let minutes = period(deal.sell, &steps).checked_mul(60).unwrap_or(u32::MAX);
+        let minutes = period(deal.sell, &steps).saturating_mul(60);
         let marks = steps.iter().flat_map(|steps| steps.marks()).filter(|mark| *mark < u32::MAX).max().unwrap_or(0);
         marks.saturating_add(minutes.saturating_mul(2)).min(longest)
     }

@@ -35,29 +35,29 @@ impl Rounds {
         }
     }
 
-    fn into_account(self, amount: Ratio) -> Option<Ratio> {
+    fn in_account(self, amount: Ratio) -> Option<Ratio> {
         amount.times(i128::from(self.exchange), EXCHANGE)
     }
 
-    fn from_account(self, amount: Ratio) -> Option<Ratio> {
+    fn in_deck(self, amount: Ratio) -> Option<Ratio> {
         amount.times(EXCHANGE, i128::from(self.exchange))
     }
 
     /// One unit of the last decimal, in 10^-10 of the deck's currency.
     pub fn unit(self) -> Option<Ratio> {
-        self.from_account(self.unit_of_account()?)
+        self.in_deck(self.unit_of_account()?)
     }
 
     /// What is charged for an exact amount; both in 10^-10 of the deck's currency.
     pub fn rounded(self, exact: Ratio) -> Option<Ratio> {
         let unit = self.unit_of_account()?;
-        let count = self.into_account(exact)?.over(unit)?.whole_by(self.amount)?;
-        self.from_account(unit.times(count, 1)?)
+        let count = self.in_account(exact)?.over(unit)?.whole_by(self.amount)?;
+        self.in_deck(unit.times(count, 1)?)
     }
 
     /// The least exact amount (or hardly more) for which at least `wanted` is charged.
     pub fn least(self, wanted: Ratio) -> Option<Ratio> {
-        let (unit, wanted) = (self.unit_of_account()?, self.into_account(wanted)?);
+        let (unit, wanted) = (self.unit_of_account()?, self.in_account(wanted)?);
         let count = wanted.over(unit)?.ceil();
         let half = || unit.times(count.checked_mul(2)?.checked_sub(1)?, 2);
         let least = match self.amount {
@@ -67,7 +67,7 @@ impl Rounds {
             Rounding::HalfEven if count % 2 == 0 => half()?.max(Ratio::ZERO),
             Rounding::HalfEven | Rounding::Down => unit.times(count, 1)?,
         };
-        self.from_account(least)
+        self.in_deck(least)
     }
 
     /// How far up a part of a second is counted: down, to the nearest, up.
