@@ -173,7 +173,7 @@ fn what_a_customer_is_charged_covers_what_the_vendor_is_paid_behind_fees_surchar
             let ask = Ask {
                 rated_at: dice.below(5 * DAY),
                 duration: SECOND
-                    + dice.below(if dice.0 % 2 == 0 { 70 } else { 3_599 }) * SECOND
+                    + dice.below(if dice.0.is_multiple_of(2) { 70 } else { 3_599 }) * SECOND
                     + dice.below(3) * 499_999,
                 answered: true,
                 attempted: true,
