@@ -58,7 +58,7 @@ impl Progress {
 /// The state root that a frame begins with, if any.
 pub fn certified(frame: &FrameView<'_>) -> Option<Certified> {
     // A certificate stands in front of whatever else a frame holds.
-    let first = if frame.len() > 0 { schemas::ledger::item(frame, 0).ok() } else { None };
+    let first = if frame.is_empty() { None } else { schemas::ledger::item(frame, 0).ok() };
     match first {
         Some(LedgerItem::Certificate { root, .. }) => {
             Some(Certified { seq: frame.header.seq, booked_at: frame.header.booked_at, root })

@@ -152,11 +152,10 @@ fn a_drained_site_ends_its_calls_gives_its_rights_away_and_may_be_stopped() {
         assert!(entries.stdout.contains("drained"), "{entries:?}");
     }
     sites[1].stop();
-    let gone = eventually("main sells all of it", PATIENCE, || {
+    eventually("main sells all of it", PATIENCE, || {
         let main = Edge::new(&sites[0], &addresses[0]);
         main.authorise("c3").ok().map(drop)
     });
-    let () = gone;
     addresses[1] = sites[1].start_listening(&up);
     let vienna = Edge::new(&sites[1], &addresses[1]);
     assert_eq!(vienna.authorise("c4"), Err("draining".to_owned()));

@@ -98,7 +98,7 @@ impl Core<'_> {
     /// A frame or message of another site. Where its orders say that its disk was lost since it announced last, what it
     /// had announced from frame `seq` on is known by that message only: said in money, and no longer counted with.
     pub(super) fn lost_disk(&mut self, sites: &mut Sites, number: u16, (seq, orders): (u64, u64)) {
-        if !sites.rules.announced(number).is_some_and(|said| said.orders < orders) {
+        if sites.rules.announced(number).is_none_or(|said| said.orders >= orders) {
             return;
         }
         let name = sites.name(number);

@@ -170,7 +170,7 @@ fn compare(
         let (mut frames, mut first, mut end) = (0, 0, 0);
         let read = reader.catch_up::<StreamError>(ours, &mut |accepted| {
             let header = &accepted.frame.header;
-            if header.config_seq > common && accepted.frame.len() > 0 {
+            if header.config_seq > common && !accepted.frame.is_empty() {
                 frames += 1;
                 first = if first == 0 { header.seq } else { first };
                 end = header.seq;
