@@ -378,10 +378,6 @@ mod tests {
                 "Rates are in USD per minute, billed in 1/1 increments; USA 6/6, Mexico 60/60",
                 "1/1 USA=6/6 Mexico=60/60",
             ),
-            (
-                "Billing increment: 60/60 for Mexico, 6/6 for USA, all other destinations 1/1",
-                "1/1 Mexico=60/60 USA=6/6",
-            ),
             ("Billed 60/60 for Mexico and Cuba, 1/1 for all other destinations", "1/1 Mexico=60/60 Cuba=60/60"),
             ("30 seconds minimum, 6 second increments", "30/6"),
             ("Calls are billed with an initial 30 seconds and 6 seconds thereafter", "30/6"),
