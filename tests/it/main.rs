@@ -38,6 +38,7 @@ mod servers;
 mod sites;
 mod sites_credit;
 mod sites_life;
+mod sites_mirror;
 mod sites_others;
 mod sites_three;
 mod tidy;

@@ -66,6 +66,10 @@ pub struct PeerSettings {
     pub url: String,
     /// The certificate that it shows, PEM; none other is accepted.
     pub certificate: PathBuf,
+    /// What stands before the names of its topics where MirrorMaker brings its ledger and its rated calls into this
+    /// site's own Kafka (`vienna.`); empty: they are fetched from it like the rest.
+    #[serde(default)]
+    pub mirror: String,
 }
 
 impl Default for SitesSettings {
@@ -171,6 +175,10 @@ impl Settings {
             let same = |other: &PeerSettings| other.number == peer.number;
             if peer.number == 0 || peer.number == self.sites.number || self.peers[..at].iter().any(same) {
                 return invalid("peers.number", format!("{name}: each site has a number of its own, from 1"));
+            }
+            if !peer.mirror.is_empty() && self.bus.kind != crate::settings::BusKind::Kafka {
+                let reason = format!("{name}: MirrorMaker copies between Kafkas, and the log here is the embedded one");
+                return invalid("peers.mirror", reason);
             }
             if let Err(reason) = sites::address(&peer.url) {
                 return invalid("peers.url", format!("{name}: {:?}: {reason}", peer.url));

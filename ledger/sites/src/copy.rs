@@ -75,6 +75,16 @@ pub(crate) struct Copy {
     plain: bool,
 }
 
+/// How a peer's records are taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How {
+    /// Frames booked later than this are not taken yet.
+    pub latest: i64,
+    /// Whether they came by way of a mirror: frames that are missing then are missing there and not at the peer, and
+    /// are waited for.
+    pub mirrored: bool,
+}
+
 /// What came of one handful of records.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
@@ -137,8 +147,8 @@ impl Copy {
         bus::replace_file(path, &text).map_err(std::io::Error::other)
     }
 
-    /// Takes in what a peer gave, from `cursor.next` on. `latest`: frames booked later than this are not taken yet.
-    pub(crate) fn take(&mut self, cursor: &mut Cursor, records: &[Sent<'_>], latest: i64) -> Result<Taken, CopyError> {
+    /// Takes in what a peer gave, from `cursor.next` on.
+    pub(crate) fn take(&mut self, cursor: &mut Cursor, records: &[Sent<'_>], how: How) -> Result<Taken, CopyError> {
         if self.plain {
             return self.take_plain(cursor, records);
         }
@@ -148,7 +158,7 @@ impl Copy {
         let (mut ours, mut theirs, mut bytes) = (self.ours.clone(), cursor.theirs.clone(), 0);
         let mut next = cursor.next;
         for record in records {
-            match self.judge(record, &mut theirs, &mut ours, latest) {
+            match self.judge(record, &mut theirs, &mut ours, how) {
                 Ok(None) => {}
                 Ok(Some(value)) => {
                     bytes += value.len();
@@ -182,7 +192,7 @@ impl Copy {
         record: &Sent<'_>,
         theirs: &mut StreamState,
         ours: &mut StreamState,
-        latest: i64,
+        how: How,
     ) -> Result<Option<Vec<u8>>, (String, bool, Option<VoidReason>)> {
         let decoded = decode_record(record.value, &self.ids);
         let decoded = decoded.map_err(|error| (format!("it is no frame and no fence: {error}"), false, None))?;
@@ -197,13 +207,18 @@ impl Copy {
                     if reason.is_ordinary() && reason != VoidReason::SequenceGap {
                         return Ok(None);
                     }
+                    if how.mirrored && reason == VoidReason::SequenceGap {
+                        let next = theirs.seq() + 1;
+                        let why = format!("the mirror lacks frames {next} to {} of {}", meta.seq - 1, meta.stream);
+                        return Err((why, true, None));
+                    }
                     return Err((
                         format!("frame {} of {} is void: {reason}", meta.seq, meta.stream),
                         false,
                         Some(reason),
                     ));
                 }
-                if at > latest {
+                if at > how.latest {
                     let why = format!("frame {} is booked in the future, at {}", meta.seq, facts::time::rfc3339(at));
                     return Err((why, true, None));
                 }

@@ -7,6 +7,7 @@ mod client;
 mod copy;
 pub mod identity;
 mod mailbox;
+mod mirror;
 mod pull;
 mod quarantine;
 mod server;
@@ -48,6 +49,9 @@ pub struct Peer {
     pub url: String,
     /// PEM file of the one certificate that it shows.
     pub certificate: PathBuf,
+    /// What stands before the names of its topics where MirrorMaker brings them into our own Kafka; `None`: its frames
+    /// are fetched from it like the rest.
+    pub mirror: Option<String>,
 }
 
 /// What the sites are started with.
@@ -458,15 +462,23 @@ impl Shared {
 
     /// The local end of a topic, opened once, and how far this peer was read for it.
     fn copy(&self, peer: usize, topic: &str) -> Result<(Arc<Mutex<Copy>>, Cursor, PathBuf), CopyError> {
+        let mirrored = self.options.peers[peer].mirror.is_some() && mirror::carries(topic);
         let folder = self.options.folder.join(&self.options.peers[peer].name);
         if let Err(error) = std::fs::create_dir_all(&folder) {
             tracing::warn!(folder = %folder.display(), %error, "notes about the peer cannot be kept");
         }
-        let note = folder.join(format!("{topic}.json"));
+        // A mirror's offsets are its own.
+        let note = folder.join(if mirrored { format!("{topic}.mirror.json") } else { format!("{topic}.json") });
         let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
         let (copy, cursor) = Copy::open(&*self.bus, &self.ids, topic, Some(&note))?;
         let copy = copies.entry(topic.to_owned()).or_insert_with(|| Arc::new(Mutex::new(copy))).clone();
         Ok((copy, cursor, note))
+    }
+
+    /// Ids of our registry, where they are others than those compiled in.
+    fn given_ids(&self) -> BTreeMap<String, u32> {
+        let given = schemas::Schema::ALL.into_iter().filter(|schema| self.ids.id(*schema) != schema.compiled_id());
+        given.map(|schema| (schema.name().to_owned(), self.ids.id(schema))).collect()
     }
 
     fn forget(&self, topic: &str) {

@@ -2,7 +2,8 @@
 //! writes what comes, says what is wrong and goes on with the rest. One thread a peer.
 
 use crate::client::{Client, LinkError};
-use crate::copy::{Copy, Cursor};
+use crate::copy::{Copy, Cursor, How};
+use crate::mirror::{self, Mirror, Mirrored};
 use crate::status::{TopicStatus, Trouble};
 use crate::wire::{ANSWER_BYTES_MAX, Head, Request, Sent, VERSION, WANT_MAX, WireError, unpack};
 use crate::{Shared, wall_micros};
@@ -22,6 +23,12 @@ const PAUSE: Duration = Duration::from_millis(300);
 const AGAIN: Duration = Duration::from_secs(5);
 /// How often the places in the peer's topics are noted.
 const NOTE: Duration = Duration::from_secs(5);
+/// The same beside a mirror, which is read in between.
+const WAIT_BESIDE: Duration = Duration::from_millis(100);
+/// Records of one topic taken out of a mirror at once.
+const MIRROR_BYTES: usize = 4 << 20;
+/// Longest that a mirror is read before the peer is heard again.
+const MIRROR_TURN: Duration = Duration::from_secs(1);
 /// Largest compressed answer.
 const PACKED_MAX: usize = ANSWER_BYTES_MAX * 2;
 
@@ -57,6 +64,7 @@ pub(crate) struct Puller {
     shared: Arc<Shared>,
     peer: usize,
     client: Client,
+    mirror: Option<Mirror>,
     topics: BTreeMap<String, Followed>,
     noted: Instant,
     trouble: Option<Trouble>,
@@ -64,7 +72,8 @@ pub(crate) struct Puller {
 
 impl Puller {
     pub(crate) fn new(shared: Arc<Shared>, peer: usize, client: Client) -> Self {
-        Self { shared, peer, client, topics: BTreeMap::new(), noted: Instant::now(), trouble: None }
+        let mirror = shared.options.peers[peer].mirror.as_deref().map(Mirror::new);
+        Self { shared, peer, client, mirror, topics: BTreeMap::new(), noted: Instant::now(), trouble: None }
     }
 
     /// Works until the sites are told to stop.
@@ -82,6 +91,7 @@ impl Puller {
                     std::thread::sleep(PAUSE);
                 }
             }
+            self.read_mirror();
             self.show();
             if self.noted.elapsed() >= NOTE {
                 self.note();
@@ -116,7 +126,8 @@ impl Puller {
         let mut want: Vec<(String, u64)> = Vec::new();
         let now = Instant::now();
         for (topic, followed) in &self.topics {
-            if followed.pause.is_none_or(|until| now >= until) && want.len() < WANT_MAX {
+            let asked = self.mirror.is_none() || !mirror::carries(topic);
+            if asked && followed.pause.is_none_or(|until| now >= until) && want.len() < WANT_MAX {
                 want.push((topic.clone(), followed.cursor.next));
             }
         }
@@ -131,7 +142,7 @@ impl Puller {
             number: options.number,
             want,
             // Whoever waits to ask again for what was refused must not sleep through it.
-            wait_ms: WAIT.as_millis() as u32,
+            wait_ms: if self.mirror.is_some() { WAIT_BESIDE } else { WAIT }.as_millis() as u32,
             max_bytes,
         };
         let body = serde_json::to_vec(&request).map_err(|_| WireError::Damaged("our own request cannot be written"))?;
@@ -146,6 +157,11 @@ impl Puller {
         self.shared.partitions(self.peer, answer.head.partitions);
         self.shared.links[self.peer].said.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&answer.head.said);
         self.shared.folds(self.peer, answer.head.fold);
+        if let Some(mirror) = &mut self.mirror {
+            mirror.learn(answer.head.ids.clone());
+            // A question for nothing is answered at once.
+            std::thread::sleep(if request.want.is_empty() { WAIT_BESIDE } else { Duration::ZERO });
+        }
         let mut by_topic: BTreeMap<u16, Vec<Sent<'_>>> = BTreeMap::new();
         for record in answer.records()? {
             by_topic.entry(record.topic).or_default().push(record);
@@ -154,7 +170,7 @@ impl Puller {
             let Some((topic, _)) = request.want.get(usize::from(*place)) else {
                 return Err(WireError::Damaged("it gives a topic that was not asked for").into());
             };
-            self.take(topic, records);
+            self.take(topic, records, false);
         }
         for (topic, _) in &request.want {
             if let Some(followed) = self.topics.get_mut(topic).filter(|followed| followed.passing) {
@@ -168,12 +184,48 @@ impl Puller {
         Ok(packed.len())
     }
 
-    fn take(&mut self, topic: &str, records: &[Sent<'_>]) {
+    /// Takes what has come through the mirror, where there is one.
+    fn read_mirror(&mut self) {
+        let Some(mut mirror) = self.mirror.take() else { return };
+        let began = Instant::now();
+        let mut topics: Vec<String> = self.topics.keys().filter(|topic| mirror::carries(topic)).cloned().collect();
+        topics.sort_by_key(|topic| urgency(topic));
+        for topic in topics {
+            while began.elapsed() < MIRROR_TURN && !self.shared.stop.load(Ordering::Relaxed) {
+                let Some(followed) = self.topics.get_mut(&topic) else { break };
+                if followed.pause.is_some_and(|until| Instant::now() < until) {
+                    break;
+                }
+                match mirror.poll(&*self.shared.bus, &topic, &mut followed.cursor.next, MIRROR_BYTES) {
+                    Ok(records) => {
+                        if followed.passing {
+                            (followed.trouble, followed.passing) = (None, false);
+                        }
+                        if records.is_empty() {
+                            break;
+                        }
+                        let records: Vec<Sent<'_>> = records.iter().map(Mirrored::sent).collect();
+                        self.take(&topic, &records, true);
+                    }
+                    Err(why) => {
+                        let name = &self.shared.options.peers[self.peer].name;
+                        trouble(followed, name, &topic, &why);
+                        (followed.passing, followed.pause) = (true, Some(Instant::now() + AGAIN));
+                        break;
+                    }
+                }
+            }
+        }
+        self.mirror = Some(mirror);
+    }
+
+    fn take(&mut self, topic: &str, records: &[Sent<'_>], mirrored: bool) {
         let latest = wall_micros().saturating_add(self.shared.options.future_micros);
+        let how = How { latest, mirrored };
         let name = &self.shared.options.peers[self.peer].name;
         let Some(followed) = self.topics.get_mut(topic) else { return };
         let mut copy = followed.copy.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = match copy.take(&mut followed.cursor, records, latest) {
+        let taken = match copy.take(&mut followed.cursor, records, how) {
             Ok(taken) => taken,
             Err(error) => {
                 drop(copy);
@@ -250,7 +302,8 @@ impl Puller {
         for topic in head.topics.iter().rev() {
             if let Some(followed) = self.topics.get_mut(&topic.name) {
                 followed.end = topic.end;
-                if followed.cursor.next < topic.begin {
+                let own = self.mirror.is_none() || !mirror::carries(&topic.name);
+                if own && followed.cursor.next < topic.begin {
                     followed.cursor.next = topic.begin;
                 }
                 continue;

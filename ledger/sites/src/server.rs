@@ -160,6 +160,7 @@ impl Desk {
             topics: self.offered().map_err(broken)?.to_vec(),
             problems,
             said: self.shared.said(),
+            ids: self.shared.given_ids(),
         };
         pack(&head, &records).map_err(broken)
     }

@@ -34,7 +34,7 @@ impl Place {
 
     fn peer(&self) -> Peer {
         let (name, url) = (self.name.to_owned(), format!("https://127.0.0.1:{}", self.port));
-        Peer { name, number: self.number, url, certificate: self.file("c.pem") }
+        Peer { name, number: self.number, url, certificate: self.file("c.pem"), mirror: None }
     }
 
     fn options(&self, peers: Vec<Peer>) -> Options {

@@ -2,6 +2,7 @@
 //! bound, and what does not read as it should is refused whole. It knows no frames.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Version of this exchange; another one is refused by name.
 pub const VERSION: u32 = 1;
@@ -72,6 +73,9 @@ pub struct Head {
     pub problems: Vec<(String, String)>,
     #[serde(default)]
     pub said: Said,
+    /// Schema ids of its registry, by name: for who reads its records by way of a mirror.
+    #[serde(default)]
+    pub ids: BTreeMap<String, u32>,
 }
 
 fn first_fold() -> u32 {
@@ -191,9 +195,20 @@ mod tests {
 
     fn head() -> Head {
         let topics = vec![TopicEnd { name: "ledger.a".into(), begin: 0, end: 9 }];
-        let (problems, said) =
-            (Vec::new(), Said { standing: "drained".into(), heard_of: vec![("ledger.b".into(), 7)] });
-        Head { version: VERSION, site: "a".into(), number: 1, partitions: 2, fold: 1, now: 5, topics, problems, said }
+        let (problems, ids) = Default::default();
+        let said = Said { standing: "drained".into(), heard_of: vec![("ledger.b".into(), 7)] };
+        Head {
+            version: VERSION,
+            site: "a".into(),
+            number: 1,
+            partitions: 2,
+            fold: 1,
+            now: 5,
+            topics,
+            problems,
+            said,
+            ids,
+        }
     }
 
     #[test]

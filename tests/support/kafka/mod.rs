@@ -2,6 +2,10 @@
 //!
 //! Keeps ports and data over `kill` and `restart`, so that a test can take it away and bring it back.
 
+mod mirror;
+
+pub use mirror::MirrorMaker;
+
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};

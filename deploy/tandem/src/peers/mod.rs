@@ -116,6 +116,7 @@ pub fn options(settings: &Settings) -> Options {
         number: peer.number,
         url: peer.url.clone(),
         certificate: settings.site_path(&peer.certificate),
+        mirror: Some(peer.mirror.clone()).filter(|prefix| !prefix.is_empty()),
     };
     Options {
         site: settings.site.clone(),
