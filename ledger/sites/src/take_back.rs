@@ -4,7 +4,7 @@
 //! what may be sold meanwhile.
 
 use crate::client::{Client, LinkError, address};
-use crate::copy::{Copy, CopyError, Cursor, Refused};
+use crate::copy::{Copy, CopyError, Cursor, How, Refused};
 use crate::identity::{self, Identity};
 use crate::quarantine::Quarantine;
 use crate::wire::{ANSWER_BYTES_MAX, Head, Request, VERSION, WireError, unpack};
@@ -235,7 +235,7 @@ fn take(
         while cursor.next < end {
             let want = vec![(topic.to_owned(), cursor.next)];
             let mut into = |_: &Head, records: &[crate::wire::Sent<'_>]| {
-                let taken = copy.take(&mut cursor, records, i64::MAX)?;
+                let taken = copy.take(&mut cursor, records, How { latest: i64::MAX, mirrored: false })?;
                 for refused in taken.refused {
                     // Kept for a person where it can be; what counts is that it is refused.
                     let _ = quarantine.keep(&name, topic, refused.offset, &refused.value, &refused.why);
