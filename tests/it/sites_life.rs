@@ -96,6 +96,58 @@ fn a_site_joins_by_an_invitation_loses_its_disk_and_gets_its_books_back() {
     [main, vienna].iter_mut().for_each(Tandem::stop);
 }
 
+/// Ledgers reach the peers before rated calls do. What came back of a lost disk may so have booked calls whose frames
+/// nobody has: they count once when the switch offers them again, and no other call is passed over in their place.
+#[test]
+fn calls_that_were_booked_in_frames_that_are_lost_count_once_when_they_come_again() {
+    let addresses = [Address::loopback(), Address::loopback()];
+    let mut sites = pair::folders(&["main", "vienna"], &addresses, "partitions = 1");
+    let up = ["up", "--listen", "127.0.0.1:0"];
+    let thin = sites[0].data().join("tandem.toml");
+    let text = fs::read_to_string(&thin).expect("the settings can be read");
+    fs::write(&thin, text.replace("[sites]\n", "[sites]\nbandwidth = 2000\n")).expect("the settings can be written");
+    sites.iter_mut().for_each(|site| drop(site.start_listening(&up)));
+    site::apply(&sites[0]);
+    eventually("the configuration at vienna", PATIENCE, || {
+        sites[1].run(&["config", "history", "--json"]).json_lines().first().map(drop)
+    });
+    assert_eq!(import(&sites[1], 0), [250, 0]);
+    let written = pair::status(&sites[1]);
+    let whole = pair::heads(&written).into_iter().find(|(site, ..)| site == "vienna").expect("its own ledger").1;
+    eventually("main has the ledger, and not yet the calls", PATIENCE, || {
+        let status = pair::status(&sites[0]);
+        let topics = status["exchange"]["peers"][0]["topics"].as_array()?.clone();
+        let seq = |name: &str| {
+            topics.iter().find(|one| one["topic"] == name).map_or(0, |one| one["seq"].as_u64().expect("a number"))
+        };
+        assert!(seq("ledger.vienna") < whole || seq("xdrs.vienna.0") < 2, "the calls came with the ledger: {topics:?}");
+        (seq("ledger.vienna") >= whole).then_some(())
+    });
+    sites[1].kill();
+    // The settings and the certificates were kept elsewhere.
+    let kept = |name: &str| name == "tandem.toml" || name == "site" || name.ends_with(".pem");
+    for entry in fs::read_dir(sites[1].data()).expect("the data folder is there").flatten() {
+        match entry.file_name().to_str().is_some_and(kept) {
+            true => {}
+            false if entry.path().is_dir() => fs::remove_dir_all(entry.path()).expect("the disk is lost"),
+            false => fs::remove_file(entry.path()).expect("the disk is lost"),
+        }
+    }
+    sites[1].run(&["site", "join", "--lost-disk"]).ok();
+    sites[1].start_listening(&up);
+    let log = sites[1].server().log();
+    assert!(log.contains("of them are booked, empty frames stand in their places"), "{log}");
+    // Nothing of its calls is left but what the ledger says; then the switch's file comes again, and a new one.
+    assert_eq!(import(&sites[1], 0).iter().sum::<u64>(), 250);
+    assert_eq!(import(&sites[1], 1), [250, 0]);
+    let text = fs::read_to_string(&thin).expect("the settings can be read");
+    fs::write(&thin, text.replace("bandwidth = 2000\n", "")).expect("the settings can be written");
+    sites[0].stop();
+    sites[0].start_listening(&up);
+    equal([&sites[0], &sites[1]], 2);
+    sites.iter_mut().for_each(Tandem::stop);
+}
+
 fn drained(site: &Tandem, words: &[&str]) -> (Option<i32>, Value) {
     let mut all = vec!["site", "drain", "--json"];
     all.extend(words);

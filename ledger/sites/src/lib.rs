@@ -5,6 +5,7 @@
 
 mod client;
 mod copy;
+mod fill;
 pub mod identity;
 mod mailbox;
 mod mirror;

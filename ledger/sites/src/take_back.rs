@@ -8,10 +8,10 @@ use crate::copy::{Copy, CopyError, Cursor, How, Refused};
 use crate::identity::{self, Identity};
 use crate::quarantine::Quarantine;
 use crate::wire::{ANSWER_BYTES_MAX, Head, Request, VERSION, WireError, unpack};
-use crate::{IdentityError, Options, Peer, belongs_to, is_ours, tls, wall_micros};
+use crate::{IdentityError, Options, Peer, belongs_to, fill, is_ours, tls, wall_micros};
 use bus::config_log::CONFIG;
 use bus::stream::{StreamReader, write_fence};
-use bus::{Bus, BusError};
+use bus::{Bus, BusError, TopicSpec};
 use facts::run::runs_topic;
 use facts::stream::{StreamState, epoch_above};
 use schemas::SchemaIds;
@@ -65,6 +65,8 @@ pub struct TakenStream {
     pub from: Vec<String>,
     /// The last frame that any peer has heard of; more than is held: the difference is lost.
     pub heard_of: u64,
+    /// Lost frames whose calls are booked in the ledger that came back; empty frames stand in their places.
+    pub booked: u64,
 }
 
 /// What came back.
@@ -118,14 +120,39 @@ pub fn take_back(
             records: bus.end(topic, 0)?.saturating_sub(1),
             from: holders.iter().filter(has).map(|holder| holder.peer.name.clone()).collect(),
             heard_of: holders.iter().map(heard).max().unwrap_or(0).max(state.seq()),
+            booked: 0,
             state,
         };
-        each(&stream);
         taken.streams.push(stream);
     }
+    let ledger = taken.streams.iter().find(|one| one.stream.starts_with("ledger."));
+    for (stream, frame) in ledger.map(|one| fill::booked(&options.site, &one.state)).unwrap_or_default() {
+        let known = taken.streams.iter().position(|one| one.stream == stream);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                // No peer has any of it; a try before this one may.
+                let state = held(bus, ids, &stream)?;
+                let (records, heard_of, from) = Default::default();
+                taken.streams.push(TakenStream { stream: stream.into(), state, records, from, heard_of, booked: 0 });
+                taken.streams.len() - 1
+            }
+        };
+        let one = &mut taken.streams[at];
+        one.booked = frame.saturating_sub(one.state.seq());
+        one.heard_of = one.heard_of.max(frame);
+    }
+    taken.streams.iter().for_each(&mut *each);
     // All are whole: only now is any of them claimed.
     for stream in taken.streams.iter().filter(|one| one.stream != CONFIG && one.stream != runs_topic(&options.site)) {
         write_fence(bus, ids, &stream.stream, epoch_above(stream.state.epoch()), owner, wall_micros())?;
+        if stream.booked > 0 {
+            let to = stream.state.seq() + stream.booked;
+            fill::fill(bus, ids, &stream.stream, owner, to).map_err(|error| TakeBackError::Surroundings {
+                what: stream.stream.clone(),
+                reason: error.to_string(),
+            })?;
+        }
     }
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(taken)
@@ -265,7 +292,14 @@ fn take(
     if plain {
         return Ok(StreamState::new(topic));
     }
-    let mut reader = StreamReader::open(bus, ids, topic)?;
-    reader.catch_up::<bus::stream::StreamError>(bus, &mut |_| Ok(())).map_err(|e| failed(CopyError::Stream(e)))?;
+    held(bus, ids, topic)
+}
+
+/// A stream of frames as it stands here.
+fn held(bus: &dyn Bus, ids: &SchemaIds, stream: &str) -> Result<StreamState, TakeBackError> {
+    bus.ensure(&TopicSpec::frames(stream, 1))?;
+    let mut reader = StreamReader::open(bus, ids, stream)?;
+    let read = reader.catch_up::<bus::stream::StreamError>(bus, &mut |_| Ok(()));
+    read.map_err(|e| TakeBackError::Surroundings { what: stream.to_owned(), reason: e.to_string() })?;
     Ok(reader.state().clone())
 }

@@ -3,7 +3,8 @@
 use super::*;
 use bus::stream::{FrameParts, StreamError, StreamReader, StreamWriter};
 use bus::{Batch, EmbeddedBus, EmbeddedConfig};
-use facts::stream::StreamState;
+use facts::stream::{Input, StreamState};
+use facts::xdr::Position;
 use schemas::frame::FrameBuilder;
 use std::path::Path;
 use std::time::Instant;
@@ -98,6 +99,21 @@ fn frames(writer: &mut StreamWriter, count: u32, wall_micros: i64) {
         };
         writer.append(&mut FrameBuilder::new(), parts).unwrap();
     }
+    writer.settle().unwrap();
+}
+
+/// A frame of a ledger that has consumed these inputs.
+fn booked(writer: &mut StreamWriter, inputs: [Input; 2]) {
+    let parts = FrameParts {
+        item_schema: schemas::ledger::ITEMS,
+        config_seq: 0,
+        fold_version: 1,
+        inputs: inputs.into_iter().collect(),
+        floor: None,
+        clock: None,
+        wall_micros: 1,
+    };
+    writer.append(&mut FrameBuilder::new(), parts).unwrap();
     writer.settle().unwrap();
 }
 
@@ -323,6 +339,32 @@ fn a_lost_disk_takes_back_the_longest_history_of_all_peers_and_the_peers_go_on_w
         trouble(&at_b, "ledger.a").is_empty() && trouble(&at_c, "ledger.a").is_empty() && at_c.status().caught_up()
     });
     assert_eq!(b.state("ledger.a").seq(), 10);
+}
+
+/// Ledgers come before rated calls, so the copy of a ledger may have booked calls of which no peer has the frames.
+#[test]
+fn no_call_is_put_where_the_ledger_has_been_when_rated_calls_are_lost_that_it_booked() {
+    let (a, b) = (Place::new("a", 1), Place::new("b", 2));
+    frames(&mut b.claim("xdrs.a.0"), 4, 1);
+    let mut ledger = b.claim("ledger.a");
+    let input = |stream: &str, from: (u64, u32), to: (u64, u32)| {
+        let at = |(seq, index)| Position { seq, index };
+        Input::Stream { stream: stream.into(), from: at(from), to: at(to) }
+    };
+    booked(&mut ledger, [input("xdrs.a.0", (1, 0), (5, 0)), input("xdrs.a.1", (1, 0), (3, 0))]);
+    booked(&mut ledger, [input("xdrs.a.0", (5, 0), (7, 2)), input("ledger.b", (1, 0), (9, 0))]);
+    let _at_b = b.start(vec![a.peer()]);
+    for again in [false, true] {
+        let taken = lost(&a, vec![b.peer()], &[]).unwrap();
+        let told = |name: &str| {
+            let one = taken.streams.iter().find(|one| one.stream == name).unwrap();
+            (one.state.seq() + one.booked, one.heard_of)
+        };
+        assert_eq!((told("xdrs.a.0"), told("xdrs.a.1")), ((7, 7), (2, 2)), "again: {again}");
+        assert_eq!((a.state("xdrs.a.0").seq(), a.state("xdrs.a.1").seq()), (7, 2), "again: {again}");
+        assert_eq!(a.state("ledger.a").seq(), 2);
+        assert!(!taken.streams.iter().any(|one| one.stream == "ledger.b"), "another site's stream is not filled");
+    }
 }
 
 #[test]

@@ -99,6 +99,10 @@ fn line(one: &TakenStream) -> String {
         0 => String::new(),
         lost => format!("; {lost} frames that were heard of are LOST: {} to {}", one.state.seq() + 1, one.heard_of),
     };
+    let lost = match one.booked {
+        0 => lost,
+        booked => format!("{lost}; the calls of {booked} of them are booked, empty frames stand in their places"),
+    };
     format!("{}: frame {} ({} records) from {from}{lost}", one.stream, one.state.seq(), one.records)
 }
 
