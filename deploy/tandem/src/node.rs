@@ -298,6 +298,10 @@ impl Running {
         if let Some(sites) = &self.node.sites {
             sites.stop();
         }
+        // Nothing of this process writes below the data folder once it has ended.
+        if let Ok(engine) = &self.node.engine {
+            engine.stop();
+        }
         self.node.bus.stop();
         failures
     }

@@ -114,6 +114,13 @@ impl Engine {
         }
     }
 
+    /// Ends the embedded child in order and waits for it, whoever still has a hand on this engine; a server goes on.
+    pub fn stop(&self) {
+        if let Place::Embedded(child) = &self.inner.place {
+            child.stop();
+        }
+    }
+
     /// Why the embedded child is down at this moment, if it is.
     #[must_use]
     pub fn down(&self) -> Option<String> {

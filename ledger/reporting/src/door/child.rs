@@ -57,8 +57,8 @@ pub struct Endpoint {
 pub struct Embedded {
     endpoint: Arc<RwLock<Endpoint>>,
     pid: Arc<Mutex<u32>>,
-    stop: Option<SyncSender<()>>,
-    watcher: Option<std::thread::JoinHandle<()>>,
+    /// Who watches it, and what tells him to end it; `None`: it was ended.
+    watched: Mutex<Option<(SyncSender<()>, std::thread::JoinHandle<()>)>>,
 }
 
 struct Running {
@@ -85,7 +85,7 @@ impl Embedded {
             .name("engine-watch".into())
             .spawn(move || watch.run(running))
             .map_err(|e| unavailable(format!("no thread: {e}")))?;
-        Ok(Self { endpoint, pid, stop: Some(stop), watcher: Some(watcher) })
+        Ok(Self { endpoint, pid, watched: Mutex::new(Some((stop, watcher))) })
     }
 
     /// Where to connect now.
@@ -101,9 +101,10 @@ impl Embedded {
     }
 
     /// Ends the child in order and waits for it.
-    pub fn stop(&mut self) {
-        drop(self.stop.take());
-        if let Some(watcher) = self.watcher.take() {
+    pub fn stop(&self) {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((stop, watcher)) = watched {
+            drop(stop);
             // A panicked watcher has nothing left to wait for.
             let _ = watcher.join();
         }

@@ -84,7 +84,7 @@ fn the_embedded_engine_answers_the_client_crate_like_a_server() {
 #[test]
 fn nobody_without_the_key_gets_in() {
     let dir = tempfile::tempdir().unwrap();
-    let mut child = Embedded::start(config(dir.path())).unwrap_or_else(|e| panic!("{e}"));
+    let child = Embedded::start(config(dir.path())).unwrap_or_else(|e| panic!("{e}"));
     let now = child.endpoint();
     assert!(now.url.starts_with("http://127.0.0.1:"));
     run(async {
