@@ -50,7 +50,9 @@ fn parts(node: &Node) -> Result<Vec<Part<'_>>, Failure> {
     for other in &node.others {
         let partitions = peers::partitions(&*node.bus, &other.name)?;
         if partitions > 0 {
-            let loading = Box::new(|| other.loaded());
+            // Its loader begins when the copies' partitions are known: until then nothing of it is loaded.
+            let loads = node.loading.is_some();
+            let loading = Box::new(move || other.loaded().or_else(|| loads.then(Vec::new)));
             all.push(Part { site: &other.name, view: &other.view, runs: &other.runs, partitions, books, loading });
         }
     }

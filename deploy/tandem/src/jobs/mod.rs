@@ -147,12 +147,12 @@ impl Jobs {
         }
         match write {
             false => {
-                if let (Task::Make { .. }, wanted) = (&next.task, deck_of(&form)?)
-                    && wanted != next.deck
-                {
-                    let (was, id) = (&next.deck, &next.id);
-                    let why = format!("job {id} makes deck {was}, the recipe is for {wanted}; begin another one");
-                    return Err(SourceError::Wrong(why));
+                if matches!(next.task, Task::Make { .. }) {
+                    let (wanted, was, id) = (deck_of(&form)?, &next.deck, &next.id);
+                    if wanted != *was {
+                        let why = format!("job {id} makes deck {was}, the recipe is for {wanted}; begin another one");
+                        return Err(SourceError::Wrong(why));
+                    }
                 }
                 next.read_again(form);
             }
