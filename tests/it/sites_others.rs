@@ -180,6 +180,7 @@ fn a_call_that_reached_both_sites_counts_once_in_books_and_reports() {
     eventually("vienna has taken its own back", PATIENCE, || {
         (owed(&sites[0], &["--of-site", "vienna"]) == 0).then_some(())
     });
+    reported(&sites, 2);
     equal_books(&[&sites[0], &sites[1]], 2);
     proved_everywhere(&sites);
     // The page says so.
@@ -195,6 +196,21 @@ fn a_call_that_reached_both_sites_counts_once_in_books_and_reports() {
         std::fs::remove_file(notes.join(name)).expect("the loader kept notes");
     }
     sites[0].start_listening(&up);
+    reported(&sites, 2);
     equal_books(&[&sites[0], &sites[1]], 2);
     sites.iter_mut().for_each(Tandem::stop);
+}
+
+/// Waits until the reports of all sites have the example so many times: for some seconds after sites have met, or while
+/// a stream is loaded anew, they may still have a call of both sites twice.
+fn reported(sites: &[Tandem], copies: i128) {
+    let revenue = |site: &Tandem| {
+        let rows = site.run(&["report", "customer", "--format", "json"]);
+        let rows = (rows.code == Some(0)).then(|| rows.json_lines())?;
+        let row = rows.iter().find(|row| row["customer"] == SELL)?;
+        Some(cell(row, "revenue"))
+    };
+    eventually("reports have each call once", PATIENCE, || {
+        sites.iter().all(|site| revenue(site) == Some(site::sums().0 * copies)).then_some(())
+    });
 }
