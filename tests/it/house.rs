@@ -13,12 +13,13 @@ use serde_json::Value;
 use crate::tidy::{read, root, tracked};
 
 /// Crates in which the same input always gives the same output.
-const PURE: &[&str] = &["accounting", "decks", "facts", "radius", "rating", "schemas", "switch-formats", "traffic"];
+const PURE: &[&str] =
+    &["accounting", "decks", "facts", "radius", "rating", "schemas", "segments", "switch-formats", "traffic"];
 
 /// Who may import whom: only crates of lower floors, and of one's own only where `SAME_FLOOR` says so.
 const FLOORS: &[&[&str]] = &[
     &["facts"],
-    &["accounting", "decks", "radius", "rating", "schemas", "switch-formats", "traffic"],
+    &["accounting", "decks", "radius", "rating", "schemas", "segments", "switch-formats", "traffic"],
     &["bus", "console", "proof", "reporting", "sites"],
     &["ingest", "ledger", "rater"],
     &["tandem"],

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::block::{self, BlockHeader, Chain, FLAG_PAYLOAD_CHAINED, HEADER, SegmentHeader};
+use segments::block::{self, Chain, FLAG_PAYLOAD_CHAINED, HEADER, SegmentHeader, Wanted};
+
 use super::files::{self, HeadFile};
 use super::log::{Log, Segment, Work, empty_block};
 use crate::api::{Retention, TopicKind};
@@ -114,25 +115,19 @@ impl Committer {
     }
 
     fn commit(&mut self, block: &mut Vec<u8>, base: u64, count: u32) -> Result<(), Failure> {
-        let length = block.len() - HEADER;
         let span = block::align(block.len() as u64);
         self.wanted = span;
         if self.pos > HEADER as u64 && self.pos + span > self.log.config.segment_bytes {
             self.roll()?;
         }
-        let mut header = BlockHeader {
+        let wanted = Wanted {
             flags: if self.log.kind == TopicKind::Frames { 0 } else { FLAG_PAYLOAD_CHAINED },
             log_id: block::log_id(self.log.incarnation),
             base,
             count,
-            length: length as u32,
-            payload_crc: crc32c::crc32c(&block[HEADER..]),
-            chain: [0; 16],
             written_ms: now_ms(),
         };
-        header.chain = header.chained(&self.chain, &block[HEADER..]);
-        block[..HEADER].copy_from_slice(&header.encode());
-        block.resize(span as usize, 0);
+        let header = block::seal(block, wanted, &self.chain);
 
         let disk = Arc::clone(&self.log.config.disk);
         if let Err(error) = disk.write_all_at(&self.file, block, self.pos) {

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use facts::stream::Incarnation;
 
-use super::block::{HEAD_BYTES, HEAD_SLOT, HEADER, Head};
+use segments::head::{Head, HeadRead, file_of, slot_of};
+
 use crate::api::{Retention, TopicKind};
 use crate::error::BusError;
 
@@ -186,38 +187,18 @@ fn damaged(path: &Path, reason: String) -> BusError {
     BusError::Damaged { file: path.to_path_buf(), byte: 0, reason, advice: "take this small file from a backup" }
 }
 
-/// What the two slots of a head file say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HeadRead {
-    /// The higher valid slot.
-    pub head: Option<Head>,
-    /// A slot in use that is not valid.
-    pub spoiled: bool,
-}
-
 pub fn read_head(path: &Path, log_id: u64) -> Result<HeadRead, BusError> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(HeadRead { head: None, spoiled: true }),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(HeadRead::MISSING),
         Err(e) => return Err(BusError::io("cannot read", path, e)),
     };
-    let slot = |at: usize| bytes.get(at..at + HEADER).and_then(|slot| Head::decode(slot, log_id));
-    let (a, b) = (slot(0), slot(HEAD_SLOT));
-    let head = match (a, b) {
-        (Some(a), Some(b)) => Some(if a.serial > b.serial { a } else { b }),
-        (one, other) => one.or(other),
-    };
-    Ok(HeadRead { head, spoiled: a.is_none() || b.is_none() || bytes.len() != HEAD_BYTES })
+    Ok(HeadRead::of(&bytes, log_id))
 }
 
 /// Writes a head file whose both slots say the same, durably.
 pub fn create_head(path: &Path, head: Head, log_id: u64) -> Result<(), BusError> {
-    let mut bytes = [0u8; HEAD_BYTES];
-    let first = Head { serial: head.serial.max(1) - 1, ..head };
-    bytes[slot_of(first.serial)..][..HEADER].copy_from_slice(&first.encode(log_id));
-    bytes[slot_of(head.serial.max(1))..][..HEADER]
-        .copy_from_slice(&Head { serial: head.serial.max(1), ..head }.encode(log_id));
-    write_atomically(path, &bytes)
+    write_atomically(path, &file_of(head, log_id))
 }
 
 /// The open head file of a log that is being written.
@@ -245,8 +226,4 @@ impl HeadFile {
     pub fn sync(&self) -> std::io::Result<()> {
         self.file.sync_data()
     }
-}
-
-fn slot_of(serial: u64) -> usize {
-    if serial.is_multiple_of(2) { 0 } else { HEAD_SLOT }
 }

@@ -4,10 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::block;
+use segments::recover::whole;
+use segments::{Finding, Head, Scan, block};
+
 use super::files::{self, KnownTopics, TopicFile};
-use super::recover::whole;
-use super::scan::{self, Finding};
+use super::scan;
 use crate::error::BusError;
 
 /// One partition as it stands on the disk.
@@ -174,7 +175,7 @@ fn inspect_partition(
 }
 
 /// The last segment may end anywhere, but not before what was acknowledged.
-fn last_finding(scan: &scan::Scan, head: Option<block::Head>) -> Option<Finding> {
+fn last_finding(scan: &Scan, head: Option<Head>) -> Option<Finding> {
     scan.finding.clone().or_else(|| {
         let head = head.filter(|head| head.active == scan.header.base && head.end > scan.end)?;
         let reason = format!("the log ends with offset {}, but {} were acknowledged", scan.end, head.end);

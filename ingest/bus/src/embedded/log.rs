@@ -9,9 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 use facts::stream::Incarnation;
 
 use super::EmbeddedConfig;
-use super::block::{self, HEADER, RECORD_HEADER};
 use crate::api::{Appended, MAX_RECORD_BYTES, MAX_SUBMIT_BYTES, Record, Retention, Ticket, TopicKind};
 use crate::error::BusError;
+use segments::block::{self, HEADER, RECORD_HEADER};
 
 /// A segment file. Only the last one of a log grows.
 #[derive(Debug)]

@@ -2,7 +2,6 @@
 //! (design 7.3, reference/ledger.md 3.4). Nothing to install. It never answers before fdatasync has, and never opens a
 //! folder whose middle is damaged.
 
-mod block;
 mod commit;
 mod disk;
 mod files;
@@ -25,6 +24,7 @@ use std::thread::JoinHandle;
 
 use facts::stream::Incarnation;
 use schemas::{Schema, SchemaIds};
+use segments::{Head, SegmentHeader, block};
 
 pub use disk::{Disk, RealDisk};
 pub use inspect::{Damage, PartitionReport, inspect};
@@ -33,7 +33,6 @@ pub use recover::TornTail;
 use crate::api::{Bus, BusHealth, PartitionInfo, Reader, Record, Retention, TopicInfo, TopicKind, TopicSpec, Writer};
 use crate::error::BusError;
 use crate::incarnation;
-use block::{Head, SegmentHeader};
 use commit::Committer;
 pub(crate) use files::KnownTopics;
 pub use files::replace_file;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::block::{self, BlockHeader, HEADER};
+use segments::block::{self, BlockHeader, HEADER, Next};
+
 use super::log::{Log, Segment};
 use super::scan::ADVICE;
 use crate::api::{Batch, Entry, Reader, TopicKind, deadline};
@@ -117,24 +118,12 @@ impl EmbeddedReader {
         let log_id = block::log_id(self.log.incarnation);
         let mut start = 0;
         while start < have {
-            let Some(head) =
-                batch.buf[..have].get(start..start + HEADER).and_then(|h| <&[u8; HEADER]>::try_from(h).ok())
-            else {
-                return Ok(Some(HEADER));
+            let found = block::next(&batch.buf[start..have], log_id, place.base);
+            let (header, payload) = match found.map_err(|reason| place.damaged(reason.into_owned()))? {
+                Next::Block { header, payload } => (header, payload),
+                Next::Needs(bytes) => return Ok(Some(bytes)),
             };
-            let header = BlockHeader::decode(head, log_id).map_err(|reason| place.damaged(reason.to_owned()))?;
-            if header.base != place.base {
-                return Err(place.damaged(format!("the block begins with offset {}, not {}", header.base, place.base)));
-            }
             let payload_at = start + HEADER;
-            let payload_end = payload_at + header.length as usize;
-            if payload_end > have {
-                return Ok(Some(header.span() as usize));
-            }
-            let payload = &batch.buf[payload_at..payload_end];
-            if crc32c::crc32c(payload) != header.payload_crc {
-                return Err(place.damaged("checksum of the block's records differs".to_owned()));
-            }
             let mut at = 0;
             let good = batch.entries.len();
             for offset in header.base..header.end() {

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use facts::stream::Incarnation;
 
-use super::block::{self, Chain, HEADER, Head};
-use super::files::{self, HeadRead};
-use super::scan::{self, ADVICE, Scan, open_segment};
+use segments::recover::{self, Order, Tail, Wrong, whole};
+use segments::{Chain, HEADER, Head, Scan, block};
+
+use super::files;
+use super::scan::{self, ADVICE, open_segment};
 use crate::error::BusError;
 
 /// A tail that was cut off because its write never finished (nobody was told that it had).
@@ -48,23 +50,21 @@ pub fn recover(dir: &Path, partition: u32, incarnation: Incarnation, check_bytes
     };
     if let Some(head) = read.head {
         finish_trim(&mut segments, head.begin)?;
-        if !segments.iter().any(|(base, _)| *base == head.active) {
-            return Err(missing(dir, head.active));
-        }
     }
-    let begin = match (read.head, segments.first()) {
-        (Some(head), Some((base, _))) if *base > head.begin => return Err(missing(dir, head.begin)),
-        (Some(head), _) => head.begin,
-        (None, first) => first.map_or(0, |(base, _)| *base),
-    };
-    check_order(&segments, partition, incarnation)?;
+    let bases: Vec<u64> = segments.iter().map(|(base, _)| *base).collect();
+    let begin = recover::begin(&bases, &read).map_err(|wrong| refused(dir, &segments, wrong))?;
+    let mut order = Order::new(partition, incarnation);
+    for (base, path) in &segments {
+        let (_, header) = open_segment(path)?;
+        order.next(*base, &header).map_err(|wrong| refused(dir, &segments, wrong))?;
+    }
 
     let last = scan::scan(&last_path)?;
-    let torn = judge_tail(&last, &last_path, &read)?;
-    if segments.len() == 1 && last.header.prev_base == u64::MAX && last.header.chain != block::chain_start(incarnation)
-    {
-        return Err(damaged(&last_path, 24, "the chain does not begin with this log's incarnation".to_owned()));
-    }
+    let tail = recover::judge(&last, segments.len() - 1, &read).map_err(|wrong| refused(dir, &segments, wrong))?;
+    let torn = match tail {
+        Tail::Whole => None,
+        Tail::Torn { byte, bytes, reason } => Some(TornTail { file: last_path.clone(), byte, bytes, reason }),
+    };
     check_sealed(&segments, &last, check_bytes)?;
     if let Some(torn) = &torn {
         set_len(&last_path, torn.byte)?;
@@ -108,63 +108,6 @@ fn finish_trim(segments: &mut Vec<(u64, PathBuf)>, begin: u64) -> Result<(), Bus
     Ok(())
 }
 
-/// Headers agree with names, with the topic, and with one another; no segment is missing in between.
-fn check_order(segments: &[(u64, PathBuf)], partition: u32, incarnation: Incarnation) -> Result<(), BusError> {
-    let mut before: Option<u64> = None;
-    for (base, path) in segments {
-        let (_, header) = open_segment(path)?;
-        if header.incarnation != incarnation || header.partition != partition {
-            return Err(damaged(path, 40, "the segment belongs to another log".to_owned()));
-        }
-        if header.base != *base {
-            return Err(damaged(
-                path,
-                8,
-                format!("the segment begins with offset {}, not as its name says", header.base),
-            ));
-        }
-        if let Some(before) = before
-            && header.prev_base != before
-        {
-            let dir = path.parent().unwrap_or(path);
-            return Err(missing(dir, header.prev_base));
-        }
-        before = Some(*base);
-    }
-    Ok(())
-}
-
-/// Torn tail, clean end, or damage.
-fn judge_tail(last: &Scan, path: &Path, read: &HeadRead) -> Result<Option<TornTail>, BusError> {
-    let claimed = read.head.filter(|head| head.active == last.header.base && head.end > last.end);
-    let Some(finding) = &last.finding else {
-        return match claimed {
-            Some(head) => Err(damaged(
-                path,
-                last.end_pos,
-                format!("the log ends with offset {}, but {} were acknowledged", last.end, head.end),
-            )),
-            None => Ok(None),
-        };
-    };
-    let refuse = |why: String| Err(damaged(path, finding.byte, format!("{}; {why}", finding.reason)));
-    if let Some((offset, at)) = last.block_behind {
-        return refuse(format!("a block with offset {offset} follows at byte {at}"));
-    }
-    if let Some(head) = claimed {
-        return refuse(format!("offsets up to {} were acknowledged, the good part ends at {}", head.end, last.end));
-    }
-    if read.head.is_none() {
-        return refuse("the head file, which could tell a torn tail from damage, cannot be read".to_owned());
-    }
-    Ok(Some(TornTail {
-        file: path.to_path_buf(),
-        byte: last.end_pos,
-        bytes: last.dirty_tail,
-        reason: finding.reason.clone(),
-    }))
-}
-
 /// Reads sealed segments, newest first, within the budget. They must be whole and meet their successor.
 fn check_sealed(segments: &[(u64, PathBuf)], last: &Scan, budget: u64) -> Result<(), BusError> {
     let mut left = budget;
@@ -184,24 +127,6 @@ fn check_sealed(segments: &[(u64, PathBuf)], last: &Scan, budget: u64) -> Result
     Ok(())
 }
 
-/// What is wrong with a sealed segment that must end where the next one begins.
-pub fn whole(scan: &Scan, next_base: u64, next_chain: Chain) -> Option<scan::Finding> {
-    if let Some(finding) = &scan.finding {
-        return Some(finding.clone());
-    }
-    let wrong = |reason: String| Some(scan::Finding { byte: scan.end_pos, reason });
-    if scan.end != next_base {
-        return wrong(format!("the segment ends with offset {}, but the next begins with {next_base}", scan.end));
-    }
-    if scan.end_pos != scan.file_len {
-        return wrong(format!("the segment is {} bytes long where its blocks end at {}", scan.file_len, scan.end_pos));
-    }
-    if scan.chain != next_chain {
-        return wrong("the next segment does not continue the chain".to_owned());
-    }
-    None
-}
-
 fn set_len(path: &Path, len: u64) -> Result<(), BusError> {
     let file = File::options().write(true).open(path).map_err(|e| BusError::io("cannot open", path, e))?;
     file.set_len(len.max(HEADER as u64))
@@ -211,6 +136,16 @@ fn set_len(path: &Path, len: u64) -> Result<(), BusError> {
 
 fn missing(dir: &Path, base: u64) -> BusError {
     damaged(&dir.join(files::segment_name(base)), 0, "the segment is missing".to_owned())
+}
+
+/// What is wrong, with the name of its file.
+fn refused(dir: &Path, segments: &[(u64, PathBuf)], wrong: Wrong) -> BusError {
+    match wrong {
+        Wrong::Missing { base } => missing(dir, base),
+        Wrong::Damaged { segment, byte, reason } => {
+            damaged(segments.get(segment).map_or(dir, |(_, path)| path), byte, reason)
+        }
+    }
 }
 
 fn damaged(file: &Path, byte: u64, reason: String) -> BusError {

@@ -1,40 +1,16 @@
-//! Reading a segment file from its first byte to its last and telling a torn tail from damage. Reads only; what to do
-//! about a finding is decided in `recover` (at start) and told in `inspect` (offline).
+//! Scanning a segment file: opens it and hands its bytes to `segments::scan`. Reads only.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::block::{self, BlockHeader, Chain, HEADER, SegmentHeader};
+use segments::{HEADER, Scan, SegmentHeader};
+
 use crate::error::BusError;
 
-/// Something in a file that is not as it was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    pub byte: u64,
-    pub reason: String,
-}
-
-/// What a scan found in one segment.
-#[derive(Debug)]
-pub struct Scan {
-    pub header: SegmentHeader,
-    /// Offset after the last good block before the first finding.
-    pub end: u64,
-    /// File position there.
-    pub end_pos: u64,
-    pub chain: Chain,
-    pub records: u64,
-    pub blocks: u64,
-    pub last_written_ms: i64,
-    /// The first thing wrong, if any; the rest of the file from `end_pos` on is then not part of the above.
-    pub finding: Option<Finding>,
-    /// Offset and place of a block with a higher offset behind the finding.
-    pub block_behind: Option<(u64, u64)>,
-    /// Bytes from `end_pos` to the last one that is not zero.
-    pub dirty_tail: u64,
-    pub file_len: u64,
-}
+/// What to do about damage that is no torn tail.
+pub const ADVICE: &str = "acknowledged records may stand behind it, so nothing was cut: take this file from a backup \
+     or another site, and look at the rest with `tandem ledger verify`";
 
 /// Opens a segment and reads its header.
 pub fn open_segment(path: &Path) -> Result<(File, SegmentHeader), BusError> {
@@ -55,133 +31,10 @@ pub fn open_segment(path: &Path) -> Result<(File, SegmentHeader), BusError> {
     Ok((file, header))
 }
 
-/// What to do about damage that is no torn tail.
-pub const ADVICE: &str = "acknowledged records may stand behind it, so nothing was cut: take this file from a backup \
-     or another site, and look at the rest with `tandem ledger verify`";
-
 /// Scans a whole segment, checking every checksum and the chain.
 pub fn scan(path: &Path) -> Result<Scan, BusError> {
     let (file, header) = open_segment(path)?;
     let io = |e| BusError::io("cannot read", path, e);
     let file_len = file.metadata().map_err(io)?.len();
-    let log_id = block::log_id(header.incarnation);
-    let mut scan = Scan {
-        header,
-        end: header.base,
-        end_pos: HEADER as u64,
-        chain: header.chain,
-        records: 0,
-        blocks: 0,
-        last_written_ms: 0,
-        finding: None,
-        block_behind: None,
-        dirty_tail: 0,
-        file_len,
-    };
-    let mut payload = Vec::new();
-    while scan.end_pos < file_len {
-        match next_block(&file, &scan, log_id, &mut payload).map_err(io)? {
-            Ok(found) => {
-                scan.end = found.end();
-                scan.end_pos += found.span();
-                scan.chain = found.chain;
-                scan.records += u64::from(found.count);
-                scan.blocks += 1;
-                scan.last_written_ms = found.written_ms;
-            }
-            Err(finding) => {
-                scan.finding = Some(finding);
-                break;
-            }
-        }
-    }
-    if scan.finding.is_some() {
-        look_behind(&file, &mut scan, log_id).map_err(io)?;
-        if scan.dirty_tail == 0 {
-            // Nothing but zeros: room written ahead, no finding.
-            scan.finding = None;
-        }
-    }
-    Ok(scan)
-}
-
-/// Checks the block at `scan.end_pos`.
-fn next_block(
-    file: &File,
-    scan: &Scan,
-    log_id: u64,
-    payload: &mut Vec<u8>,
-) -> std::io::Result<Result<BlockHeader, Finding>> {
-    let at = scan.end_pos;
-    let finding = |byte: u64, reason: &str| Ok(Err(Finding { byte, reason: reason.to_owned() }));
-    if at + HEADER as u64 > scan.file_len {
-        return finding(at, "a block header is cut off");
-    }
-    let mut head = [0u8; HEADER];
-    file.read_exact_at(&mut head, at)?;
-    let header = match BlockHeader::decode(&head, log_id) {
-        Ok(header) => header,
-        Err(reason) => return finding(at, reason),
-    };
-    if header.base != scan.end {
-        let reason = format!("the block begins with offset {} where {} has to follow", header.base, scan.end);
-        return Ok(Err(Finding { byte: at, reason }));
-    }
-    let behind = at + HEADER as u64 + u64::from(header.length);
-    if behind > scan.file_len {
-        return finding(at, "the block is cut off");
-    }
-    // The padding up to the next block may be missing at the very end of the file only.
-    let padded = (at + header.span()).min(scan.file_len) - at - HEADER as u64;
-    payload.resize(padded as usize, 0);
-    file.read_exact_at(payload, at + HEADER as u64)?;
-    let (data, padding) = payload.split_at(header.length as usize);
-    if crc32c::crc32c(data) != header.payload_crc {
-        return finding(at, "checksum of the block's records differs");
-    }
-    if header.chained(&scan.chain, data) != header.chain {
-        return finding(at, "the block does not continue the chain: something before it was changed or removed");
-    }
-    if let Some(place) = padding.iter().position(|byte| *byte != 0) {
-        return finding(behind + place as u64, "bytes between two blocks are not zero");
-    }
-    let (mut place, mut count) = (0, 0);
-    while place < data.len() {
-        match block::record_at(data, place) {
-            Some((_, next)) => (place, count) = (next, count + 1),
-            None => return finding(at + (HEADER + place) as u64, "a record runs past its block"),
-        }
-    }
-    if count != header.count {
-        return finding(at, "the block holds another number of records than it says");
-    }
-    Ok(Ok(header))
-}
-
-/// Looks for what stands behind a finding: any block of this log with a higher offset, and the last byte in use.
-fn look_behind(file: &File, scan: &mut Scan, log_id: u64) -> std::io::Result<()> {
-    const CHUNK: usize = 1 << 20;
-    let mut chunk = vec![0u8; CHUNK];
-    let mut at = scan.end_pos;
-    while at < scan.file_len {
-        let len = CHUNK.min((scan.file_len - at) as usize);
-        file.read_exact_at(&mut chunk[..len], at)?;
-        if let Some(last) = chunk[..len].iter().rposition(|byte| *byte != 0) {
-            scan.dirty_tail = at + last as u64 + 1 - scan.end_pos;
-        }
-        // Blocks begin at multiples of 64, and so does every chunk.
-        for (index, head) in chunk[..len].chunks_exact(HEADER).enumerate() {
-            if scan.block_behind.is_some() {
-                break;
-            }
-            let Ok(head) = <&[u8; HEADER]>::try_from(head) else { continue };
-            if let Ok(header) = BlockHeader::decode(head, log_id)
-                && header.base > scan.end
-            {
-                scan.block_behind = Some((header.base, at + (index * HEADER) as u64));
-            }
-        }
-        at += len as u64;
-    }
-    Ok(())
+    segments::scan::scan(header, file_len, |out, at| file.read_exact_at(out, at)).map_err(io)
 }

@@ -4,6 +4,7 @@
 //! hash chain of their own, so there the header's CRC of the payload is what is chained. No I/O here.
 
 use facts::stream::Incarnation;
+use std::borrow::Cow;
 
 /// Bytes of a segment header and of a block header; blocks begin at multiples of it.
 pub const HEADER: usize = 64;
@@ -11,7 +12,7 @@ pub const HEADER: usize = 64;
 pub const RECORD_HEADER: usize = 16;
 /// No block is longer: what claims to be is damage.
 pub const MAX_BLOCK_BYTES: usize = 64 << 20;
-const VERSION: u16 = 1;
+pub(crate) const VERSION: u16 = 1;
 const BLOCK_MAGIC: [u8; 4] = *b"TDMB";
 const SEGMENT_MAGIC: [u8; 4] = *b"TDMS";
 /// Block flag: the payload itself is part of the chain value.
@@ -36,7 +37,7 @@ pub fn align(at: u64) -> u64 {
 }
 
 /// Copies `N` bytes out; callers pass whole headers, so it never runs past the end.
-fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut out = [0; N];
     out.copy_from_slice(&bytes[at..at + N]);
     out
@@ -211,50 +212,55 @@ pub fn record_at(payload: &[u8], at: usize) -> Option<(RecordAt, usize)> {
     Some((RecordAt { timestamp_ms: i64::from_le_bytes(array(head, 8)), key_at, key_len, value_len }, end))
 }
 
-/// The claim of the `head` file: what was durable when it was last written. Written lazily, so it may lag; it never
-/// claims what was not synced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
-    /// Rises with every write; the higher of two valid slots counts.
-    pub serial: u64,
-    /// First offset still held.
-    pub begin: u64,
-    /// Offset after the last durable record.
-    pub end: u64,
-    /// Base of the segment written to.
-    pub active: u64,
+/// Makes a block of what stands behind `block`'s first 64 bytes: fills in the header and the zeros up to where the next
+/// block begins. What one write and one sync then make durable.
+pub fn seal(block: &mut Vec<u8>, wanted: Wanted, before: &Chain) -> BlockHeader {
+    let Wanted { flags, log_id, base, count, written_ms } = wanted;
+    let payload = &block[HEADER..];
+    let (length, payload_crc) = (payload.len() as u32, crc32c::crc32c(payload));
+    let mut header = BlockHeader { flags, log_id, base, count, length, payload_crc, chain: [0; 16], written_ms };
+    header.chain = header.chained(before, payload);
+    block[..HEADER].copy_from_slice(&header.encode());
+    block.resize(header.span() as usize, 0);
+    header
 }
 
-/// Bytes of the head file: two slots, each in a sector of its own.
-pub const HEAD_BYTES: usize = 1024;
-/// Distance of the slots.
-pub const HEAD_SLOT: usize = 512;
+/// What the writer says of a block; the rest of its header follows from its bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    pub flags: u16,
+    pub log_id: u64,
+    /// Offset of its first record.
+    pub base: u64,
+    pub count: u32,
+    /// Writer's clock, milliseconds since 1970.
+    pub written_ms: i64,
+}
 
-impl Head {
-    pub fn encode(&self, log_id: u64) -> [u8; HEADER] {
-        let mut out = [0u8; HEADER];
-        out[0..4].copy_from_slice(b"TDMH");
-        out[4..6].copy_from_slice(&VERSION.to_le_bytes());
-        out[8..16].copy_from_slice(&log_id.to_le_bytes());
-        out[16..24].copy_from_slice(&self.serial.to_le_bytes());
-        out[24..32].copy_from_slice(&self.begin.to_le_bytes());
-        out[32..40].copy_from_slice(&self.end.to_le_bytes());
-        out[40..48].copy_from_slice(&self.active.to_le_bytes());
-        let crc = crc32c::crc32c(&out[..60]);
-        out[60..64].copy_from_slice(&crc.to_le_bytes());
-        out
-    }
+/// What stands at the beginning of some bytes.
+#[derive(Debug)]
+pub enum Next<'a> {
+    Block {
+        header: BlockHeader,
+        payload: &'a [u8],
+    },
+    /// So many bytes are needed to see it whole.
+    Needs(usize),
+}
 
-    pub fn decode(bytes: &[u8], log_id: u64) -> Option<Head> {
-        let bytes: &[u8; HEADER] = bytes.get(..HEADER)?.try_into().ok()?;
-        let right = bytes[0..4] == *b"TDMH"
-            && crc32c::crc32c(&bytes[..60]) == u32::from_le_bytes(array(bytes, 60))
-            && u64::from_le_bytes(array(bytes, 8)) == log_id;
-        right.then(|| Head {
-            serial: u64::from_le_bytes(array(bytes, 16)),
-            begin: u64::from_le_bytes(array(bytes, 24)),
-            end: u64::from_le_bytes(array(bytes, 32)),
-            active: u64::from_le_bytes(array(bytes, 40)),
-        })
+/// The block that `bytes` begin with, its checksums looked at; they may end anywhere. `base`: the offset that it has to
+/// begin with. An error is damage, and says what.
+pub fn next(bytes: &[u8], log_id: u64, base: u64) -> Result<Next<'_>, Cow<'static, str>> {
+    let Some(head) = bytes.first_chunk() else { return Ok(Next::Needs(HEADER)) };
+    let header = BlockHeader::decode(head, log_id)?;
+    if header.base != base {
+        return Err(format!("the block begins with offset {}, not {base}", header.base).into());
     }
+    let Some(payload) = bytes.get(HEADER..HEADER + header.length as usize) else {
+        return Ok(Next::Needs(header.span() as usize));
+    };
+    if crc32c::crc32c(payload) != header.payload_crc {
+        return Err("checksum of the block's records differs".into());
+    }
+    Ok(Next::Block { header, payload })
 }
