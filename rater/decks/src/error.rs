@@ -37,6 +37,11 @@ pub enum DeckError {
     #[error("{file}: {text:?} names increments in a way that is not understood; name them: --increment 60/1")]
     Increments { file: String, text: String },
     #[error(
+        "{file}: {text:?} gives increments to {name:?}, which is no destination of this deck; say which are meant: \
+         --increment 1/1 --increment-of DESTINATION=60/60"
+    )]
+    IncrementName { file: String, name: String, text: String },
+    #[error(
         "{file}: the increment is {first} by the template and {second} by the notice; ask which is meant, then name \
          it: --increment {second}"
     )]

@@ -1,11 +1,18 @@
 //! Increments that a carrier gives once, in a sentence: "Billing increment: 60/60 except Mexico 60/60, US 6/6",
 //! "30 seconds minimum, 6 second increments". Reads sentences only; never decides for a row that names its own.
 
+mod known;
+mod list;
+mod sentence;
 mod words;
 
+use crate::names::is_place;
 use crate::options::Increment;
+use sentence::{Sentence, sentence};
 use smol_str::SmolStr;
-use words::{ALL, EXCEPT, FILL, LABELS, OTHERS, TOPIC};
+use words::TOPIC;
+
+pub use known::{begins, check};
 
 /// What the sentences about increments say.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -18,7 +25,39 @@ pub struct Said {
     pub texts: Vec<String>,
     /// A sentence that speaks of increments in a way that is not understood.
     pub unclear: Option<String>,
+    /// Destinations that a sentence leaves out; another has to name theirs.
+    left_out: Vec<SmolStr>,
+    /// The lines that follow may be a list of destinations with their pairs.
+    listing: bool,
 }
+
+impl Said {
+    /// Names of destinations that a sentence leaves out and none names an increment for.
+    pub fn forgotten(&self) -> Option<&SmolStr> {
+        let named = |name: &SmolStr| self.except.iter().any(|(of, _)| of.eq_ignore_ascii_case(name));
+        self.left_out.iter().find(|name| !named(name))
+    }
+
+    /// Makes one name of two that `and` has divided, where only both together are known: Trinidad and Tobago.
+    pub fn join_names(&mut self, known: &dyn Fn(&str) -> bool) {
+        let mut at = 1;
+        while at < self.except.len() {
+            let (before, name) = (&self.except[at - 1], &self.except[at]);
+            let joined = format!("{} and {}", before.0, name.0);
+            if before.1 == name.1 && known(&joined) && !known(&name.0) {
+                self.except[at - 1].0 = joined.into();
+                self.except.remove(at);
+            } else {
+                at += 1;
+            }
+        }
+    }
+}
+
+/// Seconds of increments as they are sold; other pairs in a list are no increments.
+const USUAL: [u32; 12] = [0, 1, 5, 6, 10, 12, 15, 18, 20, 30, 60, 120];
+/// Tokens of a line that is no sentence.
+const SHORT: usize = 8;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Token {
@@ -27,27 +66,79 @@ enum Token {
     Sign(char),
 }
 
-/// Takes one line of a notice. `labelled`: it stands under a label that names increments.
-pub fn read(said: &mut Said, line: &str) {
-    let tokens = tokens(line);
+/// Takes one text of a notice: a line, or a cell with several.
+pub fn read(said: &mut Said, text: &str) {
+    text.lines().for_each(|line| read_line(said, line));
+}
+
+fn read_line(said: &mut Said, line: &str) {
+    let mut tokens = tokens(line);
+    if tokens.is_empty() {
+        return;
+    }
     let topic = tokens.iter().any(|token| matches!(token, Token::Word(word) if is_topic(word)));
     if !topic {
+        if said.listing {
+            listed(said, &mut tokens, line);
+        }
         return;
     }
     let pairs = pairs(&tokens);
-    if pairs.is_empty() {
-        match sentence(&tokens) {
-            Sentence::Nothing => return,
-            Sentence::Unclear => {
-                said.unclear.get_or_insert_with(|| line.to_owned());
-                return;
-            }
-            Sentence::All(increment) => set_all(said, increment, line),
-        }
-    } else {
-        by_pairs(said, &tokens, &pairs, line);
+    said.listing = true;
+    if !pairs.is_empty() {
+        understood(said, list::by_pairs, &tokens, &pairs, line);
+        return;
     }
-    said.texts.push(line.to_owned());
+    match sentence(&tokens) {
+        Sentence::Nothing => {}
+        Sentence::All(increment)
+            if !list::excepts(&tokens) && !list::names(&tokens).iter().any(|name| is_place(name)) =>
+        {
+            set_all(said, increment, line);
+            said.texts.push(line.to_owned());
+        }
+        Sentence::All(_) | Sentence::Unclear => drop(said.unclear.get_or_insert_with(|| line.to_owned())),
+    }
+}
+
+type Pairs<'p> = &'p [(usize, usize, Increment)];
+
+fn understood(
+    said: &mut Said,
+    read: fn(&mut Said, &[Token], Pairs<'_>, &str) -> bool,
+    tokens: &[Token],
+    pairs: Pairs<'_>,
+    line: &str,
+) {
+    if read(said, tokens, pairs, line) {
+        said.texts.push(line.trim().to_owned());
+    } else {
+        said.unclear.get_or_insert_with(|| line.to_owned());
+    }
+}
+
+/// A line below a sentence about increments: `Mexico 60/60`, perhaps behind `Exceptions:`. Another one ends the list.
+fn listed(said: &mut Said, tokens: &mut [Token], line: &str) {
+    // Two cells of a table: `Mexico: 60; 60`.
+    for at in 1..tokens.len().saturating_sub(1) {
+        let numbers = matches!((&tokens[at - 1], &tokens[at + 1]), (Token::Number(_), Token::Number(_)));
+        if numbers && tokens[at] == Token::Sign(';') {
+            tokens[at] = Token::Sign('/');
+        }
+    }
+    let pairs = pairs(tokens);
+    let usual = pairs.iter().all(|(.., (first, next))| first >= next && USUAL.contains(first) && USUAL.contains(next));
+    match pairs.is_empty() {
+        true => said.listing = list::excepts(tokens),
+        false if usual && list::is_list(tokens, &pairs) => understood(said, list::by_pairs, tokens, &pairs, line),
+        false => {
+            // `mexico 60/60` is something, but what?
+            said.listing = false;
+            if usual && tokens.len() <= SHORT {
+                said.unclear.get_or_insert_with(|| line.to_owned());
+            }
+        }
+    }
 }
 
 fn is_topic(word: &str) -> bool {
@@ -79,7 +170,7 @@ fn tokens(line: &str) -> Vec<Token> {
             tokens.push(digits.parse().map_or(Token::Sign('?'), Token::Number));
         } else if sign.is_alphabetic() {
             tokens.push(Token::Word(same(|c| c.is_alphabetic() || c == '\'' || c == '’', &mut chars).into()));
-        } else if !sign.is_whitespace() && !matches!(sign, '"' | '\'' | '″' | '′' | '(' | ')' | '“' | '”') {
+        } else if !sign.is_whitespace() && !matches!(sign, '"' | '\'' | '″' | '′' | '“' | '”') {
             tokens.push(Token::Sign(sign));
         }
     }
@@ -150,200 +241,6 @@ fn is_minute(word: &str) -> bool {
     matches!(word.to_lowercase().as_str(), "min" | "mins" | "minute" | "minutes" | "мин" | "minuten" | "minutos")
 }
 
-/// The first pair is for all unless a destination stands before it; behind `except`, names stand before their pair
-/// (`Mexico 60/60`), or the pair before the names (`60/60 for Mexico and Gambia`).
-fn by_pairs(said: &mut Said, tokens: &[Token], pairs: &[(usize, usize, Increment)], line: &str) {
-    let excepted = tokens
-        .iter()
-        .position(|token| matches!(token, Token::Word(word) if EXCEPT.contains(&word.to_lowercase().as_str())));
-    let mut from = 0;
-    for (n, (begin, end, increment)) in pairs.iter().enumerate() {
-        let behind = excepted.is_some_and(|at| at < *begin);
-        let before = names(&tokens[from..*begin], behind);
-        let until = pairs.get(n + 1).map_or(tokens.len(), |(next, ..)| *next);
-        let after = leading_names(&tokens[*end..until]);
-        let rest = all_others(&tokens[from..*begin]);
-        from = *end;
-        if rest {
-            // `60/60 for Mexico, all other destinations 1/1`.
-            set_all(said, *increment, line);
-        } else if !behind && before.is_empty() && after.is_empty() {
-            set_all(said, *increment, line);
-        } else if !behind && before.is_empty() {
-            // `60/60 for Mexico`: the rest is for all.
-            said.except.extend(after.into_iter().map(|name| (name, *increment)));
-            from = until;
-        } else if before.is_empty() && !after.is_empty() {
-            said.except.extend(after.into_iter().map(|name| (name, *increment)));
-            from = until;
-        } else if before.is_empty() {
-            said.unclear = Some(line.to_owned());
-        } else {
-            said.except.extend(before.into_iter().map(|name| (name, *increment)));
-        }
-    }
-}
-
-/// `all others`, before their pair.
-fn all_others(tokens: &[Token]) -> bool {
-    let is = |token: &Token, list: &[&str]| matches!(token, Token::Word(word) if list.contains(&word.to_lowercase().as_str()));
-    tokens.windows(2).any(|two| is(&two[0], &ALL) && is(&two[1], &OTHERS))
-}
-
-/// Names directly behind a pair, after `for` or `to`.
-fn leading_names(tokens: &[Token]) -> Vec<SmolStr> {
-    let except = |token: &Token| matches!(token, Token::Word(word) if EXCEPT.contains(&word.to_lowercase().as_str()));
-    let tokens = &tokens[..tokens.iter().position(except).unwrap_or(tokens.len())];
-    let linked = tokens.iter().take(4).position(|token| {
-        matches!(token, Token::Word(word) if matches!(word.to_lowercase().as_str(), "for" | "to" | "in" | "für" | "pour" | "para" | "для"))
-    });
-    let Some(at) = linked else { return Vec::new() };
-    let all = |token: &Token| matches!(token, Token::Word(word) if matches!(word.to_lowercase().as_str(), "all" | "other" | "alle" | "tous" | "todos"));
-    if tokens.get(at + 1).is_some_and(all) {
-        return Vec::new();
-    }
-    names(&tokens[at + 1..], true)
-}
-
-/// Names among tokens: runs of words, cut at signs and at `and`. Without `all_words` only those that begin with a
-/// capital letter behind a word in small letters or a sign count, so that `Billing Increment` is no destination.
-fn names(tokens: &[Token], all_words: bool) -> Vec<SmolStr> {
-    let mut found: Vec<SmolStr> = Vec::new();
-    let mut name = String::new();
-    let mut close = |name: &mut String| {
-        if !name.is_empty() {
-            found.push(std::mem::take(name).into());
-        }
-    };
-    for token in tokens {
-        match token {
-            Token::Word(word) => {
-                let lower = word.to_lowercase();
-                let capital = word.starts_with(char::is_uppercase);
-                let fill = FILL.contains(&lower.as_str()) || EXCEPT.contains(&lower.as_str()) || is_topic(word);
-                if lower == "except" || lower == "other" {
-                    name.clear();
-                } else if matches!(lower.as_str(), "and" | "und" | "et" | "y" | "и" | "for" | "to") {
-                    close(&mut name);
-                } else if !fill && (capital || (all_words && !name.is_empty())) && (all_words || !is_label(&lower)) {
-                    if !name.is_empty() {
-                        name.push(' ');
-                    }
-                    name.push_str(word);
-                }
-            }
-            Token::Sign(',' | ';' | ':' | '.' | '&' | '/') => close(&mut name),
-            Token::Sign('-' | '–') if !name.is_empty() => name.push('-'),
-            _ => {}
-        }
-    }
-    close(&mut name);
-    found.iter().map(|name| SmolStr::new(name.trim_matches('-'))).filter(|name| !name.is_empty()).collect()
-}
-
-/// Words with a capital letter that begin a label or a sentence and name no destination.
-fn is_label(lower: &str) -> bool {
-    LABELS.contains(&lower)
-}
-
-enum Sentence {
-    Nothing,
-    Unclear,
-    All(Increment),
-}
-
-/// `30 seconds minimum, 6 second increments`; `billed per second`; `full minute`; `6 second increments`.
-fn sentence(tokens: &[Token]) -> Sentence {
-    let (mut first, mut next, mut clash) = (None, None, false);
-    let mut set = |slot: &mut Option<u32>, value: u32| match *slot {
-        Some(known) if known != value => clash = true,
-        _ => *slot = Some(value),
-    };
-    let word = |at: usize| match tokens.get(at) {
-        Some(Token::Word(word)) => word.to_lowercase(),
-        _ => String::new(),
-    };
-    for (at, token) in tokens.iter().enumerate() {
-        let Token::Number(number) = token else { continue };
-        let unit = word(at + 1);
-        let seconds = if is_second(&unit) {
-            *number
-        } else if is_minute(&unit) && *number <= 10 {
-            *number * 60
-        } else {
-            continue;
-        };
-        let near = |from: usize, to: usize| (from..to).map(word).find_map(|word| role(&word));
-        let role =
-            near(at + 2, at + 5).or_else(|| (at.saturating_sub(4)..at).rev().map(word).find_map(|word| role(&word)));
-        match role {
-            Some(Role::First) => set(&mut first, seconds),
-            Some(Role::Next) => set(&mut next, seconds),
-            None => {}
-        }
-    }
-    let number_said = tokens.iter().any(|token| matches!(token, Token::Number(_)));
-    match (clash, first, next) {
-        (true, ..) => Sentence::Unclear,
-        (_, Some(first), Some(next)) if next > 0 => Sentence::All((first, next)),
-        (_, None, Some(next)) if next > 0 => Sentence::All((next, next)),
-        (_, Some(_), _) | (_, _, Some(_)) => Sentence::Unclear,
-        (_, None, None) => by_unit(tokens, number_said),
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Role {
-    First,
-    Next,
-}
-
-fn role(word: &str) -> Option<Role> {
-    match word {
-        "minimum" | "minimal" | "min" | "initial" | "first" | "initially" | "mindestens" => Some(Role::First),
-        "increment" | "increments" | "thereafter" | "subsequent" | "additional" | "after" | "next" | "every"
-        | "steps" | "intervals" | "interval" | "pulse" | "pulses" | "following" | "afterwards" | "rounding" => {
-            Some(Role::Next)
-        }
-        _ => None,
-    }
-}
-
-/// `billed per second`, `per second billing`, `rounded up to the full minute`; `rates are per minute` says nothing.
-fn by_unit(tokens: &[Token], number_said: bool) -> Sentence {
-    let words: Vec<String> = tokens
-        .iter()
-        .map(|token| match token {
-            Token::Word(word) => word.to_lowercase(),
-            _ => String::new(),
-        })
-        .collect();
-    let has = |word: &str| words.iter().any(|w| w == word);
-    let after = |lead: &[&str], unit: fn(&str) -> bool| {
-        words.windows(2).any(|pair| lead.contains(&pair[0].as_str()) && unit(&pair[1]))
-    };
-    let billed = has("billed")
-        || has("billing")
-        || has("rounded")
-        || has("rounding")
-        || has("charged")
-        || has("increments")
-        || has("increment");
-    let priced = has("rate") || has("rates") || has("price") || has("prices") || has("usd") || has("eur");
-    let each = ["per", "by", "full", "whole", "next", "one"];
-    match (
-        after(&each, is_second),
-        after(&["full", "whole", "next"], is_minute) || (after(&each, is_minute) && !priced),
-    ) {
-        (true, false) if billed => Sentence::All((1, 1)),
-        (false, true) if billed => Sentence::All((60, 60)),
-        (true, true) if billed && priced => Sentence::All((1, 1)),
-        (true, true) => Sentence::Unclear,
-        _ if number_said && (has("increment") || has("increments")) => Sentence::Unclear,
-        _ => Sentence::Nothing,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -355,7 +252,7 @@ mod tests {
         for (name, (a, b)) in &said.except {
             text += &format!(" {name}={a}/{b}");
         }
-        if said.unclear.is_some() { format!("unclear {text}") } else { text }
+        if said.unclear.is_some() || said.forgotten().is_some() { format!("unclear {text}") } else { text }
     }
 
     #[test]
@@ -392,7 +289,60 @@ mod tests {
             ("Effective date of this billing notice: 01/06/2023", ""),
             ("Increase Validity Date 2023-05-16", ""),
             ("Billing increment 60 seconds minimum", "unclear "),
-            ("Billing increments: 1/1 or 60/60", "unclear 1/1"),
+            ("Billing increments: 1/1 or 60/60", "unclear "),
+        ] {
+            assert_eq!(said(line), meaning, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_increment_is_that_of_the_destinations_beside_it_and_of_no_neighbour() {
+        for (line, meaning) in [
+            ("Billing increment: 60/60 for Mexico, all others 1/1", "1/1 Mexico=60/60"),
+            (
+                "Billing increment: 60/60 for Mexico and Gambia; all other destinations: 1/1",
+                "1/1 Mexico=60/60 Gambia=60/60",
+            ),
+            ("Increments: 60/60 for Mexico, 6/6 for USA, all other destinations 1/1", "1/1 Mexico=60/60 USA=6/6"),
+            ("Billing: 1/1 except Mexico 60/60", "1/1 Mexico=60/60"),
+            ("Billing: 1/1 (except Mexico 60/60)", "1/1 Mexico=60/60"),
+            ("Billing increments: Mexico and Gambia 60/60, rest 30/6", "30/6 Mexico=60/60 Gambia=60/60"),
+            ("Increments: Mexico: 60/60, Gambia: 60/1, all other: 1/1", "1/1 Mexico=60/60 Gambia=60/1"),
+            (
+                "Billed 60/60 (Mexico, Gambia), 30/6 (USA), 1/1 (rest of the world)",
+                "1/1 Mexico=60/60 Gambia=60/60 USA=30/6",
+            ),
+            ("Billing 60/60 Mexico, all others 1/1", "1/1 Mexico=60/60"),
+            ("Billing 60/60 to Mexico, 1/1 elsewhere", "1/1 Mexico=60/60"),
+            ("Billing 1/1 for all destinations except Mexico and Gambia 60/60", "1/1 Mexico=60/60 Gambia=60/60"),
+            (
+                "Billing 1/1 for all destinations except for Mexico and Gambia which are 60/60",
+                "1/1 Mexico=60/60 Gambia=60/60",
+            ),
+            ("All destinations other than Mexico are billed 1/1; Mexico 60/60", "1/1 Mexico=60/60"),
+            ("Billing increments are 1/1 unless otherwise stated", "1/1"),
+            ("Billing increments are 1/1 except where noted in the rate table", "1/1"),
+            ("Abrechnungstakt: 60/60 für Mexiko, alle anderen 1/1", "1/1 Mexiko=60/60"),
+            ("Facturation: 1/1 sauf Mexique 60/60", "1/1 Mexique=60/60"),
+            ("All calls are charged in 60/1 in USD", "60/1"),
+            ("Billing: 60/60 for Mexico and Cuba; USA 6/6", " Mexico=60/60 Cuba=60/60 USA=6/6"),
+            // Lines below one another.
+            (
+                "Billing increments:\nMexico 60/60\nGambia: 60/1\nAll other destinations 1/1",
+                "1/1 Mexico=60/60 Gambia=60/1",
+            ),
+            ("Billing increment: 1/1\nExceptions:\nMexico; 60; 60\nPrices in USD\nGambia 60/60", "1/1 Mexico=60/60"),
+            ("Billing: all destinations except Mexico 1/1\nMexico 60/60", "1/1 Mexico=60/60"),
+            // Whose a pair is cannot be told.
+            ("Billing 1/1 Mexico, Gambia 60/60", "unclear "),
+            ("Billing: 60/60 for Mexico, Cuba, USA 6/6", "unclear "),
+            ("Billing: 60/60 for Mexico and USA 6/6", "unclear "),
+            ("Billing: 60/60 for Mexico except Mexico Mobile, rest 1/1", "unclear "),
+            ("Billing: all 1/1, rest 30/6", "unclear 1/1"),
+            ("Billing increments:\nmexico 60/60", "unclear "),
+            ("Per second billing except Mexico", "unclear "),
+            ("Mexico is billed per full minute", "unclear "),
+            ("Billing increment: 1/1 except Mexico", "unclear 1/1"),
         ] {
             assert_eq!(said(line), meaning, "{line}");
         }

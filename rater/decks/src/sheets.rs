@@ -34,7 +34,8 @@ pub fn read(
     }
     let order = survey.order(file, template)?;
     layouts.iter_mut().for_each(|layout| notice::resolve(&mut layout.notice, order));
-    let said = increments(file, &layouts, texts.iter().chain(&survey.lines), template)?;
+    let mut said = increments(file, &layouts, texts.iter().chain(&survey.lines), template)?;
+    name_check(file, rows, &layouts, &mut said, template)?;
     let known = Known { currency: currency(file, &layouts, template)?, said };
     let names: Vec<&str> = layouts.iter().map(|layout| layout.sheet.as_str()).collect();
     let Some(first) = layouts.first() else { return Err(no_header(file, &[])) };
@@ -138,6 +139,9 @@ fn increments<'t>(
     }
     texts.for_each(|line| prose::read(&mut said, line));
     let needed = layouts.iter().any(|layout| !layout.has_increments());
+    if let Some(name) = said.forgotten().filter(|_| said.unclear.is_none()) {
+        said.unclear = Some(format!("{} (nothing for {name})", said.texts.join(" | ")));
+    }
     match (&said.unclear, template.increment, said.all) {
         (Some(text), None, _) if needed => Err(DeckError::Increments { file: file.to_owned(), text: text.clone() }),
         (None, Some((a, b)), Some((c, d))) if template.notice_must_agree && (a, b) != (c, d) && needed => {
@@ -145,6 +149,27 @@ fn increments<'t>(
             Err(DeckError::IncrementsDiffer { file: file.to_owned(), first, second })
         }
         _ => Ok(said),
+    }
+}
+
+/// Names in sentences about increments are destinations of the deck, or countries that it happens not to have.
+fn name_check(
+    file: &str,
+    rows: &mut dyn Rows,
+    layouts: &[Layout],
+    said: &mut Said,
+    template: &ReadOptions,
+) -> Result<(), DeckError> {
+    let needed = layouts.iter().any(|layout| !layout.has_increments());
+    if !needed || said.except.is_empty() || !template.increments.is_empty() {
+        return Ok(());
+    }
+    match prose::check(said, rows, layouts)? {
+        None => Ok(()),
+        Some(name) => {
+            let text = said.texts.iter().find(|text| text.contains(name.as_str())).cloned().unwrap_or_default();
+            Err(DeckError::IncrementName { file: file.to_owned(), name: name.into(), text })
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Countries and services by calling code, written down for Tandem from the assignments of ITU-T E.164 and the area
 //! codes of the North American plan that are countries of their own. Names no operator and no kind of number.
 
+use crate::lexicon::words_of;
+use crate::prose::begins;
 use smol_str::SmolStr;
 
 /// Calling code and name, by code.
@@ -73,4 +75,14 @@ pub const COUNTRIES: [(&str, &str); 245] = [
 /// The country of a calling code, exactly.
 pub fn of_calling_code(code: &str) -> Option<SmolStr> {
     COUNTRIES.iter().find(|(known, _)| *known == code).map(|(_, name)| (*name).into())
+}
+
+/// Whether a name is a country's, or begins with one (`Mexico Mobile`).
+pub fn is_place(name: &str) -> bool {
+    let words = words_of(name);
+    let is = |country: &str| {
+        let country = words_of(country);
+        begins(&words, &country) || begins(&country, &words)
+    };
+    !words.is_empty() && COUNTRIES.iter().any(|(_, country)| is(country))
 }

@@ -4,6 +4,7 @@
 mod countries;
 mod numbering;
 
+pub use countries::is_place;
 pub use numbering::ranges;
 
 use crate::DeckError;

@@ -28,28 +28,34 @@ pub(super) const TOPIC: [&str; 24] = [
     "scatti",
 ];
 /// Words after which the pairs that follow are for the destinations named beside them.
-pub(super) const EXCEPT: [&str; 12] = [
+pub(super) const EXCEPT: [&str; 17] = [
     "except",
     "excluding",
     "excepting",
-    "other",
+    "exception",
+    "exceptions",
     "but",
+    "apart",
     "außer",
     "ausser",
+    "ausgenommen",
+    "ausnahme",
     "sauf",
     "excepto",
     "salvo",
     "eccetto",
     "кроме",
+    "tranne",
 ];
+/// Words that tie destinations to the pair before them.
+pub(super) const LINK: [&str; 12] =
+    ["for", "to", "in", "on", "für", "nach", "pour", "para", "per", "vers", "для", "на"];
+/// Words between two names.
+pub(super) const AND: [&str; 9] = ["and", "und", "et", "y", "e", "и", "or", "plus", "sowie"];
 /// Words beside a destination's name that are no part of it.
-pub(super) const FILL: [&str; 44] = [
-    "and",
+pub(super) const FILL: [&str; 51] = [
     "is",
     "are",
-    "for",
-    "to",
-    "in",
     "the",
     "of",
     "at",
@@ -68,34 +74,99 @@ pub(super) const FILL: [&str; 44] = [
     "secs",
     "sec",
     "s",
-    "all",
     "destinations",
+    "destination",
+    "countries",
+    "networks",
+    "codes",
+    "routes",
+    "traffic",
     "where",
     "uses",
     "use",
     "be",
     "will",
-    "und",
-    "et",
-    "y",
-    "e",
-    "и",
-    "on",
     "a",
     "rounding",
     "rounded",
     "up",
     "numbers",
     "only",
-    "other",
+    "sind",
+    "ist",
+    "ziele",
+    "from",
+    "as",
+    "following",
+    "follows",
+    "min",
+    "minimum",
+    "default",
+    "usd",
+    "eur",
+    "gbp",
 ];
 /// Words that take in every destination.
-pub(super) const ALL: [&str; 6] = ["all", "any", "alle", "tous", "todos", "все"];
+pub(super) const ALL: [&str; 10] = ["all", "any", "every", "alle", "allen", "tous", "toutes", "todos", "tutti", "все"];
 /// Words behind them that leave out those named already.
-pub(super) const OTHERS: [&str; 8] =
-    ["other", "others", "remaining", "anderen", "andere", "autres", "otros", "остальные"];
+pub(super) const OTHERS: [&str; 14] = [
+    "other",
+    "others",
+    "remaining",
+    "rest",
+    "the",
+    "anderen",
+    "andere",
+    "übrigen",
+    "autres",
+    "otros",
+    "demás",
+    "altri",
+    "остальные",
+    "прочие",
+];
+/// Words that mean every destination which is not named, without `all` before them.
+pub(super) const OTHERS_ALONE: [&str; 20] = [
+    "other",
+    "others",
+    "rest",
+    "remaining",
+    "remainder",
+    "elsewhere",
+    "otherwise",
+    "everything",
+    "anything",
+    "row",
+    "andere",
+    "anderen",
+    "übrige",
+    "restliche",
+    "sonst",
+    "autres",
+    "otros",
+    "resto",
+    "остальные",
+    "прочие",
+];
+/// What may stand behind them and still mean every destination.
+pub(super) const WORLD: [&str; 14] = [
+    "world",
+    "welt",
+    "monde",
+    "mundo",
+    "destinations",
+    "destination",
+    "countries",
+    "codes",
+    "networks",
+    "routes",
+    "ziele",
+    "calls",
+    "else",
+    "traffic",
+];
 /// Words with a capital letter that begin a label or a sentence and name no destination.
-pub(super) const LABELS: [&str; 34] = [
+pub(super) const LABELS: [&str; 46] = [
     "note",
     "notes",
     "please",
@@ -130,4 +201,16 @@ pub(super) const LABELS: [&str; 34] = [
     "unit",
     "per",
     "traffic",
+    "voice",
+    "international",
+    "wholesale",
+    "termination",
+    "destinations",
+    "destination",
+    "service",
+    "services",
+    "product",
+    "currency",
+    "unless",
+    "customer",
 ];

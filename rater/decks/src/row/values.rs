@@ -8,6 +8,7 @@ use crate::date::{self, Moment};
 use crate::field::Field;
 use crate::lexicon::words_of;
 use crate::options::Increment;
+use crate::prose::begins;
 use crate::{price, status};
 use facts::deck::{Price, Rate, RowStatus};
 use smol_str::SmolStr;
@@ -315,25 +316,4 @@ impl Reader<'_> {
         }
         Ok(())
     }
-}
-
-/// Names by which the same country is known in sentences and in decks.
-const SAME: [&[&str]; 5] = [
-    &["us", "usa", "united states", "united states of america", "u s a", "u s"],
-    &["uk", "united kingdom", "great britain", "u k"],
-    &["uae", "united arab emirates", "u a e"],
-    &["ksa", "saudi arabia"],
-    &["png", "papua new guinea"],
-];
-
-/// Whether a destination's words begin with an exception's, or with another name of it.
-fn begins(words: &[String], begin: &[String]) -> bool {
-    let plain = |begin: &[String]| words.len() >= begin.len() && words.iter().zip(begin).all(|(a, b)| a == b);
-    if plain(begin) {
-        return true;
-    }
-    let joined = begin.join(" ");
-    SAME.iter()
-        .filter(|names| names.contains(&joined.as_str()))
-        .any(|names| names.iter().any(|name| plain(&name.split(' ').map(str::to_owned).collect::<Vec<_>>())))
 }

@@ -136,3 +136,58 @@ fn tables_of_origins_below_the_rates_are_read_and_no_rate_is_taken_for_one() {
     let totals = &file.totals;
     assert_eq!((totals.rate_rows, totals.rates, totals.origin_rates), (3, 5, 2));
 }
+
+#[test]
+fn a_sentence_gives_increments_to_destinations_of_the_deck_and_to_nothing_else() {
+    let rows = "Destination,Code,Rate\nTrinidad and Tobago,1868,0.1\nMexico - Mobile,521,0.1\nUK,44,0.1\n";
+    check(
+        format!("\"Billing: 60/60 for Trinidad and Tobago and Mexico, all others 30/6\"\n{rows}"),
+        &plain(),
+        expect![[r#"
+            3 1868 Trinidad and Tobago 60/60 0.1 .. Open
+            4 521 Mexico - Mobile 60/60 0.1 .. Open
+            5 44 UK 30/6 0.1 .. Open
+            assumed: rows without a date are valid always
+            to confirm: increments 30/6, Trinidad and Tobago 60/60, Mexico 60/60 by the words "Billing: 60/60 for Trinidad and Tobago and Mexico, all others 30/6": --increment 30/6
+        "#]],
+    );
+    // A list below its title; Gambia is a country that this deck happens not to have.
+    check(
+        format!("Billing increments,\nMexico,60/60\nGambia,60;1\nAll other destinations,1/1\n{rows}"),
+        &plain(),
+        expect![[r#"
+            6 1868 Trinidad and Tobago 1/1 0.1 .. Open
+            7 521 Mexico - Mobile 60/60 0.1 .. Open
+            8 44 UK 1/1 0.1 .. Open
+            assumed: rows without a date are valid always
+            to confirm: increment 60/1 is for "Gambia", but no destination begins so
+            to confirm: increments 1/1, Mexico 60/60, Gambia 60/1 by the words "Mexico: 60/60 | Gambia: 60;1 | All other destinations: 1/1": --increment 1/1
+        "#]],
+    );
+    // Whatever a zone is, it is no destination here.
+    check(
+        format!("Billing: 60/60 for Zone B; all others 1/1\n{rows}"),
+        &plain(),
+        expect![[
+            r#"deck: "Billing: 60/60 for Zone B; all others 1/1" gives increments to "Zone B", which is no destination of this deck; say which are meant: --increment 1/1 --increment-of DESTINATION=60/60"#
+        ]],
+    );
+    check(
+        format!("Billing: 1/1 for all destinations but Mexico\n{rows}"),
+        &plain(),
+        expect![[
+            r#"deck: "Billing: 1/1 for all destinations but Mexico (nothing for Mexico)" names increments in a way that is not understood; name them: --increment 60/1"#
+        ]],
+    );
+    let answered = ReadOptions { increment: Some((1, 1)), increments: vec![("Mexico".into(), (60, 60))], ..plain() };
+    check(
+        format!("Billing: 60/60 for Zone B; all others 1/1\n{rows}"),
+        &answered,
+        expect![[r#"
+        3 1868 Trinidad and Tobago 1/1 0.1 .. Open
+        4 521 Mexico - Mobile 60/60 0.1 .. Open
+        5 44 UK 1/1 0.1 .. Open
+        assumed: rows without a date are valid always
+    "#]],
+    );
+}
