@@ -148,6 +148,15 @@ impl SchemaIds {
             None => Err(DecodeError::new("record", Problem::UnknownSchema(id))),
         }
     }
+
+    /// A record as `to` has it: the same body behind the id of the same schema.
+    pub fn translate(&self, record: &[u8], to: &Self) -> Result<Vec<u8>, DecodeError> {
+        let (schema, body) = self.split(record)?;
+        let mut out = Vec::with_capacity(record.len());
+        to.put_prefix(schema, &mut out);
+        out.extend_from_slice(body);
+        Ok(out)
+    }
 }
 
 #[cfg(test)]
@@ -172,6 +181,7 @@ mod tests {
         ids.put_prefix(Schema::CallEvent, &mut record);
         assert_eq!(record, [0, 0, 0, 0, 7]);
         assert_eq!(ids.split(&record).unwrap().0, Schema::CallEvent);
+        assert_eq!(ids.translate(&[0, 0, 0, 0, 7, 9], &SchemaIds::default()).unwrap(), [0, 0x54, 0x44, 0, 1, 9]);
         assert_eq!(ids.split(&[0, 0x54, 0x44, 0, 1]).unwrap().0, Schema::CallEvent);
         assert_eq!(ids.split(&[0, 0, 0, 0, 8]).unwrap_err().problem, Problem::UnknownSchema(8));
         assert_eq!(ids.split(&[1, 0, 0, 0, 7]).unwrap_err().problem, Problem::NoSchemaId);

@@ -14,6 +14,7 @@ pub mod failpoint;
 pub mod faults;
 pub mod incarnation;
 pub mod kafka;
+mod layer;
 pub mod partition;
 pub mod run_log;
 pub mod stream;
@@ -25,4 +26,5 @@ pub use api::{
 pub use embedded::{EmbeddedBus, EmbeddedConfig, replace_file};
 pub use error::BusError;
 pub use kafka::{KafkaBus, KafkaConfig};
+pub use layer::Layer;
 pub use partition::{murmur2, murmur2_partition};

@@ -177,7 +177,7 @@ fn yeti_records_of_a_topic_have_the_keys_they_have_in_a_file() {
     let state = folder.path().join("ingest");
     let mut events = SwitchEvents::new(bus.clone(), topic.clone(), &state).unwrap();
     assert_eq!(events.round(ingest.shared(), &stop).unwrap(), 0, "a topic that is not there yet is waited for");
-    bus.ensure(&TopicSpec::foreign("switch-events", 2)).unwrap();
+    bus.inner.ensure(&TopicSpec::foreign("switch-events", 2)).unwrap();
     let mut writer = bus.inner.writer("switch-events").unwrap();
     for (n, line) in YETI.split(|b| *b == b'\n').filter(|l| !l.is_empty()).enumerate() {
         // A third of them as somebody prints JSON for people.

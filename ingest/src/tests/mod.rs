@@ -6,7 +6,7 @@ mod http;
 mod shared_data;
 
 use crate::*;
-use bus::{Batch, BusError, BusHealth, EmbeddedBus, EmbeddedConfig, Record, Ticket, TopicInfo, TopicSpec};
+use bus::{Batch, BusError, BusHealth, EmbeddedBus, EmbeddedConfig, Layer, Record, Ticket};
 use facts::call::{BusRecord, CallEvent, ImportEnd, Reject};
 use std::path::Path;
 use std::time::SystemTime;
@@ -47,39 +47,20 @@ impl bus::Writer for MoodyWriter {
     }
 }
 
-impl Bus for Moody {
-    fn ensure(&self, spec: &TopicSpec) -> Result<TopicInfo, BusError> {
-        self.inner.ensure(spec)
+impl Layer for Moody {
+    fn inner(&self) -> &dyn Bus {
+        &self.inner
     }
-    fn partitions(&self, topic: &str) -> Result<Option<u32>, BusError> {
-        self.inner.partitions(topic)
-    }
-    fn topics(&self) -> Result<Vec<String>, BusError> {
-        self.inner.topics()
-    }
+
     fn writer(&self, topic: &str) -> Result<Box<dyn bus::Writer>, BusError> {
         Ok(Box::new(MoodyWriter(self.inner.writer(topic)?, Arc::clone(&self.away))))
     }
-    fn reader(&self, topic: &str, partition: u32, from: u64) -> Result<Box<dyn bus::Reader>, BusError> {
-        self.inner.reader(topic, partition, from)
-    }
-    fn end(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
-        self.inner.end(topic, partition)
-    }
-    fn begin(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
-        self.inner.begin(topic, partition)
-    }
-    fn trim(&self, topic: &str, partition: u32, before: u64) -> Result<u64, BusError> {
-        self.inner.trim(topic, partition, before)
-    }
+
     fn health(&self) -> BusHealth {
         if self.away.load(Ordering::SeqCst) {
             return BusHealth::Away { since: SystemTime::now(), why: "all brokers are down".into() };
         }
         self.inner.health()
-    }
-    fn stop(&self) {
-        self.inner.stop();
     }
 }
 

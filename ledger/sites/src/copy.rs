@@ -236,10 +236,8 @@ impl Copy {
                 }
             }
         }
-        let prefix = self.ids.split(record.value).map_err(|error| (error.to_string(), false, None))?;
-        let mut value = Vec::with_capacity(record.value.len());
-        self.ids.put_prefix(prefix.0, &mut value);
-        value.extend_from_slice(prefix.1);
+        let value = self.ids.translate(record.value, &self.ids);
+        let value = value.map_err(|error| (error.to_string(), false, None))?;
         Ok(Some(value))
     }
 

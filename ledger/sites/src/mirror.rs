@@ -89,21 +89,12 @@ impl Mirror {
             }
         }
         let compiled = SchemaIds::default();
-        let own = |value: &[u8]| match self.ids.split(value) {
-            Ok((schema, body)) => {
-                let mut out = Vec::with_capacity(value.len());
-                compiled.put_prefix(schema, &mut out);
-                out.extend_from_slice(body);
-                out
-            }
-            // Judged as it is.
-            Err(_) => value.to_vec(),
-        };
         let record = |record: bus::Received<'_>| Mirrored {
             offset: record.offset,
             timestamp_ms: record.timestamp_ms,
             key: record.key.to_vec(),
-            value: own(record.value),
+            // One whose schema is not known is judged as it is.
+            value: self.ids.translate(record.value, &compiled).unwrap_or_else(|_| record.value.to_vec()),
         };
         Ok(self.batch.iter().map(record).collect())
     }

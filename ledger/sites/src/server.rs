@@ -169,7 +169,7 @@ impl Desk {
     fn collect(&self, session: &mut Session, request: &Request) -> (Vec<u8>, Vec<(String, String)>) {
         let until = Instant::now() + Duration::from_millis(request.wait_ms.into()).min(WAIT_MAX);
         let max = request.max_bytes.min(ANSWER_BYTES_MAX);
-        let (mut out, mut batch) = (Vec::new(), Batch::new());
+        let (mut out, mut batch, compiled) = (Vec::new(), Batch::new(), schemas::SchemaIds::default());
         let mut problems: Vec<(String, String)> = Vec::new();
         session.retain(|topic, _| request.want.iter().any(|(wanted, _)| wanted == topic));
         loop {
@@ -185,14 +185,8 @@ impl Desk {
                 }
                 for record in batch.iter() {
                     // A record whose schema we do not know goes out as it is and is judged there.
-                    let mut value = Vec::with_capacity(record.value.len());
-                    match self.shared.ids.split(record.value) {
-                        Ok((schema, body)) => {
-                            schemas::SchemaIds::default().put_prefix(schema, &mut value);
-                            value.extend_from_slice(body);
-                        }
-                        Err(_) => value.extend_from_slice(record.value),
-                    }
+                    let value = self.shared.ids.translate(record.value, &compiled);
+                    let value = value.unwrap_or_else(|_| record.value.to_vec());
                     let (offset, timestamp_ms, key) = (record.offset, record.timestamp_ms, record.key);
                     // At most WANT_MAX topics.
                     put(&mut out, Sent { topic: place as u16, offset, timestamp_ms, key, value: &value });

@@ -1,6 +1,6 @@
 //! Copies of other sites' ledgers: proved as far as they have come, and not read again from their start after a restart.
 
-use bus::{Batch, Bus, BusError, BusHealth, Reader, Record, TopicInfo, TopicSpec, Writer};
+use bus::{Batch, Bus, BusError, Layer, Reader, Record, TopicSpec};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -33,37 +33,14 @@ impl Reader for CountingReader {
     }
 }
 
-impl Bus for Counting {
-    fn ensure(&self, spec: &TopicSpec) -> Result<TopicInfo, BusError> {
-        self.inner.ensure(spec)
+impl Layer for Counting {
+    fn inner(&self) -> &dyn Bus {
+        &*self.inner
     }
-    fn partitions(&self, topic: &str) -> Result<Option<u32>, BusError> {
-        self.inner.partitions(topic)
-    }
-    fn topics(&self) -> Result<Vec<String>, BusError> {
-        self.inner.topics()
-    }
-    fn writer(&self, topic: &str) -> Result<Box<dyn Writer>, BusError> {
-        self.inner.writer(topic)
-    }
+
     fn reader(&self, topic: &str, partition: u32, from: u64) -> Result<Box<dyn Reader>, BusError> {
         let inner = self.inner.reader(topic, partition, from)?;
         if topic == self.topic { Ok(Box::new(CountingReader(inner, self.given.clone()))) } else { Ok(inner) }
-    }
-    fn end(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
-        self.inner.end(topic, partition)
-    }
-    fn begin(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
-        self.inner.begin(topic, partition)
-    }
-    fn trim(&self, topic: &str, partition: u32, before: u64) -> Result<u64, BusError> {
-        self.inner.trim(topic, partition, before)
-    }
-    fn health(&self) -> BusHealth {
-        self.inner.health()
-    }
-    fn stop(&self) {
-        self.inner.stop();
     }
 }
 

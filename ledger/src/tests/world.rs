@@ -3,10 +3,7 @@
 
 use accounting::sample::{late, priced, provisional, rated, run as rerated};
 use bus::stream::{FrameParts, StreamError, StreamWriter};
-use bus::{
-    Appended, Bus, BusError, BusHealth, EmbeddedBus, EmbeddedConfig, Reader, Record, Ticket, TopicInfo, TopicSpec,
-    Writer,
-};
+use bus::{Appended, Bus, BusError, EmbeddedBus, EmbeddedConfig, Layer, Record, Ticket, Writer};
 use facts::config::{Account, Config};
 use facts::xdr::{Position, RatedCall};
 use facts::{Currency, xdr::XdrItem};
@@ -209,39 +206,16 @@ impl Writer for FailingWriter {
     }
 }
 
-impl Bus for Failing {
-    fn ensure(&self, spec: &TopicSpec) -> Result<TopicInfo, BusError> {
-        self.inner.ensure(spec)
+impl Layer for Failing {
+    fn inner(&self) -> &dyn Bus {
+        &*self.inner
     }
-    fn partitions(&self, topic: &str) -> Result<Option<u32>, BusError> {
-        self.inner.partitions(topic)
-    }
-    fn topics(&self) -> Result<Vec<String>, BusError> {
-        self.inner.topics()
-    }
+
     fn writer(&self, topic: &str) -> Result<Box<dyn Writer>, BusError> {
         let inner = self.inner.writer(topic)?;
         if !topic.starts_with("ledger.") {
             return Ok(inner);
         }
         Ok(Box::new(FailingWriter { inner, fault: self.fault.clone() }))
-    }
-    fn reader(&self, topic: &str, partition: u32, from: u64) -> Result<Box<dyn Reader>, BusError> {
-        self.inner.reader(topic, partition, from)
-    }
-    fn end(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
-        self.inner.end(topic, partition)
-    }
-    fn begin(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
-        self.inner.begin(topic, partition)
-    }
-    fn trim(&self, topic: &str, partition: u32, before: u64) -> Result<u64, BusError> {
-        self.inner.trim(topic, partition, before)
-    }
-    fn health(&self) -> BusHealth {
-        self.inner.health()
-    }
-    fn stop(&self) {
-        self.inner.stop();
     }
 }

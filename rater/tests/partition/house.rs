@@ -3,9 +3,7 @@
 
 use bus::embedded::{EmbeddedBus, EmbeddedConfig};
 use bus::stream::StreamReader;
-use bus::{
-    Appended, Bus, BusError, BusHealth, Reader, Record, Ticket, TopicInfo, TopicSpec, Writer, murmur2_partition,
-};
+use bus::{Appended, Bus, BusError, Layer, Record, Ticket, TopicSpec, Writer, murmur2_partition};
 use facts::call::{BusRecord, CallEvent};
 use facts::config::{Config, ConfigItem, DeckRoot};
 use facts::ids::{CallId, ImportId};
@@ -242,34 +240,15 @@ impl Writer for MortalWriter {
     }
 }
 
-impl Bus for Mortal {
-    fn ensure(&self, spec: &TopicSpec) -> Result<TopicInfo, BusError> {
-        self.bus.ensure(spec)
+impl Layer for Mortal {
+    fn inner(&self) -> &dyn Bus {
+        &*self.bus
     }
-    fn partitions(&self, topic: &str) -> Result<Option<u32>, BusError> {
-        self.bus.partitions(topic)
-    }
-    fn topics(&self) -> Result<Vec<String>, BusError> {
-        self.bus.topics()
-    }
+
     fn writer(&self, topic: &str) -> Result<Box<dyn Writer>, BusError> {
         Ok(Box::new(MortalWriter { writer: self.bus.writer(topic)?, lives: self.lives.clone() }))
     }
-    fn reader(&self, topic: &str, partition: u32, from: u64) -> Result<Box<dyn Reader>, BusError> {
-        self.bus.reader(topic, partition, from)
-    }
-    fn end(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
-        self.bus.end(topic, partition)
-    }
-    fn begin(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
-        self.bus.begin(topic, partition)
-    }
-    fn trim(&self, topic: &str, partition: u32, before: u64) -> Result<u64, BusError> {
-        self.bus.trim(topic, partition, before)
-    }
-    fn health(&self) -> BusHealth {
-        self.bus.health()
-    }
+
     fn stop(&self) {}
 }
 

@@ -1,7 +1,7 @@
 //! Raters on the embedded bus, fed with a generated day full of flaws: what they write must be what the generator's own
 //! answer says, also when they die at any frame, fight for a partition, or are fed what is no event.
 
-use bus::{Bus, BusError, BusHealth, PartitionInfo, Reader, Record, TopicInfo, TopicSpec, Writer, murmur2_partition};
+use bus::{Bus, BusError, Layer, PartitionInfo, Record, TopicInfo, TopicSpec, murmur2_partition};
 use facts::call::{BusRecord, CallEvent, EventKind, ImportEnd, Leg, Reject};
 use facts::ids::{EventId, ImportId};
 use facts::time::{ObservedAt, OccurredAt};
@@ -242,9 +242,13 @@ fn another_log_under_the_same_name_is_refused() {
     house.settle(house.options(0));
     /// The same bus, with call-events begun anew.
     struct Anew(Mortal);
-    impl Bus for Anew {
+    impl Layer for Anew {
+        fn inner(&self) -> &dyn Bus {
+            &self.0
+        }
+
         fn ensure(&self, spec: &TopicSpec) -> Result<TopicInfo, BusError> {
-            let mut info = self.0.ensure(spec)?;
+            let mut info = self.inner().ensure(spec)?;
             if spec.name == TOPIC {
                 let other =
                     |p: &PartitionInfo| PartitionInfo { incarnation: Some(facts::stream::Incarnation([7; 16])), ..*p };
@@ -252,30 +256,7 @@ fn another_log_under_the_same_name_is_refused() {
             }
             Ok(info)
         }
-        fn partitions(&self, topic: &str) -> Result<Option<u32>, BusError> {
-            self.0.partitions(topic)
-        }
-        fn topics(&self) -> Result<Vec<String>, BusError> {
-            self.0.topics()
-        }
-        fn writer(&self, topic: &str) -> Result<Box<dyn Writer>, BusError> {
-            self.0.writer(topic)
-        }
-        fn reader(&self, topic: &str, partition: u32, from: u64) -> Result<Box<dyn Reader>, BusError> {
-            self.0.reader(topic, partition, from)
-        }
-        fn end(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
-            self.0.end(topic, partition)
-        }
-        fn begin(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
-            self.0.begin(topic, partition)
-        }
-        fn trim(&self, topic: &str, partition: u32, before: u64) -> Result<u64, BusError> {
-            self.0.trim(topic, partition, before)
-        }
-        fn health(&self) -> BusHealth {
-            self.0.health()
-        }
+
         fn stop(&self) {}
     }
     let lives = Arc::new(AtomicI64::new(1_000));

@@ -2,7 +2,7 @@
 
 use super::house::*;
 use super::{die_often, send_imports};
-use bus::{Bus, BusError, BusHealth, Reader, TopicInfo, TopicSpec, Writer};
+use bus::{Bus, BusError, Layer, Reader};
 use rater::{RaterOptions, RaterStats, run_partition};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,37 +67,18 @@ struct Noting {
     from: Arc<Mutex<Vec<u64>>>,
 }
 
-impl Bus for Noting {
-    fn ensure(&self, spec: &TopicSpec) -> Result<TopicInfo, BusError> {
-        self.bus.ensure(spec)
+impl Layer for Noting {
+    fn inner(&self) -> &dyn Bus {
+        &*self.bus
     }
-    fn partitions(&self, topic: &str) -> Result<Option<u32>, BusError> {
-        self.bus.partitions(topic)
-    }
-    fn topics(&self) -> Result<Vec<String>, BusError> {
-        self.bus.topics()
-    }
-    fn writer(&self, topic: &str) -> Result<Box<dyn Writer>, BusError> {
-        self.bus.writer(topic)
-    }
+
     fn reader(&self, topic: &str, partition: u32, from: u64) -> Result<Box<dyn Reader>, BusError> {
         if topic.starts_with("xdrs.") {
             self.from.lock().unwrap().push(from);
         }
         self.bus.reader(topic, partition, from)
     }
-    fn end(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
-        self.bus.end(topic, partition)
-    }
-    fn begin(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
-        self.bus.begin(topic, partition)
-    }
-    fn trim(&self, topic: &str, partition: u32, before: u64) -> Result<u64, BusError> {
-        self.bus.trim(topic, partition, before)
-    }
-    fn health(&self) -> BusHealth {
-        self.bus.health()
-    }
+
     fn stop(&self) {}
 }
 

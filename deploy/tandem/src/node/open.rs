@@ -5,16 +5,14 @@ use crate::output::{Failure, note};
 use crate::settings::{BusKind, Settings};
 use bus::{Bus, EmbeddedBus, EmbeddedConfig, KafkaBus, KafkaConfig};
 use schemas::SchemaIds;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Opens the bus of the settings.
 pub fn open_bus(settings: &Settings, ids: &SchemaIds) -> Result<Arc<dyn Bus>, Failure> {
-    let incarnation = ids.id(schemas::Schema::Incarnation);
     match settings.bus.kind {
         BusKind::Embedded => {
-            let mut config = EmbeddedConfig::new(settings.data.join("log"));
-            config.incarnation_schema_id = incarnation;
-            let bus = EmbeddedBus::open(config).map_err(Failure::broken)?;
+            let bus = embedded(&settings.data.join("log"), ids)?;
             for torn in bus.torn_tails() {
                 note(&format!("a torn tail was cut off: {torn:?}"));
             }
@@ -22,6 +20,13 @@ pub fn open_bus(settings: &Settings, ids: &SchemaIds) -> Result<Arc<dyn Bus>, Fa
         }
         BusKind::Kafka => Ok(Arc::new(KafkaBus::connect(kafka_config(settings, ids)).map_err(Failure::broken)?)),
     }
+}
+
+/// Opens an embedded log.
+pub fn embedded(folder: &Path, ids: &SchemaIds) -> Result<EmbeddedBus, Failure> {
+    let mut config = EmbeddedConfig::new(folder);
+    config.incarnation_schema_id = ids.id(schemas::Schema::Incarnation);
+    EmbeddedBus::open(config).map_err(Failure::broken)
 }
 
 /// How the broker of the settings is reached.

@@ -1,16 +1,16 @@
 //! What a site does before anything of it starts: takes its own streams back after a lost disk, or, where it is new,
 //! fetches what the others hold. Decides nothing about money; it waits, and says what for.
 
-use crate::node::{Roles, owner, wall_micros, xdrs_stream};
+use crate::node::{Roles, open, owner, wall_micros, xdrs_stream};
 use crate::output::{Failure, note};
 use crate::settings::{BusKind, Settings};
 use accounting::authorise::{DELAY_SECONDS, RINGING_SECONDS};
 use bus::config_log::ConfigFollower;
-use bus::{Bus, EmbeddedBus, EmbeddedConfig};
+use bus::{Bus, EmbeddedBus};
 use facts::time::rfc3339;
 use ledger::Standing;
 use ledger::standing::{State, TakenBack};
-use schemas::{Schema, SchemaIds};
+use schemas::SchemaIds;
 use sites::{Sites, TakeBackError, Taken, TakenStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,9 +41,7 @@ pub fn embedded(settings: &Settings, ids: &SchemaIds) -> Result<EmbeddedBus, Fai
             "this works on the embedded log; on Kafka the logs are the brokers': restore their topics from a copy";
         return Err(Failure::Usage(why.to_owned()));
     }
-    let mut config = EmbeddedConfig::new(settings.data.join("log"));
-    config.incarnation_schema_id = ids.id(Schema::Incarnation);
-    EmbeddedBus::open(config).map_err(Failure::broken)
+    open::embedded(&settings.data.join("log"), ids)
 }
 
 fn take_back(settings: &Settings, ids: &SchemaIds, standing: &Standing, without: &[String]) -> Result<(), Failure> {

@@ -4,12 +4,13 @@
 use super::{back, options};
 use crate::apply::{self, rollback};
 use crate::cli_site::RejoinArgs;
+use crate::node::open;
 use crate::output::{self, Ending, Failure, Outcome, note};
 use crate::registry;
 use crate::settings::Settings;
 use bus::config_log::{CONFIG, ConfigFollower};
 use bus::stream::{StreamError, StreamReader};
-use bus::{Bus, EmbeddedBus, EmbeddedConfig};
+use bus::{Bus, EmbeddedBus};
 use facts::stream::StreamState;
 use facts::time::rfc3339;
 use schemas::SchemaIds;
@@ -86,9 +87,7 @@ fn look(settings: &Settings, ids: &SchemaIds, peer: &str) -> Result<Option<Alone
     let scratch = settings.data.join("sites").join("rejoin");
     clear(&scratch)?;
     let ours = back::embedded(settings, ids)?;
-    let mut config = EmbeddedConfig::new(&scratch);
-    config.incarnation_schema_id = ids.id(schemas::Schema::Incarnation);
-    let theirs = EmbeddedBus::open(config).map_err(Failure::broken)?;
+    let theirs = open::embedded(&scratch, ids)?;
     let compared = sites::fetch_config(&theirs, ids, &options(settings), peer).map_err(failed);
     let compared = compared.and_then(|_| compare(settings, ids, &ours, &theirs, peer));
     ours.stop();
