@@ -165,7 +165,7 @@ fn example(reserve: &str, sell: impl FnOnce(&Edge<'_>)) -> (i128, i128) {
     (owed, left)
 }
 
-pub(crate) fn signal(process: u32, name: &str) {
+fn signal(process: u32, name: &str) {
     let sent = std::process::Command::new("sh").args(["-c", &format!("kill -s {name} {process}")]).status();
     assert!(sent.expect("sh starts").success(), "kill -s {name} {process}");
 }

@@ -11,7 +11,7 @@ use tests::site::{amount, cell};
 use tests::{Tandem, eventually};
 
 use crate::credit::DECK;
-use crate::sites_credit::{Edge, SITE, signal};
+use crate::sites_credit::{Edge, SITE};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 const UP: [&str; 4] = ["up", "--no-engine", "--listen", "127.0.0.1:0"];
@@ -66,17 +66,16 @@ fn a_voucher_and_a_payment_taken_at_two_sites_count_once_and_both_sites_say_so()
     assert!(code == Some(2) && said.contains("used before for other content"), "{said}");
     caps_are_divided(&sites, &addresses);
 
-    // Vienna sells while main hangs, main while vienna does; then both go on.
-    let [main, vienna] = [0, 1].map(|at| sites[at].server_id());
-    signal(main, "STOP");
+    // Vienna sells while main is down, main while vienna is; then both are there again.
+    sites[0].kill();
     assert_eq!(voucher(&sites[1], "S-1", "10").0, Some(0));
     assert_eq!(pay(&sites[1], "bank-1", "7").0, Some(0));
     assert_eq!(pay(&sites[1], "bank-2", "3").0, Some(0));
-    signal(vienna, "STOP");
-    signal(main, "CONT");
+    sites[1].kill();
+    sites[0].start_listening(&UP);
     assert_eq!(voucher(&sites[0], "S-1", "10").0, Some(0));
     assert_eq!(pay(&sites[0], "bank-1", "5").0, Some(0), "the same id with another amount");
-    signal(vienna, "CONT");
+    sites[1].start_listening(&UP);
     // 50 and the voucher of 10 once; 5 of main's, whose number is lower, instead of vienna's 7; 3 of vienna's.
     for site in &sites {
         eventually("each counts once", PATIENCE, || (owed(site) == amount("-68")).then_some(()));
