@@ -8,12 +8,11 @@ pub use load::{Events, Load};
 
 use facts::call::CallEvent;
 use facts::deck::{Rate, RateDeck};
-use facts::ids::{Cause, DedupeKey};
+use facts::ids::Cause;
 use facts::money::Rounding;
 use facts::number::{E164, PREFIX_DIGITS_MAX, Prefix};
-use facts::time::OccurredAt;
 use facts::xdr::{Position, RatedCall, Revision, XdrItem};
-use rating::assemble::{Assembler, DedupeIndex, Known, Limits, Origin, Outcome, Pushed};
+use rating::assemble::{Assembler, Known, Limits, NoKeys, Outcome, Pushed};
 use rating::price::{Ask, Jurisdiction, SAME_CURRENCY};
 use rating::{CompiledDeck, Tariffs, Terms, price};
 use schemas::SchemaIds;
@@ -139,18 +138,6 @@ pub struct Steps {
     pub assemble_nanos: u64,
     pub rate_nanos: u64,
     pub encode_nanos: u64,
-}
-
-struct NoKeys;
-
-impl DedupeIndex for NoKeys {
-    fn see(&mut self, _: DedupeKey, _: OccurredAt, _: Origin) -> Option<Origin> {
-        None
-    }
-
-    fn knows(&self, _: DedupeKey, _: OccurredAt) -> bool {
-        false
-    }
 }
 
 /// Three events a call (started, answered, ended), one sell and one buy side, two decks of `prefixes` codes.

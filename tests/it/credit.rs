@@ -16,7 +16,7 @@ use bus::failpoint::LEDGER;
 use radius::{Code, Packet, packet::types, sign};
 use serde_json::{Value, json};
 use tests::deaths::{Dice, arm, died};
-use tests::site::{amount, cell};
+use tests::site::{self, amount, cell};
 use tests::tandem::address_in;
 use tests::{Tandem, eventually, http, night, ports};
 
@@ -80,11 +80,7 @@ fn a_thousand_callers_never_get_more_than_was_paid_whatever_dies() {
     );
     fs::write(tandem.data().join("tandem.toml"), settings).expect("the home can be written");
     let address = tandem.start_listening(&UP);
-    let site = tandem.home().join("site");
-    fs::create_dir_all(&site).expect("the home can be written");
-    let written = fs::write(site.join("site.toml"), SITE).and_then(|()| fs::write(site.join("az.csv"), DECK));
-    written.expect("the home can be written");
-    tandem.run(&["apply", &site.display().to_string(), "--yes"]).ok();
+    site::apply_text(&tandem, SITE, DECK);
     tandem.run(&["ledger", "caps", "pre", "--id", "c1", "--reason", "an old customer"]).ok();
     tandem.run(&["ledger", "pay", "pre", FUNDS, "--id", "p1", "--reason", "top-up"]).ok();
     let token = fs::read_to_string(tandem.data().join("run/token")).expect("a token").trim().to_string();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tests::pair::{self, Address};
-use tests::site::{amount, cell};
+use tests::site::{self, amount, cell};
 use tests::{Tandem, eventually};
 
 use crate::credit::DECK;
@@ -19,14 +19,10 @@ const CREDIT: &str =
 
 /// acme may owe 1 dollar, and nothing in euros; a euro is 1.25 dollars.
 fn apply(site: &Tandem) {
-    let folder = site.home().join("site");
-    fs::create_dir_all(&folder).expect("the home can be written");
     let more = "\n[[account]]\nid = \"acme-eur\"\ncarrier = \"house\"\ncurrency = \"EUR\"\n\n[[exchange_rate]]\n\
                 from = \"EUR\"\nto = \"USD\"\nrate = \"1.25\"\nvalid_from = \"2020-01-01T00:00:00Z\"\nsource = \"bank\"\n";
     let text = SITE.replace("credit_limit = \"100\"", "credit_limit = \"1\"") + more;
-    let written = fs::write(folder.join("site.toml"), text).and_then(|()| fs::write(folder.join("az.csv"), DECK));
-    written.expect("the home can be written");
-    site.run(&["apply", &folder.display().to_string(), "--yes"]).ok();
+    site::apply_text(site, &text, DECK);
 }
 
 /// We owe so many euros more.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tests::deaths::{arm, died};
-use tests::{Tandem, eventually, http};
+use tests::{Tandem, eventually, http, site};
 
 use crate::credit::{DECK, SITE};
 
@@ -30,11 +30,7 @@ fn post(address: &str, tandem: &Tandem, path: &str, body: &Value) -> Result<Valu
 fn an_overrun_is_told_of_though_the_process_dies_before_it_could_and_again_only_under_the_same_id() {
     let mut tandem = Tandem::new();
     let address = tandem.start_listening(&UP);
-    let site = tandem.home().join("site");
-    fs::create_dir_all(&site).expect("the home can be written");
-    let written = fs::write(site.join("site.toml"), SITE).and_then(|()| fs::write(site.join("az.csv"), DECK));
-    written.expect("the home can be written");
-    tandem.run(&["apply", &site.display().to_string(), "--yes"]).ok();
+    site::apply_text(&tandem, SITE, DECK);
     tandem.run(&["ledger", "pay", "pre", "100", "--id", "p1", "--reason", "top-up"]).ok();
     let question = |key: &str| json!({"switch": "edge", "call_key": key, "trunk": "in", "called": "4930123456"});
     let held = post(&address, &tandem, "/v1/authorise", &question("k1")).expect("the site answers");

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use radius::{Builder, Code, Packet, packet::types, sign};
 use serde_json::Value;
-use tests::{Tandem, cache, eventually};
+use tests::{Tandem, cache, eventually, site};
 
 use crate::credit::{DECK, SITE};
 
@@ -37,11 +37,7 @@ fn world(client: &str, funds: &str) -> World {
     );
     fs::write(tandem.data().join("tandem.toml"), settings).expect("the home can be written");
     tandem.start_listening(&UP);
-    let site = tandem.home().join("site");
-    fs::create_dir_all(&site).expect("the home can be written");
-    let written = fs::write(site.join("site.toml"), SITE).and_then(|()| fs::write(site.join("az.csv"), DECK));
-    written.expect("the home can be written");
-    tandem.run(&["apply", &site.display().to_string(), "--yes"]).ok();
+    site::apply_text(&tandem, SITE, DECK);
     tandem.run(&["ledger", "caps", "pre", "--id", "c1", "--reason", "an old customer"]).ok();
     tandem.run(&["ledger", "pay", "pre", funds, "--id", "p1", "--reason", "top-up"]).ok();
     let mut world = World { tandem, access: ([0; 4], 0).into(), accounting: ([0; 4], 0).into() };

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tests::pair::{self, Address};
-use tests::site::{amount, cell};
+use tests::site::{self, amount, cell};
 use tests::{Tandem, eventually, http};
 
 use crate::credit::DECK;
@@ -129,11 +129,7 @@ fn example(reserve: &str, sell: impl FnOnce(&Edge<'_>)) -> (i128, i128) {
     let mut sites = pair::folders(&["main", "vienna"], &[Address::loopback(), Address::loopback()], &more);
     let up = ["up", "--no-engine", "--listen", "127.0.0.1:0"];
     let addresses: Vec<String> = sites.iter_mut().map(|site| site.start_listening(&up)).collect();
-    let folder = sites[0].home().join("site");
-    fs::create_dir_all(&folder).expect("the home can be written");
-    let written = fs::write(folder.join("site.toml"), SITE).and_then(|()| fs::write(folder.join("az.csv"), DECK));
-    written.expect("the home can be written");
-    sites[0].run(&["apply", &folder.display().to_string(), "--yes"]).ok();
+    site::apply_text(&sites[0], SITE, DECK);
     sites[0].run(&["ledger", "correct", "acme", "98", "--id", "d", "--reason", "old debt"]).ok();
     let give = ["site", "give", "acme", "1.00", "--to", "vienna", "--id", "g", "--reason", "example"];
     eventually("main has rights to give", PATIENCE, || (sites[0].run(&give).code == Some(0)).then_some(()));

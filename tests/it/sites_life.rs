@@ -170,11 +170,7 @@ fn a_drained_site_ends_its_calls_gives_its_rights_away_and_may_be_stopped() {
     let mut sites = pair::folders(&["main", "vienna"], &[Address::loopback(), Address::loopback()], more);
     let up = ["up", "--no-engine", "--listen", "127.0.0.1:0"];
     let mut addresses: Vec<String> = sites.iter_mut().map(|site| site.start_listening(&up)).collect();
-    let folder = sites[0].home().join("site");
-    fs::create_dir_all(&folder).expect("the home can be written");
-    let written = fs::write(folder.join("site.toml"), SITE).and_then(|()| fs::write(folder.join("az.csv"), DECK));
-    written.expect("the home can be written");
-    sites[0].run(&["apply", &folder.display().to_string(), "--yes"]).ok();
+    site::apply_text(&sites[0], SITE, DECK);
     let give = ["site", "give", "acme", "40", "--to", "vienna", "--id", "g", "--reason", "it sells too"];
     eventually("main has rights to give", PATIENCE, || (sites[0].run(&give).code == Some(0)).then_some(()));
     let hold = {

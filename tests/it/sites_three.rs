@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use tests::pair::{self, Address};
-use tests::site::amount;
+use tests::site::{self, amount};
 use tests::wires::Link;
 use tests::{Tandem, eventually, ports};
 
@@ -17,12 +17,8 @@ const UP: [&str; 4] = ["up", "--no-engine", "--listen", "127.0.0.1:0"];
 
 /// acme may owe 3.00; a minute costs 0.10.
 fn apply(site: &Tandem) {
-    let folder = site.home().join("site");
-    fs::create_dir_all(&folder).expect("the home can be written");
     let text = SITE.replace("credit_limit = \"100\"", "credit_limit = \"3\"");
-    let written = fs::write(folder.join("site.toml"), text).and_then(|()| fs::write(folder.join("az.csv"), DECK));
-    written.expect("the home can be written");
-    site.run(&["apply", &folder.display().to_string(), "--yes"]).ok();
+    site::apply_text(site, &text, DECK);
 }
 
 /// Begins and extends calls of this prefix until nothing more is granted; the holds with their seconds. Rights may be on

@@ -2,12 +2,11 @@
 //! one of them when they meet, and both say so in money. A large voucher is redeemed at its owner only. Caps are divided
 //! as the settings say.
 
-use std::fs;
 use std::time::Duration;
 
 use serde_json::Value;
 use tests::pair::{self, Address};
-use tests::site::{amount, cell};
+use tests::site::{self, amount, cell};
 use tests::{Tandem, eventually};
 
 use crate::credit::DECK;
@@ -44,11 +43,7 @@ fn says(site: &Tandem, list: &str, what: &str) -> bool {
 fn a_voucher_and_a_payment_taken_at_two_sites_count_once_and_both_sites_say_so() {
     let mut sites = pair::folders(&["main", "vienna"], &[Address::loopback(), Address::loopback()], SETTINGS);
     let addresses: Vec<String> = sites.iter_mut().map(|site| site.start_listening(&UP)).collect();
-    let folder = sites[0].home().join("site");
-    fs::create_dir_all(&folder).expect("the home can be written");
-    let written = fs::write(folder.join("site.toml"), SITE).and_then(|()| fs::write(folder.join("az.csv"), DECK));
-    written.expect("the home can be written");
-    sites[0].run(&["apply", &folder.display().to_string(), "--yes"]).ok();
+    site::apply_text(&sites[0], SITE, DECK);
     sites[0].run(&["ledger", "caps", "acme", "--id", "c", "--calls", "4", "--reason", "four calls at once"]).ok();
     eventually("the account at vienna", PATIENCE, || {
         (sites[1].run(&["ledger", "balance", "acme"]).code == Some(0)).then_some(())

@@ -108,6 +108,16 @@ pub fn apply(tandem: &Tandem) {
     tandem.run(&["apply", &fixture("site").display().to_string(), "--yes"]).ok();
 }
 
+/// Applies a configuration in one file, `site.toml`, and the rates it names, `az.csv`.
+pub fn apply_text(tandem: &Tandem, text: &str, rates: &str) {
+    let folder = tandem.home().join("site");
+    std::fs::create_dir_all(&folder).expect("the home can be written");
+    for (name, content) in [("site.toml", text), ("az.csv", rates)] {
+        std::fs::write(folder.join(name), content).expect("the home can be written");
+    }
+    tandem.run(&["apply", &folder.display().to_string(), "--yes"]).ok();
+}
+
 /// A decimal in units of 10^-12.
 pub fn amount(text: &str) -> i128 {
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));

@@ -368,19 +368,6 @@ impl rating::CallIndex for Books {
     }
 }
 
-/// The edge's events carry no foreign keys.
-struct NoKeys;
-
-impl rating::DedupeIndex for NoKeys {
-    fn see(&mut self, _: facts::ids::DedupeKey, _: OccurredAt, _: rating::Origin) -> Option<rating::Origin> {
-        None
-    }
-
-    fn knows(&self, _: facts::ids::DedupeKey, _: OccurredAt) -> bool {
-        false
-    }
-}
-
 impl Books {
     fn settle(&mut self, assembler: &mut rating::Assembler) {
         while let Some(outcome) = assembler.next_ready() {
@@ -414,7 +401,7 @@ fn events_assembled_and_rated_end_at_the_answer_to_the_last_digit() {
     let mut books = Books::default();
     for event in scenario.events() {
         let assembler = &mut assemblers[event.id.partition as usize];
-        if let rating::Pushed::Late { event, known } = assembler.push(&event.view(), 0, &books, &mut NoKeys) {
+        if let rating::Pushed::Late { event, known } = assembler.push(&event.view(), 0, &books, &mut rating::NoKeys) {
             books.late(assembler, event, known);
         }
         books.settle(assembler);
@@ -463,7 +450,7 @@ fn the_same_day_as_a_yeti_file_ends_at_its_own_answer() {
     let mut books = Books::default();
     for mut event in records {
         event.observed_at = ObservedAt(scenario.settled_at().micros());
-        match assembler.push(&event.view(), 0, &books, &mut NoKeys) {
+        match assembler.push(&event.view(), 0, &books, &mut rating::NoKeys) {
             rating::Pushed::Kept => {}
             other => panic!("{other:?}"),
         }

@@ -23,7 +23,7 @@ mod sides;
 pub mod tariffs;
 mod tax;
 
-pub use assemble::{Assembler, CallIndex, DedupeIndex, Known, Limits, Origin, Outcome, Pushed, apply_late};
+pub use assemble::{Assembler, CallIndex, DedupeIndex, Known, Limits, NoKeys, Origin, Outcome, Pushed, apply_late};
 pub use deck::{Chosen, CompileError, CompiledDeck, DeckBuilder, Tie};
 pub use explain::explain;
 pub use identify::{Overlap, check_overlaps};

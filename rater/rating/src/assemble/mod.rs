@@ -21,7 +21,7 @@ pub use late::apply_late;
 pub use nodes::Nodes;
 pub use repeats::lone_key;
 pub use reuse::alias_of;
-pub use words::{CallIndex, DedupeIndex, Known, Limits, Origin, Outcome, Pushed};
+pub use words::{CallIndex, DedupeIndex, Known, Limits, NoKeys, Origin, Outcome, Pushed};
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};

@@ -79,6 +79,20 @@ pub trait DedupeIndex {
     fn knows(&self, key: DedupeKey, occurred_at: OccurredAt) -> bool;
 }
 
+/// For sources whose records carry no key of their own, such as the SIP edge.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoKeys;
+
+impl DedupeIndex for NoKeys {
+    fn see(&mut self, _: DedupeKey, _: OccurredAt, _: Origin) -> Option<Origin> {
+        None
+    }
+
+    fn knows(&self, _: DedupeKey, _: OccurredAt) -> bool {
+        false
+    }
+}
+
 /// What became of an event.
 #[derive(Debug)]
 pub enum Pushed {

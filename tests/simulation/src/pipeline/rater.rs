@@ -3,12 +3,12 @@
 
 use super::{OnBus, Slip};
 use accounting::sample;
+use facts::ObservedAt;
 use facts::call::{Call, CallEvent};
 use facts::config::SiteSettings;
-use facts::ids::{CallId, Cause, DedupeKey, RevId};
+use facts::ids::{CallId, Cause, RevId};
 use facts::xdr::{Position, RatedCall, RaterState, Revision, Suspended, XdrItem};
-use facts::{ObservedAt, OccurredAt};
-use rating::assemble::{Assembler, CallIndex, DedupeIndex, Known, Limits, Nodes, Origin, Outcome, Pushed, apply_late};
+use rating::assemble::{Assembler, CallIndex, Known, Limits, NoKeys, Nodes, Outcome, Pushed, apply_late};
 use schemas::FrameView;
 use std::collections::BTreeMap;
 
@@ -19,19 +19,6 @@ struct Index(BTreeMap<CallId, (Known, Option<Call>, Option<Suspended>)>);
 impl CallIndex for Index {
     fn find(&self, call: CallId) -> Option<Known> {
         self.0.get(&call).map(|(known, ..)| *known)
-    }
-}
-
-/// No record here has a key of its own.
-struct NoKeys;
-
-impl DedupeIndex for NoKeys {
-    fn see(&mut self, _: DedupeKey, _: OccurredAt, _: Origin) -> Option<Origin> {
-        None
-    }
-
-    fn knows(&self, _: DedupeKey, _: OccurredAt) -> bool {
-        false
     }
 }
 
