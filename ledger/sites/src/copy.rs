@@ -204,6 +204,15 @@ impl Copy {
             StreamRecord::Frame(frame) => {
                 let (meta, at) = (frame.meta(), frame.header.booked_at.0);
                 if let Some(reason) = theirs.objection(&meta) {
+                    if reason == VoidReason::StaleEpoch {
+                        let (seq, stream) = (meta.seq, &meta.stream);
+                        let (epoch, now, owner) = (meta.epoch, theirs.epoch(), theirs.owner());
+                        let why = format!(
+                            "frame {seq} of {stream} is of the old epoch {epoch}: {owner} has claimed epoch {now} before it"
+                        );
+                        // Nothing is missing: an owner that had been fenced off has written it.
+                        return Err((why, false, None));
+                    }
                     if reason.is_ordinary() && reason != VoidReason::SequenceGap {
                         return Ok(None);
                     }

@@ -10,6 +10,8 @@ use std::path::Path;
 use std::time::Instant;
 use tempfile::TempDir;
 
+mod strangers;
+
 struct Place {
     name: &'static str,
     number: u16,
@@ -72,6 +74,13 @@ impl Place {
         let mut reader = StreamReader::open(&*self.bus, &SchemaIds::default(), stream).unwrap();
         reader.catch_up::<StreamError>(&*self.bus, &mut |_| Ok(())).unwrap();
         assert!(reader.voids().is_empty(), "a copy holds void records: {:?}", reader.voids());
+        reader.state().clone()
+    }
+
+    /// The same of a log of its own, where void records may lie.
+    fn state_with_voids(&self, stream: &str) -> StreamState {
+        let mut reader = StreamReader::open(&*self.bus, &SchemaIds::default(), stream).unwrap();
+        reader.catch_up::<StreamError>(&*self.bus, &mut |_| Ok(())).unwrap();
         reader.state().clone()
     }
 

@@ -57,6 +57,25 @@ impl Named {
             _ => {}
         }
     }
+
+    /// Whether what a frame has touched may be counted together with other sites' totals.
+    pub fn countable(&self, book: &Book, config: &Config) -> Result<(), String> {
+        let far = self.accounts.iter().find(|account| {
+            let terms = config.accounts.get(*account);
+            terms.is_some_and(|terms| !book.row(account, terms.currency).in_range())
+        });
+        far.map_or(Ok(()), |account| Err(format!("it takes {account} beyond the integer range")))
+    }
+}
+
+/// The first posting on an account in another currency than the account's: no rule here writes one.
+pub(super) fn foreign_currency(item: &LedgerItem, config: &Config) -> Option<String> {
+    let LedgerItem::Entry(entry) = item else { return None };
+    entry.postings.iter().find_map(|posting| {
+        let kept = config.accounts.get(&posting.account)?.currency;
+        let (account, amount, currency) = (&posting.account, posting.amount, posting.currency);
+        (currency != kept).then(|| format!("{amount} {currency} on {account}, which is kept in {kept}"))
+    })
 }
 
 /// The memo entry of the rules as an item of the ledger's stream.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::doubles::{ENDED_MAX, Ended};
-use super::items::Named;
+use super::items::{Named, foreign_currency};
 use super::rights::Question;
 use super::shares::limit_of_this_site;
 use super::{Answer, Core, LedgerOptions, wall_micros};
@@ -142,7 +142,11 @@ impl Sites {
         let Some(terms) = config.accounts.get(account) else { return };
         self.rules.set_row(account, me, fold.book.row(account, terms.currency));
         for (number, other) in &fold.others {
-            self.rules.set_row(account, *number, other.book.row(account, terms.currency));
+            // Of a ledger that has gone beyond the range what stood before counts on.
+            let row = other.book.row(account, terms.currency);
+            if row.in_range() {
+                self.rules.set_row(account, *number, row);
+            }
         }
     }
 
@@ -258,12 +262,14 @@ impl Core<'_> {
         }
         let (seq, frame) = (accepted.frame.header.seq, accepted.frame);
         self.lost_disk(sites, number, (seq, orders_in(frame.header.epoch)));
-        let mut named = Named::default();
+        let config = (self.options.config)();
+        let (mut named, mut foreign) = (Named::default(), None);
         {
             let mut fold = self.shared().fold();
             let Some(other) = fold.others.get_mut(&number) else { return Ok(()) };
             let folded = other.frame_with(frame, accepted.offset, |other, item| {
                 named.note(&other.book, item);
+                foreign = foreign.take().or_else(|| foreign_currency(item, &config));
                 if let LedgerItem::Release(release) = item
                     && release.why == ReleaseWhy::Charged
                     && let Some(hold) = other.book.holds().get(release.hold_id).filter(|hold| !hold.is_attempt())
@@ -271,6 +277,7 @@ impl Core<'_> {
                     sites.ended.note(number, hold, ENDED_MAX);
                 }
             });
+            let folded = folded.map_err(|error| error.to_string()).and_then(|()| named.countable(&other.book, &config));
             if let Err(error) = folded {
                 // Kept where it is, for a person; whatever this site granted until then stays granted.
                 let what = format!("the ledger of site {} cannot be folded: {error}", sites.name(number));
@@ -293,7 +300,10 @@ impl Core<'_> {
                 self.take_caps(key, &caps)?;
             }
         }
-        let config = (self.options.config)();
+        if let Some(foreign) = foreign {
+            let name = sites.name(number);
+            sites.alarm(format!("site {name} books {foreign}, in frame {seq} of {stream}: its rights are as before"));
+        }
         named.accounts.retain(|account| config.accounts.contains_key(account));
         let mut accounts: Vec<SmolStr> = named.accounts.into_iter().collect();
         let announced = sites.rules.announced(number).filter(|said| said.seq == seq);
@@ -331,6 +341,13 @@ impl Core<'_> {
                 if announcement.site != from {
                     let name = sites.name(from);
                     sites.alarm(format!("site {name} announces totals of site {}", announcement.site));
+                    return Ok(());
+                }
+                if let Some(line) = announcement.out_of_range() {
+                    let name = sites.name(from);
+                    sites.alarm(format!(
+                        "site {name} announces amounts of {line} beyond the integer range: it counts for nothing"
+                    ));
                     return Ok(());
                 }
                 let next = sites.rules.folded(from) + 1;

@@ -4,9 +4,11 @@ use accounting::authorise::Refusal;
 use accounting::credit::messages::Announced;
 use accounting::credit::{Announcement, Message, PullId, Row};
 use bus::stream::{FrameParts, StreamError, StreamWriter};
-use facts::entry::LedgerItem;
-use facts::{Amount, OccurredAt};
+use facts::entry::{EntryKind, Gl, LedgerEntry, LedgerItem, Posting};
+use facts::ids::OriginId;
+use facts::{Amount, Currency, OccurredAt};
 use schemas::frame::FrameBuilder;
+use smallvec::smallvec;
 
 use super::house::*;
 use super::orders::payment;
@@ -19,6 +21,150 @@ fn alarmed(house: &House, site: u16, what: &str) {
     });
 }
 
+/// A frame of the ledger of east that its process never wrote: rightly chained and claimed, its item changed at will.
+fn smuggle(house: &mut House, item: &LedgerItem, change: impl Fn(&mut Vec<u8>)) {
+    house.stop(2);
+    let bus = house.place(2).bus.clone();
+    let mut writer =
+        StreamWriter::claim::<StreamError>(&*bus, &ids(), "ledger.east", "thief", None, 1, &mut |_| Ok(())).unwrap();
+    let mut builder = FrameBuilder::new();
+    let push = |public: &mut Vec<u8>, private: &mut Vec<u8>| {
+        schemas::ledger::encode_item(item, public, private);
+        change(public);
+    };
+    builder.push(push).unwrap();
+    let parts = FrameParts {
+        item_schema: schemas::ledger::ITEMS,
+        config_seq: 3,
+        fold_version: accounting::FOLD_VERSION,
+        inputs: Default::default(),
+        floor: None,
+        clock: None,
+        wall_micros: 1,
+    };
+    writer.append(&mut builder, parts).unwrap();
+    writer.settle().unwrap();
+}
+
+/// acme owes more, in a currency; balanced.
+fn correction(raw: i128, currency: &str) -> LedgerItem {
+    let currency = Currency::new(currency).unwrap();
+    let posting = |gl: Gl, account: &str, amount: i128| Posting {
+        gl,
+        account: account.into(),
+        product: "".into(),
+        destination: "".into(),
+        currency,
+        amount: Amount(amount),
+    };
+    LedgerItem::Entry(Box::new(LedgerEntry {
+        kind: EntryKind::Correction,
+        origin_id: OriginId([9; 16]),
+        account: "acme".into(),
+        occurred_at: OccurredAt(0),
+        call_id: None,
+        xdr_id: None,
+        source: None,
+        by: "thief".into(),
+        reason: "none".into(),
+        adjusts: None,
+        postings: smallvec![posting(Gl::ReceivableUnbilled, "acme", raw), posting(Gl::Revenue, "", -raw)],
+    }))
+}
+
+/// The others go on: money of one site reaches the other one's books.
+fn others_go_on(house: &House) {
+    house.pay(3, "bank", "5").unwrap();
+    house.until("the others go on", |house| {
+        house.acme(1).is_some_and(|row| row.sites.iter().any(|one| one.site == 3 && one.owed == amount("-5")))
+    });
+}
+
+fn trouble_with_east(house: &House) -> String {
+    house.until("east is in trouble", |house| house.status(1).unwrap().peers[0].trouble.is_some());
+    house.status(1).unwrap().peers[0].trouble.clone().unwrap()
+}
+
+#[test]
+fn amounts_beyond_the_integer_range_stop_the_copy_that_has_them_and_nobody_elses_books() {
+    for (far, words) in [
+        // Each balance by itself is in the range; sums over sites would not be.
+        (1 << 125, "it takes acme beyond the integer range"),
+        (i128::MAX, "takes a balance beyond the integer range"),
+    ] {
+        let mut house = House::new(3, "0", 6);
+        house.until("the limit is granted", |house| house.rights(3, 1) == Some(amount("100")));
+        house.met();
+        smuggle(&mut house, &correction(far, "EUR"), |_| {});
+        alarmed(&house, 3, words);
+        let trouble = trouble_with_east(&house);
+        assert!(trouble.contains("site east cannot be folded") && trouble.contains(words), "{trouble}");
+        others_go_on(&house);
+        house.authorise(1, "c1").unwrap();
+    }
+}
+
+#[test]
+fn announced_amounts_beyond_the_integer_range_count_for_nothing_and_calls_go_on() {
+    let house = House::new(2, "0", 7);
+    house.until("the limit is granted", |house| house.rights(1, 1) == Some(amount("100")));
+    let post = house.post(2);
+    let far = |row: Row, seen: Vec<(u16, i128)>| {
+        let lines = vec![Announced { line: "acme".into(), row, seen }];
+        mail::encode(&Message::Announce(Announcement { site: 2, orders: 0, seq: 9_000, lines }))
+    };
+    let most = i128::MAX;
+    let many = (0..5_000).map(|site| (site, 1 << 110)).collect();
+    for (row, seen) in [
+        (Row { limit: most, funds: most, ..Row::default() }, Vec::new()),
+        (Row { over: i128::MIN, ..Row::default() }, Vec::new()),
+        (Row { given: many, ..Row::default() }, Vec::new()),
+        (Row::default(), vec![(1, most), (3, most)]),
+    ] {
+        post.send(1, far(row, seen));
+        alarmed(&house, 1, "site east announces amounts of acme beyond the integer range: it counts for nothing");
+        // Each is looked at by itself: the alarm makes room for the next.
+        post.send(1, b"no message".to_vec());
+        house.until("what came behind", |house| {
+            let alarms = house.status(1).unwrap().alarms.clone();
+            alarms.last().is_some_and(|alarm| alarm.contains("cannot be read"))
+        });
+    }
+    house.authorise(1, "c1").unwrap();
+    assert_eq!(house.status(1).unwrap().peers[0].announced.filter(|seq| *seq >= 9_000), None);
+}
+
+#[test]
+fn money_in_an_unknown_currency_from_another_site_moves_no_rights_and_is_alarmed() {
+    let mut house = House::new(3, "0", 8);
+    house.met();
+    let before = house.rights(1, 2);
+    smuggle(&mut house, &correction(amount("7").0, "XYZ"), |_| {});
+    for site in [1, 3] {
+        alarmed(&house, site, "site east books 7 XYZ on acme, which is kept in EUR, in frame");
+    }
+    others_go_on(&house);
+    assert_eq!(house.rights(1, 2), before);
+    assert_eq!(house.status(1).unwrap().peers[0].trouble, None, "a balance of its own is no damage");
+}
+
+#[test]
+fn a_frame_whose_currency_is_none_is_left_where_it_is_and_the_others_go_on() {
+    let mut house = House::new(3, "0", 9);
+    house.met();
+    smuggle(&mut house, &correction(1, "XYZ"), |bytes| {
+        let mut at = 0;
+        while let Some(found) = bytes[at..].windows(3).position(|three| three == b"XYZ") {
+            bytes[at + found + 1] = b'1';
+            at += found + 1;
+        }
+    });
+    let trouble = trouble_with_east(&house);
+    assert!(trouble.contains("ledger.east item 1/0") && trouble.contains("no ISO 4217 code"), "{trouble}");
+    alarmed(&house, 3, "no ISO 4217 code");
+    others_go_on(&house);
+}
+
 #[test]
 fn messages_of_strangers_liars_and_other_versions_are_alarmed_and_count_for_nothing() {
     let house = House::new(2, "0", 1);
@@ -28,7 +174,7 @@ fn messages_of_strangers_liars_and_other_versions_are_alarmed_and_count_for_noth
     alarmed(&house, 1, "cannot be read");
     post.send(1, b"{\"version\":7,\"message\":\"hello\"}".to_vec());
     alarmed(&house, 1, "of version 7");
-    let line = |line: &str, row: Row| Announced { line: line.into(), row, seen: vec![(1, i128::MAX / 4)] };
+    let line = |line: &str, row: Row| Announced { line: line.into(), row, seen: vec![(1, 1 << 100)] };
     let lie = |site: u16, seq: u64| {
         let lines = vec![line("acme", Row { over: 5, ..Row::default() }), line("nobody", Row::default())];
         mail::encode(&Message::Announce(Announcement { site, orders: 0, seq, lines }))
@@ -76,31 +222,11 @@ fn a_ledger_that_does_not_balance_is_left_where_it_is_and_the_others_go_on() {
     let mut house = House::new(3, "0", 2);
     house.until("all hear each other", |house| (1..=3).all(|site| house.status(site).is_some()));
     house.met();
-    house.stop(2);
-    let bus = house.place(2).bus.clone();
-    let mut writer =
-        StreamWriter::claim::<StreamError>(&*bus, &ids(), "ledger.east", "thief", None, 1, &mut |_| Ok(())).unwrap();
-    let mut builder = FrameBuilder::new();
-    let forged = LedgerItem::Certificate { root: [7; 32], entries: 1 };
-    builder.push(|public, private| schemas::ledger::encode_item(&forged, public, private)).unwrap();
-    let parts = FrameParts {
-        item_schema: schemas::ledger::ITEMS,
-        config_seq: 3,
-        fold_version: accounting::FOLD_VERSION,
-        inputs: Default::default(),
-        floor: None,
-        clock: None,
-        wall_micros: 1,
-    };
-    writer.append(&mut builder, parts).unwrap();
-    writer.settle().unwrap();
+    smuggle(&mut house, &LedgerItem::Certificate { root: [7; 32], entries: 1 }, |_| {});
     for site in [1, 3] {
         alarmed(&house, site, "the ledger of site east cannot be folded");
     }
-    house.pay(3, "bank", "5").unwrap();
-    house.until("the others go on", |house| {
-        house.acme(1).is_some_and(|row| row.sites.iter().any(|one| one.site == 3 && one.owed == amount("-5")))
-    });
+    others_go_on(&house);
     let trouble = house.status(1).unwrap().peers.iter().find(|peer| peer.number == 2).cloned().unwrap().trouble;
     assert!(trouble.unwrap().contains("certificate"));
 }
@@ -119,10 +245,7 @@ fn an_order_that_another_site_has_booked_is_known_here() {
     assert_eq!(refusal.code(), "id_reused");
     for (order, code) in [
         (payment("x1", "acme", "99999999999999999999999999"), "amount"),
-        (
-            crate::Payment { currency: facts::Currency::new("USD").unwrap(), ..payment("x2", "acme", "1") },
-            "other_currency",
-        ),
+        (crate::Payment { currency: Currency::new("USD").unwrap(), ..payment("x2", "acme", "1") }, "other_currency"),
         (payment("x3", "nobody", "1"), "unknown_account"),
     ] {
         let Err(OrderError::Refused(refusal)) = house.order(2, Order::Pay(order)) else { panic!("booked") };

@@ -148,7 +148,7 @@ impl Credit {
         let key = memo.call().map(|call| (call, line.clone()));
         let mut at = key.as_ref().map(|(call, line)| self.at(*call, line, site)).unwrap_or_default();
         move_row(&mut row, &mut at, memo, site)?.ok_or_else(range)?;
-        if !in_range(&row) {
+        if !row.in_range() {
             return Err(range());
         }
         if let Some(key) = key {
@@ -277,15 +277,6 @@ fn passed(memo: &Memo) -> Option<(SiteNo, i128)> {
         Memo::Give { to, amount, why: GiveWhy::Cover(_), .. } => Some((*to, amount.0)),
         _ => None,
     }
-}
-
-/// Far beyond any money, and low enough that sums over rows never overflow.
-const TOTAL_MAX: i128 = 1 << 110;
-
-fn in_range(row: &Row) -> bool {
-    let given = row.given.iter().map(|(_, sum)| *sum);
-    let all = [row.limit, row.funds, row.open_holds, row.held, row.over, row.reserve].into_iter().chain(given);
-    all.into_iter().all(|total| total.abs() <= TOTAL_MAX)
 }
 
 /// Applies the entry to copies; the inner `None` is an overflow.

@@ -41,6 +41,12 @@ impl Announcement {
     pub fn line(&self, line: &str) -> Option<&Announced> {
         self.lines.binary_search_by(|announced| announced.line.as_str().cmp(line)).ok().map(|at| &self.lines[at])
     }
+
+    /// The first line whose totals are beyond anything that can be money: such an announcement counts for nothing.
+    pub fn out_of_range(&self) -> Option<&LineId> {
+        let fits = |it: &&Announced| it.row.in_range() && it.seen.iter().all(|(_, sum)| super::row::in_range(*sum));
+        self.lines.iter().find(|announced| !fits(announced)).map(|announced| &announced.line)
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -23,7 +23,25 @@ pub struct Row {
     pub reserve: i128,
 }
 
+/// Far beyond any money, and low enough that sums over rows never overflow.
+const TOTAL_MAX: i128 = 1 << 110;
+
+/// Sites that one gives rights to: more than there can be, few enough for their sum.
+const RECEIVERS_MAX: usize = 1 << 12;
+
+/// Whether a total may be money: sums over others would leave the integer range.
+pub(super) fn in_range(total: i128) -> bool {
+    total.unsigned_abs() <= TOTAL_MAX.unsigned_abs()
+}
+
 impl Row {
+    /// False where a total lies beyond anything that can be money: sums over such rows could leave the integer range.
+    pub fn in_range(&self) -> bool {
+        let given = self.given.iter().map(|(_, sum)| *sum);
+        let all = [self.limit, self.funds, self.open_holds, self.held, self.over, self.reserve];
+        self.given.len() <= RECEIVERS_MAX && all.into_iter().chain(given).all(in_range)
+    }
+
     /// Rights given to `site` in all.
     pub fn given_to(&self, site: SiteNo) -> i128 {
         self.given.iter().find(|(to, _)| *to == site).map_or(0, |(_, sum)| *sum)
