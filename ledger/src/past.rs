@@ -3,73 +3,41 @@
 //! ours, below `DATA/past/STREAM`: a cache that may be deleted. It never decides; whoever finds it damaged reads the log.
 
 mod file;
+mod merge;
 mod names;
+mod page;
+mod state;
 #[cfg(test)]
 mod tests;
 
 pub use file::PastError;
 
-use accounting::views;
 use bus::Bus;
-use facts::entry::LedgerItem;
 use facts::xdr::Position;
-use facts::{Amount, BookedAt, Currency, LedgerEntry, OccurredAt};
-use file::{Merged, RunFile, key};
-use names::Names;
-use schemas::{FrameView, SchemaIds};
-use serde::{Deserialize, Serialize};
-use smol_str::SmolStr;
-use std::collections::BTreeMap;
+use facts::{Amount, BookedAt, Currency, OccurredAt};
+use file::{RunFile, RunWriter, key};
+use merge::Ongoing;
+use schemas::SchemaIds;
+use state::{FRAMES, Run, State, by_place, by_time, pack, run_path, sortable, unpack};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::frames::{ledger_item, walk};
-use crate::prove::write_durably;
+use crate::frames::walk;
 use crate::view::View;
 
 /// Records kept in memory before they become a file: some 15 MB.
 const FLUSH: usize = 1 << 17;
-/// Neighbouring files of one level that become one of the next.
-const MERGE: usize = 4;
-/// Files at which even a question waits for a merge.
+/// Records that one turn merges: a fraction of a second, whatever the size of the files.
+const STEP: u64 = 1 << 21;
+/// Files at which even a question does a turn of merging.
 const FILES_MAX: usize = 48;
+/// So many times as many records wait for whoever follows the ledger before a question writes them.
+const UNFOLLOWED: usize = 2;
 /// Frames of one turn; between two turns others get their share.
 const TURN: u64 = 64;
-/// The series in which every frame counts one, by its booked time.
-const FRAMES: u64 = u64::MAX;
-
-/// What stands on disk, in a file that is replaced whole.
-#[derive(Serialize, Deserialize, Default)]
-struct List {
-    /// Frames that the runs have, and the hash of the last.
-    frames: u64,
-    hash: String,
-    names: u64,
-    names_hash: String,
-    next_file: u64,
-    runs: Vec<Run>,
-}
-
-#[derive(Serialize, Deserialize, Clone)]
-struct Run {
-    file: u64,
-    level: u32,
-    records: u64,
-}
-
-struct State {
-    names: Names,
-    runs: Vec<(Run, Arc<RunFile>)>,
-    /// Amounts of frames that are in no file yet.
-    fresh: BTreeMap<[u8; 16], i128>,
-    /// Last frame that is in it, and its hash.
-    frames: u64,
-    hash: [u8; 32],
-    next_file: u64,
-}
-
 /// The index of one ledger stream. Questions and building go on beside each other.
 pub struct Past {
     bus: Arc<dyn Bus>,
@@ -78,8 +46,10 @@ pub struct Past {
     folder: PathBuf,
     state: Mutex<State>,
     building: Mutex<()>,
-    merging: Mutex<()>,
+    /// Merges under way, at most one of a level.
+    merging: Mutex<Vec<Ongoing>>,
     flush: usize,
+    turn_frames: u64,
     /// Held as long as this is: one process has the folder.
     _lock: File,
 }
@@ -94,29 +64,6 @@ pub enum UpTo {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Frames hold at most 4,000 items.
-fn pack(at: Position) -> u64 {
-    (at.seq << 16) | u64::from(at.index.min(0xffff))
-}
-
-fn unpack(packed: u64) -> Position {
-    Position { seq: packed >> 16, index: (packed & 0xffff) as u32 }
-}
-
-/// A time in an order of bytes.
-fn sortable(micros: i64) -> u64 {
-    (micros as u64) ^ (1 << 63)
-}
-
-/// Numbers of the two series of one account and currency: by place, by time of occurrence.
-fn by_place(number: u64) -> u64 {
-    number << 1
-}
-
-fn by_time(number: u64) -> u64 {
-    (number << 1) | 1
 }
 
 impl Past {
@@ -149,8 +96,9 @@ impl Past {
             folder,
             state: Mutex::new(state),
             building: Mutex::new(()),
-            merging: Mutex::new(()),
+            merging: Mutex::default(),
             flush,
+            turn_frames: TURN,
             _lock: held,
         };
         this.sweep();
@@ -172,122 +120,108 @@ impl Past {
     /// Throws everything away; the next look at the log makes it anew.
     fn forget(&self, error: &PastError) {
         tracing::warn!(%error, "the index over the past is damaged and made anew");
-        let (_building, _merging) = (lock(&self.building), lock(&self.merging));
+        let (_building, mut merging) = (lock(&self.building), lock(&self.merging));
+        merging.clear();
         *lock(&self.state) = State::empty();
         let _ = fs::remove_file(self.folder.join("list.json"));
         self.sweep();
     }
 
-    /// Takes in every durable frame. `gently`: rests as long as it works, for whoever has time.
-    pub fn catch_up(&self, gently: bool) -> Result<(), PastError> {
+    /// Takes in every durable frame. Who has much to take in merges as it goes; who finds a few new frames leaves merging
+    /// and writing to whoever follows the ledger, so that no question waits for files.
+    pub fn catch_up(&self) -> Result<(), PastError> {
+        let mut much = false;
         loop {
-            let begun = Instant::now();
-            let more = {
-                let _one = lock(&self.building);
-                let (next, last) = (lock(&self.state).frames + 1, self.view.progress().state.seq());
-                if next > last {
-                    return Ok(());
-                }
-                let until = last.min(next + TURN - 1);
-                walk((&*self.bus, &self.ids, &self.view), next, until, &mut |frame| {
-                    lock(&self.state).take(self.view.stream(), frame)
-                })?;
-                if lock(&self.state).fresh.len() >= self.flush {
-                    self.write_fresh()?;
-                }
-                until < last
-            };
-            let files = lock(&self.state).runs.len();
-            match self.merging.try_lock() {
-                Ok(_one) => self.merge()?,
-                // Questions wait for others' merges only where there are far too many files.
-                Err(_) if files > FILES_MAX => drop(lock(&self.merging)),
-                Err(_) => {}
+            let more = self.turn(if much { self.flush } else { self.flush * UNFOLLOWED })?;
+            much |= more;
+            if much {
+                self.merge(u64::MAX)?;
+            } else if lock(&self.state).runs.len() > FILES_MAX {
+                self.merge(STEP)?;
             }
             if !more {
                 return Ok(());
             }
-            if gently {
-                std::thread::sleep(begun.elapsed().min(Duration::from_secs(1)));
-            }
         }
     }
 
-    /// Follows the ledger until told to stop.
-    pub fn run(&self, stop: &std::sync::atomic::AtomicBool) {
-        while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-            match self.catch_up(true) {
+    /// Takes in some frames, and writes what is fresh where it is so many records; true: there are more frames.
+    fn turn(&self, flush: usize) -> Result<bool, PastError> {
+        let (more, full) = {
+            let _one = lock(&self.building);
+            let (next, last) = (lock(&self.state).frames + 1, self.view.progress().state.seq());
+            if next > last {
+                return Ok(false);
+            }
+            let until = last.min(next + self.turn_frames - 1);
+            walk((&*self.bus, &self.ids, &self.view), next, until, &mut |frame| {
+                lock(&self.state).take(self.view.stream(), frame)
+            })?;
+            (until < last, lock(&self.state).fresh.len() >= flush)
+        };
+        if full {
+            self.write_fresh()?;
+        }
+        Ok(more)
+    }
+
+    /// Follows the ledger until told to stop, and merges: rests as long as it works where there is more to do.
+    pub fn run(&self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            let begun = Instant::now();
+            let mut more = false;
+            match self.turn(self.flush).and_then(|left| Ok(self.merge(STEP)? || left)) {
                 Err(error @ (PastError::Damaged { .. } | PastError::Range)) => self.forget(&error),
                 Err(error) => tracing::warn!(%error, "the index over the past waits"),
-                Ok(()) => {}
+                Ok(left) => more = left,
             }
-            for _ in 0..20 {
-                if stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    return;
-                }
-                std::thread::sleep(Duration::from_millis(50));
+            let rest = if more { begun.elapsed().min(Duration::from_secs(1)) } else { Duration::from_secs(1) };
+            let until = Instant::now() + rest;
+            while !stop.load(Ordering::Relaxed) && Instant::now() < until {
+                std::thread::sleep(rest.min(Duration::from_millis(50)));
             }
         }
     }
 
+    /// Writes what is fresh to a file; questions and new frames go on meanwhile. Does nothing where another thread does it.
     fn write_fresh(&self) -> Result<(), PastError> {
-        let (fresh, file) = {
-            let state = lock(&self.state);
-            (state.fresh.clone(), state.next_file)
+        let (writing, file, frames, hash) = {
+            let mut state = lock(&self.state);
+            if !state.writing.is_empty() {
+                return Ok(());
+            }
+            state.writing = Arc::new(std::mem::take(&mut state.fresh));
+            state.next_file += 1;
+            (state.writing.clone(), state.next_file - 1, state.frames, state.hash)
         };
         let path = run_path(&self.folder, file);
-        let run = RunFile::create(&path, &mut fresh.into_iter().map(Ok))?;
+        let written = RunWriter::new(&path).and_then(|mut writer| {
+            writing.iter().try_for_each(|(key, amount)| writer.push(*key, *amount))?;
+            writer.finish()
+        });
         let mut state = lock(&self.state);
-        state.next_file = file + 1;
-        state.runs.push((Run { file, level: 0, records: run.records }, Arc::new(run)));
-        // Listed or not there: a run that is there and not listed would count twice after a restart.
-        if let Err(error) = state.save(&self.folder) {
-            state.runs.pop();
+        if !Arc::ptr_eq(&state.writing, &writing) {
+            // Thrown away meanwhile.
+            let _ = fs::remove_file(&path);
+            return Ok(());
+        }
+        state.writing = Arc::default();
+        let listed = written.and_then(|run| {
+            state.runs.push((Run { file, level: 0, records: run.records }, Arc::new(run)));
+            // Listed or not there: a run that is there and not listed would count twice after a restart.
+            state.save(&self.folder, frames, &hash).inspect_err(|_| drop(state.runs.pop()))
+        });
+        if let Err(error) = listed {
+            let _ = fs::remove_file(&path);
+            state.put_back(&writing)?;
             return Err(error);
         }
-        state.fresh.clear();
         Ok(())
-    }
-
-    /// Merges neighbours of one level, the newest first, until there are no four. Questions go on with the old files.
-    fn merge(&self) -> Result<(), PastError> {
-        loop {
-            let (first, level, files, file) = {
-                let mut state = lock(&self.state);
-                let Some(first) = state.four_of_a_level() else { return Ok(()) };
-                let chosen = &state.runs[first..first + MERGE];
-                let level = chosen[0].0.level;
-                let files: Vec<Arc<RunFile>> = chosen.iter().map(|(_, file)| file.clone()).collect();
-                state.next_file += 1;
-                (first, level, files, state.next_file - 1)
-            };
-            let path = run_path(&self.folder, file);
-            let merged = RunFile::create(&path, &mut Merged::new(&files))?;
-            {
-                let mut state = lock(&self.state);
-                let same = state.runs.get(first).is_some_and(|(_, now)| Arc::ptr_eq(now, &files[0]));
-                if !same {
-                    // Thrown away meanwhile.
-                    drop(fs::remove_file(&path));
-                    return Ok(());
-                }
-                let run = Run { file, level: level + 1, records: merged.records };
-                let merged: Vec<_> = state.runs.splice(first..first + MERGE, [(run, Arc::new(merged))]).collect();
-                // What is fresh is in no file: the list goes on saying how many frames are.
-                if let Err(error) = state.save_runs(&self.folder) {
-                    state.runs.splice(first..=first, merged);
-                    return Err(error);
-                }
-            }
-            for old in files {
-                let _ = fs::remove_file(&old.path);
-            }
-        }
     }
 
     /// Runs a question; one that finds damage forgets the index, so that the next one finds it made anew.
     fn asked<T>(&self, ask: impl Fn() -> Result<T, PastError>) -> Result<T, PastError> {
-        self.catch_up(false).and_then(|()| ask()).inspect_err(|error| {
+        self.catch_up().and_then(|()| ask()).inspect_err(|error| {
             if matches!(error, PastError::Damaged { .. }) {
                 self.forget(error);
             }
@@ -368,7 +302,7 @@ impl Past {
     /// Files and records, for figures.
     pub fn size(&self) -> (usize, u64) {
         let state = lock(&self.state);
-        (state.runs.len(), state.runs.iter().map(|(run, _)| run.records).sum::<u64>() + state.fresh.len() as u64)
+        (state.runs.len(), state.runs.iter().map(|(run, _)| run.records).sum::<u64>() + (state.writing.len() + state.fresh.len()) as u64)
     }
 }
 
@@ -386,8 +320,7 @@ impl Shot {
             }
             let state = lock(&past.state);
             if state.same(&files) {
-                let fresh = state.fresh.range(key(series, 0)..=key(series, at));
-                for (_, amount) in fresh {
+                for (_, amount) in state.unwritten(key(series, 0)..=key(series, at)) {
                     sum = sum.checked_add(*amount).ok_or(PastError::Range)?;
                 }
                 return Ok(sum);
@@ -407,8 +340,9 @@ impl Shot {
             }
             let state = lock(&past.state);
             if state.same(&files) {
-                let fresh = state.fresh.range(key(series, 0)..key(series, at)).rev();
-                let mut found: Vec<u64> = fresh.take(most).map(|(key, _)| file::at_of(key)).collect();
+                let Some(below) = at.checked_sub(1) else { return Ok(older) };
+                let fresh = state.unwritten(key(series, 0)..=key(series, below)).rev();
+                let mut found: Vec<u64> = fresh.take(most).map(|(key, _)| file::at_of(*key)).collect();
                 found.extend(older);
                 found.truncate(most);
                 return Ok(found);
@@ -430,138 +364,12 @@ impl Shot {
             }
             let state = lock(&past.state);
             if state.same(&files) {
-                let fresh = state.fresh.range(key(series, at)..=key(series, u64::MAX));
-                found.extend(fresh.map(|(key, _)| file::at_of(key)).take(most));
+                let fresh = state.unwritten(key(series, at)..=key(series, u64::MAX));
+                found.extend(fresh.map(|(key, _)| file::at_of(*key)).take(most));
                 found.truncate(most);
                 return Ok(found);
             }
             files = state.runs.iter().map(|(_, file)| file.clone()).collect();
         }
     }
-}
-
-fn run_path(folder: &Path, file: u64) -> PathBuf {
-    folder.join(format!("{file:010}.run"))
-}
-
-impl State {
-    fn empty() -> Self {
-        let (names, runs, fresh) = Default::default();
-        Self { names, runs, fresh, frames: 0, hash: [0; 32], next_file: 0 }
-    }
-
-    fn load(folder: &Path, view: &View) -> Result<Self, PastError> {
-        let path = folder.join("list.json");
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::empty()),
-            Err(error) => return Err(PastError::io("cannot read", &path)(error)),
-        };
-        let damaged = |reason: &str| PastError::damaged(&path, reason);
-        let (hash, json) = bytes.split_at_checked(65).ok_or_else(|| damaged("too short"))?;
-        if blake3::hash(json).to_hex().as_bytes() != &hash[..64] {
-            return Err(damaged("it does not have the hash it says"));
-        }
-        let list: List = serde_json::from_slice(json).map_err(|error| damaged(&error.to_string()))?;
-        let own = |frame: &FrameView<'_>| Ok(frame.hash());
-        let in_log = view.read(list.frames, own).map_err(|_| damaged("it is of another log"))?;
-        if accounting::book::hex(&in_log) != list.hash {
-            return Err(damaged("it is of another log"));
-        }
-        let names = Names::read(&folder.join("names"), list.names, &list.names_hash)?;
-        let open = |run: Run| RunFile::open(&run_path(folder, run.file), run.records).map(|file| (run, Arc::new(file)));
-        let runs = list.runs.into_iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { names, runs, fresh: BTreeMap::new(), frames: list.frames, hash: in_log, next_file: list.next_file })
-    }
-
-    /// Writes the list of a moment at which nothing is fresh.
-    fn save(&mut self, folder: &Path) -> Result<(), PastError> {
-        let (names, names_hash) = self.names.write(&folder.join("names"))?;
-        let runs = self.runs.iter().map(|(run, _)| run.clone()).collect();
-        let hash = accounting::book::hex(&self.hash);
-        let list = List { frames: self.frames, hash, names, names_hash, next_file: self.next_file, runs };
-        write_list(folder, &list)
-    }
-
-    /// Writes other runs into the list that is there: what they hold is the same.
-    fn save_runs(&self, folder: &Path) -> Result<(), PastError> {
-        let path = folder.join("list.json");
-        let bytes = fs::read(&path).map_err(PastError::io("cannot read", &path))?;
-        let json = bytes.get(65..).unwrap_or_default();
-        let mut list: List =
-            serde_json::from_slice(json).map_err(|error| PastError::damaged(&path, error.to_string()))?;
-        list.runs = self.runs.iter().map(|(run, _)| run.clone()).collect();
-        list.next_file = self.next_file;
-        write_list(folder, &list)
-    }
-
-    fn same(&self, files: &[Arc<RunFile>]) -> bool {
-        self.runs.len() == files.len() && self.runs.iter().zip(files).all(|((_, now), then)| Arc::ptr_eq(now, then))
-    }
-
-    fn four_of_a_level(&self) -> Option<usize> {
-        let starts = (0..=self.runs.len().checked_sub(MERGE)?).rev();
-        let alike = |first: &usize| {
-            let four = &self.runs[*first..*first + MERGE];
-            four.iter().all(|(run, _)| run.level == four[0].0.level)
-        };
-        starts.into_iter().find(alike)
-    }
-
-    /// Takes one frame in.
-    fn take(&mut self, stream: &SmolStr, frame: &FrameView<'_>) -> Result<(), crate::LedgerError> {
-        let header = &frame.header;
-        let failed = || crate::LedgerError::Missing { stream: stream.clone(), seq: header.seq };
-        if header.seq != self.frames + 1 || header.prev_hash != self.hash {
-            return Err(failed());
-        }
-        for index in 0..frame.len() {
-            if let LedgerItem::Entry(entry) = ledger_item(stream, frame, index)? {
-                self.entry(Position { seq: header.seq, index: index as u32 }, &entry)
-                    .ok_or(crate::LedgerError::Range { what: "the sums of an account" })?;
-            }
-        }
-        *self.fresh.entry(key(FRAMES, sortable(header.booked_at.0))).or_default() += 1;
-        (self.frames, self.hash) = (header.seq, frame.hash());
-        Ok(())
-    }
-
-    fn entry(&mut self, at: Position, entry: &LedgerEntry) -> Option<()> {
-        let mut accounts: Vec<&SmolStr> = vec![&entry.account];
-        for posting in &entry.postings {
-            if !accounts.contains(&&posting.account) {
-                accounts.push(&posting.account);
-            }
-        }
-        for account in accounts.into_iter().filter(|account| !account.is_empty()) {
-            let own = entry.postings.iter().filter(|posting| posting.account == *account && views::owed(posting.gl));
-            let mut sums: Vec<(Option<Currency>, i128)> = Vec::new();
-            for posting in own {
-                match sums.iter_mut().find(|(of, _)| *of == Some(posting.currency)) {
-                    Some((_, sum)) => *sum = sum.checked_add(posting.amount.0)?,
-                    None => sums.push((Some(posting.currency), posting.amount.0)),
-                }
-            }
-            if sums.is_empty() {
-                sums.push((None, 0));
-            }
-            for (currency, amount) in sums {
-                let number = self.names.number(account, currency);
-                let time = key(by_time(number), sortable(entry.occurred_at.0));
-                for key in [key(by_place(number), pack(at)), time] {
-                    let sum = self.fresh.entry(key).or_default();
-                    *sum = sum.checked_add(amount)?;
-                }
-            }
-        }
-        Some(())
-    }
-}
-
-fn write_list(folder: &Path, list: &List) -> Result<(), PastError> {
-    let path = folder.join("list.json");
-    let json = serde_json::to_vec(list).map_err(|error| PastError::damaged(&path, error.to_string()))?;
-    let mut bytes = format!("{}\n", blake3::hash(&json).to_hex()).into_bytes();
-    bytes.extend_from_slice(&json);
-    write_durably(&path, &bytes).map_err(|error| PastError::damaged(&path, error.to_string()))
 }

@@ -134,6 +134,27 @@ impl View {
         })
     }
 
+    /// Entries by their places, in the order of these; no entry stands where one is missing. Neighbours that stand in the
+    /// same frame cost one read of it.
+    pub fn entries_at(&self, places: &[Position]) -> Result<Vec<EntryRow>, LedgerError> {
+        let mut rows = Vec::with_capacity(places.len());
+        for of_frame in places.chunk_by(|a, b| a.seq == b.seq) {
+            let seq = of_frame[0].seq;
+            if self.offset(seq).is_none() {
+                continue;
+            }
+            self.read(seq, |frame| {
+                for at in of_frame.iter().filter(|at| (at.index as usize) < frame.len()) {
+                    if let LedgerItem::Entry(entry) = ledger_item(&self.stream, frame, at.index as usize)? {
+                        rows.push(EntryRow::new(&self.stream, *at, frame.header.booked_at, &entry));
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(rows)
+    }
+
     /// What it is of, for a test that damages it.
     #[cfg(test)]
     pub(crate) fn shared(&self) -> &Shared {
@@ -213,18 +234,7 @@ impl LedgerView for View {
     }
 
     fn entry_at(&self, at: Position) -> Result<Option<EntryRow>, LedgerError> {
-        if self.offset(at.seq).is_none() {
-            return Ok(None);
-        }
-        self.read(at.seq, |frame| {
-            if at.index as usize >= frame.len() {
-                return Ok(None);
-            }
-            Ok(match ledger_item(&self.stream, frame, at.index as usize)? {
-                LedgerItem::Entry(entry) => Some(EntryRow::new(&self.stream, at, frame.header.booked_at, &entry)),
-                _ => None,
-            })
-        })
+        Ok(self.entries_at(&[at])?.pop())
     }
 
     fn anchor(&self, account: &str) -> Result<(Option<Balance>, u64), LedgerError> {

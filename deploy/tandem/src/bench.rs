@@ -21,6 +21,9 @@ const KAFKA_RECORD_BYTES: usize = 250;
 
 /// Runs one benchmark.
 pub fn run(args: &BenchArgs, settings: &Settings, json: bool) -> Outcome {
+    if args.keep.is_some() && args.what != BenchName::History {
+        return Err(Failure::Usage("--keep belongs to history only".to_owned()));
+    }
     let folder = std::env::temp_dir().join(format!("tandem-bench-{}", std::process::id()));
     fs::create_dir_all(&folder).map_err(|e| Failure::Broken(format!("{}: {e}", folder.display())))?;
     let rows = match args.what {

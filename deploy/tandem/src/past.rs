@@ -9,8 +9,9 @@ use crate::peers::sums;
 use bus::Bus;
 use facts::xdr::Position;
 use facts::{Amount, BookedAt, Currency};
-use ledger::{EntryRow, LedgerView, Past, PastError, UpTo, View};
+use ledger::{EntryRow, Past, PastError, UpTo, View};
 use schemas::SchemaIds;
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -226,26 +227,35 @@ fn below(place: Position) -> Option<Position> {
 /// Places of one site that are still to be given, and the entry at the next of them.
 struct Head<'a> {
     site: &'a Site<'a>,
-    places: std::vec::IntoIter<Position>,
+    places: VecDeque<Position>,
+    /// Rows of the frame that was read last.
+    read: VecDeque<EntryRow>,
     next: Option<(Cursor, EntryRow)>,
 }
 
 impl Head<'_> {
     fn advance(&mut self) -> Result<(), Trouble> {
-        self.next = match self.places.next() {
-            None => None,
-            Some(at) => {
-                let row = self.site.view.entry_at(at).map_err(|error| Trouble::Failed(Failure::broken(error)))?;
-                let gone = || Trouble::Failed(Failure::Broken(format!("entry {}/{} is gone", at.seq, at.index)));
-                let row = row.ok_or_else(gone)?;
-                Some((Cursor::of(self.site.number, &row).map_err(Trouble::Failed)?, row))
+        if self.read.is_empty()
+            && let Some(first) = self.places.front().copied()
+        {
+            let here = self.places.iter().take_while(|at| at.seq == first.seq).count();
+            let of_frame: Vec<Position> = self.places.drain(..here).collect();
+            let rows = self.site.view.entries_at(&of_frame).map_err(|error| Trouble::Failed(Failure::broken(error)))?;
+            if rows.len() != of_frame.len() {
+                let gone = format!("an entry of frame {} is gone", first.seq);
+                return Err(Trouble::Failed(Failure::Broken(gone)));
             }
+            self.read = rows.into();
+        }
+        self.next = match self.read.pop_front() {
+            None => None,
+            Some(row) => Some((Cursor::of(self.site.number, &row).map_err(Trouble::Failed)?, row)),
         };
         Ok(())
     }
 }
 
-/// The rows of a part, oldest first. Reads only what it gives, and one entry more a site.
+/// The rows of a part, oldest first. Reads only the frames of what it gives, and one frame more a site.
 fn merged(sites: &[Site<'_>], account: &str, part: Part, limit: usize) -> Result<Vec<(Cursor, EntryRow)>, Trouble> {
     let mut heads = Vec::with_capacity(sites.len());
     for site in sites {
@@ -258,7 +268,8 @@ fn merged(sites: &[Site<'_>], account: &str, part: Part, limit: usize) -> Result
                 site.past.places_after(account, after, limit)
             }),
         };
-        let mut head = Head { site, places: places.map_err(Trouble::Index)?.into_iter(), next: None };
+        let places = places.map_err(Trouble::Index)?.into();
+        let mut head = Head { site, places, read: VecDeque::new(), next: None };
         head.advance()?;
         heads.push(head);
     }

@@ -1,19 +1,23 @@
-//! One immutable file of the index over the past: records of 32 bytes in the order of their keys, in pages of 4 KiB with a
-//! checksum each. Keys are series and place in it; a value is the sum of its series in this file so far, so that the sum
-//! up to any key is one record. Never written to again, never the truth.
+//! One immutable file of the index over the past: records in the order of their keys, in pages of 4 KiB with a checksum
+//! each, and behind them the first key of every page, which is kept in memory: a question reads one page. Keys are series
+//! and place in it; a value is the sum of its series in this file so far, so that the sum up to any key is one record.
+//! Never written to again, never the truth.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// A series (big endian), then where in it (big endian): their order is the order of the bytes.
-pub(super) type Key = [u8; 16];
+use super::page::{Page, PageWriter, Records};
 
-const PAGE: usize = 4_096;
-const RECORD: usize = 32;
-const PER_PAGE: u64 = 127;
-const PAYLOAD: usize = PER_PAGE as usize * RECORD;
+/// A series, then where in it.
+pub(super) type Key = u128;
+
+/// Of this module's files; the list of another is made anew.
+pub(super) const FORMAT: u32 = 1;
+/// Records, pages, hash of these and the first keys.
+const FOOT: usize = 48;
 
 /// Why the index is of no use, or cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -48,26 +52,77 @@ impl PastError {
 }
 
 pub(super) fn key(series: u64, at: u64) -> Key {
-    let mut key = [0; 16];
-    key[..8].copy_from_slice(&series.to_be_bytes());
-    key[8..].copy_from_slice(&at.to_be_bytes());
-    key
+    (Key::from(series) << 64) | Key::from(at)
 }
 
-pub(super) fn series_of(key: &Key) -> u64 {
-    (u128::from_be_bytes(*key) >> 64) as u64
+pub(super) fn series_of(key: Key) -> u64 {
+    (key >> 64) as u64
 }
 
-pub(super) fn at_of(key: &Key) -> u64 {
-    u128::from_be_bytes(*key) as u64
+pub(super) fn at_of(key: Key) -> u64 {
+    key as u64
 }
 
-fn check_of(page: u64, payload: &[u8]) -> [u8; 8] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&page.to_le_bytes()).update(payload);
-    let mut check = [0; 8];
-    check.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-    check
+/// A file under way.
+pub(super) struct RunWriter {
+    path: PathBuf,
+    out: BufWriter<File>,
+    page: PageWriter,
+    firsts: Vec<Key>,
+    /// Series of the last record, and its sum so far.
+    last: (Option<u64>, i128),
+    records: u64,
+}
+
+impl RunWriter {
+    pub fn new(path: &Path) -> Result<Self, PastError> {
+        let file = File::create(path).map_err(PastError::io("cannot write", path))?;
+        let out = BufWriter::with_capacity(1 << 20, file);
+        let (page, path) = (PageWriter::new(), path.to_path_buf());
+        Ok(Self { path, out, page, firsts: Vec::new(), last: (None, 0), records: 0 })
+    }
+
+    /// Adds an amount; keys rise.
+    pub fn push(&mut self, key: Key, amount: i128) -> Result<(), PastError> {
+        let before = if self.last.0 == Some(series_of(key)) { self.last.1 } else { 0 };
+        let sum = before.checked_add(amount).ok_or(PastError::Range)?;
+        if !self.page.push(key, sum) {
+            self.write_page()?;
+            // A page that is empty has room for any record.
+            self.page.push(key, sum);
+        }
+        if self.page.len() == 1 {
+            self.firsts.push(key);
+        }
+        self.last = (Some(series_of(key)), sum);
+        self.records += 1;
+        Ok(())
+    }
+
+    fn write_page(&mut self) -> Result<(), PastError> {
+        // The page that is begun is counted among the first keys.
+        let number = self.firsts.len() as u64 - 1;
+        let bytes = self.page.finish(number);
+        self.out.write_all(&bytes[..]).map_err(PastError::io("cannot write", &self.path))
+    }
+
+    /// Writes what is left, syncs, and opens it to be read.
+    pub fn finish(mut self) -> Result<RunFile, PastError> {
+        if self.page.len() > 0 {
+            self.write_page()?;
+        }
+        let path = self.path;
+        let mut tail = Vec::with_capacity(self.firsts.len() * 16 + FOOT);
+        self.firsts.iter().for_each(|first| tail.extend_from_slice(&first.to_le_bytes()));
+        tail.extend_from_slice(&self.records.to_le_bytes());
+        tail.extend_from_slice(&(self.firsts.len() as u64).to_le_bytes());
+        let hash = *blake3::hash(&tail).as_bytes();
+        tail.extend_from_slice(&hash);
+        self.out.write_all(&tail).map_err(PastError::io("cannot write", &path))?;
+        let file = self.out.into_inner().map_err(|error| PastError::io("cannot write", &path)(error.into_error()))?;
+        file.sync_all().map_err(PastError::io("cannot sync", &path))?;
+        RunFile::open(&path, self.records)
+    }
 }
 
 /// A file that is whole.
@@ -76,210 +131,159 @@ pub(super) struct RunFile {
     file: File,
     pub path: PathBuf,
     pub records: u64,
+    /// First key of each page.
+    firsts: Vec<Key>,
 }
 
 impl RunFile {
-    /// Writes amounts in the order of their keys and syncs. A zero key is none.
-    pub fn create(
-        path: &Path,
-        amounts: &mut dyn Iterator<Item = Result<(Key, i128), PastError>>,
-    ) -> Result<Self, PastError> {
-        let file = File::create(path).map_err(PastError::io("cannot write", path))?;
-        let mut out = BufWriter::with_capacity(1 << 20, file);
-        let (mut page, mut pages, mut records) = ([0u8; PAGE], 0u64, 0u64);
-        let (mut series, mut sum) = (None, 0i128);
-        let mut flush = |page: &mut [u8; PAGE], pages: &mut u64| {
-            let check = check_of(*pages, &page[..PAYLOAD]);
-            page[PAYLOAD..PAYLOAD + 8].copy_from_slice(&check);
-            out.write_all(page).map_err(PastError::io("cannot write", path))?;
-            page.fill(0);
-            *pages += 1;
-            Ok::<(), PastError>(())
-        };
-        for amount in amounts {
-            let (key, amount) = amount?;
-            if series != Some(series_of(&key)) {
-                (series, sum) = (Some(series_of(&key)), 0);
-            }
-            sum = sum.checked_add(amount).ok_or(PastError::Range)?;
-            let at = (records % PER_PAGE) as usize * RECORD;
-            page[at..at + 16].copy_from_slice(&key);
-            page[at + 16..at + 32].copy_from_slice(&sum.to_le_bytes());
-            records += 1;
-            if records.is_multiple_of(PER_PAGE) {
-                flush(&mut page, &mut pages)?;
-            }
-        }
-        if !records.is_multiple_of(PER_PAGE) {
-            flush(&mut page, &mut pages)?;
-        }
-        let file = out.into_inner().map_err(|error| PastError::io("cannot write", path)(error.into_error()))?;
-        file.sync_all().map_err(PastError::io("cannot sync", path))?;
-        Self::open(path, records)
-    }
-
     pub fn open(path: &Path, records: u64) -> Result<Self, PastError> {
+        let damaged = |reason: &str| PastError::damaged(path, reason);
         let file = File::open(path).map_err(|error| PastError::damaged(path, error.to_string()))?;
         let bytes = file.metadata().map_err(PastError::io("cannot read", path))?.len();
-        if bytes != records.div_ceil(PER_PAGE) * PAGE as u64 {
+        let read = |at: u64, into: &mut [u8]| file.read_exact_at(into, at).map_err(PastError::io("cannot read", path));
+        let foot_at = bytes.checked_sub(FOOT as u64).ok_or_else(|| damaged("it is too short"))?;
+        let mut foot = [0; FOOT];
+        read(foot_at, &mut foot)?;
+        let number = |at: usize| foot[at..at + 8].iter().rev().fold(0u64, |all, byte| (all << 8) | u64::from(*byte));
+        let (said, pages) = (number(0), number(8));
+        let firsts_at = pages.checked_mul(Page::BYTES as u64);
+        let fits = firsts_at.and_then(|at| at.checked_add(pages.checked_mul(16)?)) == Some(foot_at);
+        let Some(firsts_at) = firsts_at.filter(|_| fits && said == records) else {
             return Err(PastError::damaged(path, format!("it has {bytes} bytes, not those of {records} records")));
+        };
+        let mut tail = vec![0; (foot_at - firsts_at) as usize];
+        read(firsts_at, &mut tail)?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&tail).update(&foot[..16]);
+        if hasher.finalize().as_bytes() != &foot[16..] {
+            return Err(damaged("its list of pages is not what was written"));
         }
-        Ok(Self { file, path: path.to_path_buf(), records })
+        let first = |bytes: &[u8]| bytes.iter().rev().fold(0, |all: Key, byte| (all << 8) | Key::from(*byte));
+        let firsts = tail.chunks_exact(16).map(first).collect();
+        Ok(Self { file, path: path.to_path_buf(), records, firsts })
     }
 
-    fn page(&self, page: u64, into: &mut [u8; PAGE]) -> Result<(), PastError> {
-        self.file.read_exact_at(into, page * PAGE as u64).map_err(PastError::io("cannot read", &self.path))?;
-        if check_of(page, &into[..PAYLOAD]) != into[PAYLOAD..PAYLOAD + 8] {
-            return Err(PastError::damaged(&self.path, format!("page {page} is not what was written")));
+    fn load(&self, number: usize, page: &mut Page) -> Result<(), PastError> {
+        let at = number as u64 * Page::BYTES as u64;
+        self.file.read_exact_at(page.bytes(), at).map_err(PastError::io("cannot read", &self.path))?;
+        if !page.is_whole(number as u64) {
+            return Err(PastError::damaged(&self.path, format!("page {number} is not what was written")));
         }
         Ok(())
     }
 
-    /// How many records have a key at most `key`: the last of them is at that place less one.
-    fn count_up_to(&self, key: &Key, page: &mut [u8; PAGE]) -> Result<u64, PastError> {
-        let (mut low, mut high) = (0, self.records.div_ceil(PER_PAGE));
-        while low < high {
-            let middle = low + (high - low) / 2;
-            self.page(middle, page)?;
-            if page[..16] <= key[..] { low = middle + 1 } else { high = middle }
-        }
-        // The last page that begins at or before the key holds the last such record.
-        let Some(last) = low.checked_sub(1) else { return Ok(0) };
-        self.page(last, page)?;
-        let here = (self.records - last * PER_PAGE).min(PER_PAGE) as usize;
-        let upto = page[..here * RECORD].chunks_exact(RECORD).take_while(|record| record[..16] <= key[..]).count();
-        Ok(last * PER_PAGE + upto as u64)
+    /// The last page that begins at or before a key.
+    fn page_of(&self, key: Key) -> Option<usize> {
+        self.firsts.partition_point(|first| *first <= key).checked_sub(1)
     }
 
     /// Sum of a series up to and including `at`.
     pub fn sum(&self, series: u64, at: u64) -> Result<i128, PastError> {
-        let mut page = [0; PAGE];
-        let count = self.count_up_to(&key(series, at), &mut page)?;
-        let Some(last) = count.checked_sub(1) else { return Ok(0) };
-        // `page` is the one that holds it.
-        let (found, sum) = record(&page, (last % PER_PAGE) as usize);
-        Ok(if series_of(&found) == series { sum } else { 0 })
+        let (mut page, until) = (Page::new(), key(series, at));
+        let Some(number) = self.page_of(until) else { return Ok(0) };
+        self.load(number, &mut page)?;
+        let last = page.records().take_while(|(key, _)| *key <= until).last();
+        Ok(last.filter(|(key, _)| series_of(*key) == series).map_or(0, |(_, sum)| sum))
     }
 
     /// Places of a series below `at`, newest first, as many as `most`.
     pub fn before(&self, series: u64, at: u64, most: usize) -> Result<Vec<u64>, PastError> {
-        let mut found = Vec::new();
-        let Some(below) = at.checked_sub(1) else { return Ok(found) };
-        let mut page = [0; PAGE];
-        let mut next = self.count_up_to(&key(series, below), &mut page)?;
-        while let Some(place) = next.checked_sub(1).filter(|_| found.len() < most) {
-            if next.is_multiple_of(PER_PAGE) {
-                self.page(place / PER_PAGE, &mut page)?;
-            }
-            let (key, _) = record(&page, (place % PER_PAGE) as usize);
-            if series_of(&key) != series {
+        let (mut found, mut page, mut of_page) = (Vec::new(), Page::new(), Vec::new());
+        let (begin, end) = (key(series, 0), key(series, at));
+        // Pages that begin below the end, the newest first.
+        for number in (0..self.firsts.partition_point(|first| *first < end)).rev() {
+            self.load(number, &mut page)?;
+            of_page.clear();
+            of_page.extend(page.records().map(|(key, _)| key).filter(|key| (begin..end).contains(key)).map(at_of));
+            found.extend(of_page.iter().rev().take(most - found.len()));
+            if found.len() == most || self.firsts[number] < begin {
                 break;
             }
-            found.push(at_of(&key));
-            next = place;
         }
         Ok(found)
     }
 
     /// Places of a series from `at` on, oldest first, as many as `most`.
     pub fn from(&self, series: u64, at: u64, most: usize) -> Result<Vec<u64>, PastError> {
-        let mut page = [0; PAGE];
-        let first = key(series, at);
-        let begin = match u128::from_be_bytes(first).checked_sub(1) {
-            Some(below) => self.count_up_to(&below.to_be_bytes(), &mut page)?,
-            None => 0,
-        };
-        let mut found = Vec::new();
-        for place in begin..self.records {
-            if found.len() >= most {
+        let (mut found, mut page) = (Vec::new(), Page::new());
+        let wanted = key(series, at)..=key(series, u64::MAX);
+        let first = self.page_of(*wanted.start()).unwrap_or(0);
+        for number in first..self.firsts.len() {
+            if found.len() == most || self.firsts[number] > *wanted.end() {
                 break;
             }
-            if place == begin || place.is_multiple_of(PER_PAGE) {
-                self.page(place / PER_PAGE, &mut page)?;
-            }
-            let (key, _) = record(&page, (place % PER_PAGE) as usize);
-            if series_of(&key) != series {
-                break;
-            }
-            found.push(at_of(&key));
+            self.load(number, &mut page)?;
+            let own = page.records().map(|(key, _)| key).filter(|key| wanted.contains(key)).map(at_of);
+            found.extend(own.take(most - found.len()));
         }
         Ok(found)
     }
-
-    /// All amounts in order, for a merge.
-    pub fn amounts(&self) -> Amounts<'_> {
-        Amounts { file: self, next: 0, page: Box::new([0; PAGE]), before: (None, 0) }
-    }
 }
 
-fn record(page: &[u8; PAGE], place: usize) -> (Key, i128) {
-    let (mut key, mut sum) = ([0; 16], [0; 16]);
-    key.copy_from_slice(&page[place * RECORD..place * RECORD + 16]);
-    sum.copy_from_slice(&page[place * RECORD + 16..place * RECORD + 32]);
-    (key, i128::from_le_bytes(sum))
-}
-
-/// Reads a file from its start, a page at a time.
-pub(super) struct Amounts<'a> {
-    file: &'a RunFile,
-    next: u64,
-    page: Box<[u8; PAGE]>,
+/// Reads a file from its start, a page at a time, and gives its amounts.
+struct Amounts {
+    file: Arc<RunFile>,
+    page: Page,
+    /// The page to be read next, and where in the present one the reading stands.
+    number: usize,
+    records: Records,
     before: (Option<u64>, i128),
+    /// The next of them.
+    head: Option<(Key, i128)>,
 }
 
-impl Iterator for Amounts<'_> {
-    type Item = Result<(Key, i128), PastError>;
+impl Amounts {
+    fn new(file: Arc<RunFile>) -> Result<Self, PastError> {
+        let (page, records) = (Page::new(), Records::default());
+        let mut this = Self { file, page, number: 0, records, before: (None, 0), head: None };
+        this.advance()?;
+        Ok(this)
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.next == self.file.records {
-            return None;
-        }
-        if self.next.is_multiple_of(PER_PAGE)
-            && let Err(error) = self.file.page(self.next / PER_PAGE, &mut self.page)
-        {
-            return Some(Err(error));
-        }
-        let (key, sum) = record(&self.page, (self.next % PER_PAGE) as usize);
-        self.next += 1;
-        let before = if self.before.0 == Some(series_of(&key)) { self.before.1 } else { 0 };
-        self.before = (Some(series_of(&key)), sum);
-        Some(sum.checked_sub(before).ok_or(PastError::Range).map(|amount| (key, amount)))
+    fn advance(&mut self) -> Result<(), PastError> {
+        let record = loop {
+            match self.records.next(&self.page) {
+                Some(record) => break Some(record),
+                None if self.number == self.file.firsts.len() => break None,
+                None => {
+                    self.file.load(self.number, &mut self.page)?;
+                    (self.number, self.records) = (self.number + 1, Records::default());
+                }
+            }
+        };
+        self.head = match record {
+            None => None,
+            Some((key, sum)) => {
+                let before = if self.before.0 == Some(series_of(key)) { self.before.1 } else { 0 };
+                self.before = (Some(series_of(key)), sum);
+                Some((key, sum.checked_sub(before).ok_or(PastError::Range)?))
+            }
+        };
+        Ok(())
     }
 }
 
 /// Several files as one, equal keys added up.
-pub(super) struct Merged<'a> {
-    heads: Vec<std::iter::Peekable<Amounts<'a>>>,
+pub(super) struct Merged {
+    heads: Vec<Amounts>,
 }
 
-impl<'a> Merged<'a> {
-    pub fn new(files: &'a [std::sync::Arc<RunFile>]) -> Self {
-        Self { heads: files.iter().map(|file| file.amounts().peekable()).collect() }
+impl Merged {
+    pub fn new(files: &[Arc<RunFile>]) -> Result<Self, PastError> {
+        Ok(Self { heads: files.iter().cloned().map(Amounts::new).collect::<Result<_, _>>()? })
     }
-}
 
-impl Iterator for Merged<'_> {
-    type Item = Result<(Key, i128), PastError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let mut least: Option<Key> = None;
-        for head in &mut self.heads {
-            match head.peek() {
-                Some(Ok((key, _))) => least = Some(least.map_or(*key, |least| least.min(*key))),
-                Some(Err(_)) => return head.next(),
-                None => {}
-            }
-        }
-        let least = least?;
+    /// The next amount; `None`: that was all.
+    pub fn next(&mut self) -> Result<Option<(Key, i128)>, PastError> {
+        let least = self.heads.iter().filter_map(|head| head.head).map(|(key, _)| key).min();
+        let Some(least) = least else { return Ok(None) };
         let mut all = 0i128;
         for head in &mut self.heads {
-            while let Some(Ok((_, amount))) = head.next_if(|next| next.as_ref().is_ok_and(|(key, _)| *key == least)) {
-                match all.checked_add(amount) {
-                    Some(sum) => all = sum,
-                    None => return Some(Err(PastError::Range)),
-                }
+            while let Some((_, amount)) = head.head.filter(|(key, _)| *key == least) {
+                all = all.checked_add(amount).ok_or(PastError::Range)?;
+                head.advance()?;
             }
         }
-        Some(Ok((least, all)))
+        Ok(Some((least, all)))
     }
 }

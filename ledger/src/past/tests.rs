@@ -1,6 +1,7 @@
 //! The index says what all entries come to, whatever of it was flushed, merged, left by a death or damaged.
 
 use super::*;
+use accounting::views;
 use crate::tests::orders::payment;
 use crate::tests::world::*;
 use crate::{EntryFilter, EntryRow, Follower, LedgerView, Order, Page, Payment};
@@ -149,11 +150,57 @@ fn balances_of_any_time_are_the_sums_of_all_entries_through_flushes_merges_and_r
 }
 
 #[test]
+fn questions_are_right_while_files_are_written_and_merged_and_after_a_death_in_the_middle() {
+    let world = world();
+    let (_follower, view) = world.view();
+    let begun = || {
+        let mut past = world.past(&view, 5);
+        past.turn_frames = 4;
+        while past.turn(5).unwrap() {}
+        past
+    };
+    let past = begun();
+    let (files, records) = past.size();
+    assert!(files > 20, "{files} files");
+    agrees(&past, &view);
+    // A death in the middle of merges: what was begun is removed, the list has the old files.
+    (0..6).for_each(|_| assert!(past.merge(50).unwrap(), "there is more to merge"));
+    assert!(!lock(&past.merging).is_empty() && past.size().0 < files);
+    drop(past);
+    let past = begun();
+    agrees(&past, &view);
+    let mut steps = 0;
+    while past.merge(29).unwrap() {
+        steps += 1;
+        if steps % 4 == 0 {
+            agrees(&past, &view);
+        }
+    }
+    assert!(steps > 8 && past.size().0 < 12, "{steps} steps, {:?}", past.size());
+    // Amounts of one time in two files become one.
+    assert!((records - 20..=records).contains(&past.size().1), "{:?} of {records}", past.size());
+    // A file that is being written of what was fresh.
+    let ledger = Running::start(options(world.bus.clone(), world.folder.path()));
+    more(&ledger, 3000..3003);
+    ledger.stop().unwrap();
+    let (_follower, view) = world.view();
+    drop(past);
+    let past = world.past(&view, 1_000_000);
+    past.catch_up().unwrap();
+    {
+        let mut state = lock(&past.state);
+        assert!(!state.fresh.is_empty());
+        state.writing = Arc::new(std::mem::take(&mut state.fresh));
+    }
+    agrees(&past, &view);
+}
+
+#[test]
 fn an_index_that_is_damaged_cut_older_or_of_another_log_is_made_anew_and_never_believed() {
     let world = world();
     let (_follower, view) = world.view();
     let past = world.past(&view, 40);
-    past.catch_up(false).unwrap();
+    past.catch_up().unwrap();
     drop(past);
     let files = || {
         let all = std::fs::read_dir(world.index()).unwrap().map(|one| one.unwrap().path());
@@ -201,7 +248,7 @@ fn an_index_that_is_damaged_cut_older_or_of_another_log_is_made_anew_and_never_b
     ledger.stop().unwrap();
     let (_follower, view) = world.view();
     let past = world.past(&view, 40);
-    past.catch_up(false).unwrap();
+    past.catch_up().unwrap();
     drop(past);
     let list = world.index().join("list.json");
     let old = &whole.iter().find(|(path, _)| *path == list).unwrap().1;

@@ -142,7 +142,8 @@ fn take_in(node: &Node, deck: &str, path: &Path) -> Result<u64, Failure> {
     Ok(found.total)
 }
 
-fn peak_megabytes() -> u64 {
+/// Most memory this process has had.
+pub fn peak_megabytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) / 1_024

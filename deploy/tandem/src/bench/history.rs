@@ -1,6 +1,7 @@
 //! `tandem bench history`: balances of any time and statements from the ledger's index, beside reading the log for them,
 //! for a ledger and one ten times its size: what they cost must not grow with the log.
 
+use super::deck::peak_megabytes;
 use super::{millis, row};
 use crate::cli::BenchArgs;
 use crate::output::{Failure, note};
@@ -14,6 +15,7 @@ use ledger::{Follower, LedgerView, Past, UpTo, View};
 use schemas::{FrameBuilder, SchemaIds};
 use smallvec::smallvec;
 use smol_str::{SmolStr, format_smolstr};
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,6 +25,8 @@ const ACCOUNTS: u64 = 1_000;
 const PER_FRAME: u64 = 2_000;
 /// Each kind of question is asked so often, at times all over the past.
 const QUESTIONS: u64 = 200;
+/// So many more with the page cache emptied of log and index before each.
+const COLD: u64 = 10;
 const STATEMENT: usize = 100;
 /// A year in microseconds.
 const YEAR: u64 = 31_536_000_000_000;
@@ -88,16 +92,51 @@ fn write(bus: &dyn Bus, ids: &SchemaIds, entries: u64, eur: Currency) -> Result<
     writer.settle().map(drop)
 }
 
-/// The slowest of a hundred of a kind of question, microseconds.
-fn p99(ask: &mut dyn FnMut(u64) -> Result<(), Failure>) -> Result<u64, Failure> {
-    let mut taken = Vec::new();
-    for n in 0..QUESTIONS {
+/// What a kind of question took, microseconds.
+#[derive(Clone, Copy)]
+struct Taken {
+    p50: u64,
+    p99: u64,
+    /// The slowest with nothing of log and index in the system's page cache.
+    cold: u64,
+}
+
+/// Asks a kind of question many times, then a few times with the files out of the page cache.
+fn timed(cold: &dyn Fn(), ask: &mut dyn FnMut(u64) -> Result<(), Failure>) -> Result<Taken, Failure> {
+    let mut one = |n: u64| {
         let began = Instant::now();
         ask(n)?;
-        taken.push(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
-    }
+        Ok::<_, Failure>(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX).max(1))
+    };
+    let mut taken = (0..QUESTIONS).map(&mut one).collect::<Result<Vec<u64>, _>>()?;
     taken.sort_unstable();
-    Ok(taken[taken.len() * 99 / 100].max(1))
+    let mut slowest = 0;
+    for n in QUESTIONS..QUESTIONS + COLD {
+        cold();
+        slowest = slowest.max(one(n)?);
+    }
+    Ok(Taken { p50: taken[taken.len() / 2], p99: taken[taken.len() * 99 / 100], cold: slowest })
+}
+
+/// Asks the system to forget what it has of the files below a folder in memory; it keeps what is not on disk yet.
+fn forget_cached(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            forget_cached(&path);
+        } else if let Ok(file) = fs::File::open(&path) {
+            let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+        }
+    }
+}
+
+fn bytes_below(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| if entry.path().is_dir() { bytes_below(&entry.path()) } else { size(&entry.path()) }).sum()
+}
+
+fn size(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |meta| meta.len())
 }
 
 /// Reads all entries of the big account and adds up those that had occurred by `until`: what there is without an index.
@@ -112,54 +151,98 @@ fn scan(view: &View, eur: Currency, until: i64) -> Result<Amount, Failure> {
 }
 
 struct Figures {
-    questions: [u64; 4],
+    questions: Vec<(&'static str, Taken)>,
     scan: u64,
     build: u64,
 }
 
-fn measure(folder: &Path, entries: u64) -> Result<Figures, Failure> {
-    let eur = Currency::new("EUR").map_err(Failure::broken)?;
+/// The ledger of so many entries in this folder, written where it is not there.
+fn ledger_of(folder: &Path, entries: u64, eur: Currency) -> Result<(Arc<dyn Bus>, Arc<View>), Failure> {
     let ids = SchemaIds::default();
-    let bus = EmbeddedBus::open(EmbeddedConfig::new(folder.join(format!("log-{entries}")))).map_err(Failure::broken)?;
+    let bus = EmbeddedBus::open(EmbeddedConfig::new(folder)).map_err(Failure::broken)?;
     let bus: Arc<dyn Bus> = Arc::new(bus);
-    write(&*bus, &ids, entries, eur).map_err(Failure::broken)?;
-    note(&format!("{entries} entries are written"));
+    if !bus.topics().map_err(Failure::broken)?.iter().any(|topic| topic == STREAM) {
+        write(&*bus, &ids, entries, eur).map_err(Failure::broken)?;
+    }
+    let bytes = bytes_below(folder);
+    note(&format!("{entries} entries are written: {} MB, {} bytes an entry", bytes >> 20, bytes / entries));
     let config = Arc::new(Config::default());
     let config = Arc::new(move || config.clone());
     let (_follower, view) = Follower::open(bus.clone(), &ids, "bench", config, None).map_err(Failure::broken)?;
-    let data = folder.join(format!("data-{entries}"));
-    let began = Instant::now();
-    let past = Past::open(bus.clone(), ids, view.clone(), &data).map_err(Failure::broken)?;
-    past.catch_up(false).map_err(Failure::broken)?;
-    let build = millis(began);
-    let (files, records) = past.size();
-    note(&format!("the index has {files} files and {records} records"));
+    let there: u64 = view.status().map_err(Failure::broken)?.entries.iter().sum();
+    if there != entries {
+        let folder = folder.display();
+        return Err(Failure::Broken(format!("{folder} has {there} entries, not {entries}; remove it")));
+    }
+    Ok((bus, view))
+}
+
+/// Asks all kinds of questions, at times and places all over the past.
+fn questions(
+    past: &Past,
+    view: &View,
+    (entries, eur): (u64, Currency),
+    cold: &dyn Fn(),
+) -> Result<Vec<(&'static str, Taken)>, Failure> {
     let frames = entries.div_ceil(PER_FRAME);
-    let time = |n: u64| (mixed(n) % YEAR) as i64;
-    let occurred =
-        p99(&mut |n| past.owed("big", eur, UpTo::Occurred(OccurredAt(time(n)))).map(drop).map_err(Failure::broken))?;
-    let booked = p99(&mut |n| {
-        let at = BookedAt((mixed(n) % (frames * 1_000_000)) as i64);
-        past.owed("big", eur, UpTo::Booked(at)).map(drop).map_err(Failure::broken)
-    })?;
-    let statement = p99(&mut |n| {
-        let before = facts::xdr::Position { seq: mixed(n) % frames + 1, index: 0 };
-        let places = past.places("big", Some(before), STATEMENT).map_err(Failure::broken)?;
+    let anywhere = |n: u64| facts::xdr::Position { seq: mixed(n) % frames + 1, index: 0 };
+    let occurred = |n: u64| UpTo::Occurred(OccurredAt(time(n)));
+    let booked = |n: u64| UpTo::Booked(BookedAt((mixed(n) % (frames * 1_000_000)) as i64));
+    let owed = |account: &str, up_to| past.owed(account, eur, up_to).map(drop).map_err(Failure::broken);
+    let before = |account: &str, n: u64| {
+        let places = past.places(account, Some(anywhere(n)), STATEMENT).map_err(Failure::broken)?;
         if let Some(last) = places.first() {
-            past.owed("big", eur, UpTo::Place(*last)).map_err(Failure::broken)?;
+            past.owed(account, eur, UpTo::Place(*last)).map_err(Failure::broken)?;
         }
-        for place in places {
-            view.entry_at(place).map_err(Failure::broken)?;
-        }
-        Ok(())
-    })?;
-    let forward = p99(&mut |n| {
-        let after = facts::xdr::Position { seq: mixed(n) % frames + 1, index: 0 };
-        for place in past.places_after("big", Some(after), STATEMENT).map_err(Failure::broken)? {
-            view.entry_at(place).map_err(Failure::broken)?;
-        }
-        Ok(())
-    })?;
+        view.entries_at(&places).map(drop).map_err(Failure::broken)
+    };
+    let behind = |n: u64| {
+        let places = past.places_after("big", Some(anywhere(n)), STATEMENT).map_err(Failure::broken)?;
+        view.entries_at(&places).map(drop).map_err(Failure::broken)
+    };
+    // Each of the small accounts has one entry in two thousand, so a hundred of one stand in a hundred frames.
+    let small = |n: u64| format!("a{}", mixed(n ^ 0x77) % ACCOUNTS);
+    Ok(vec![
+        ("balance at an occurred time", timed(cold, &mut |n| owed("big", occurred(n)))?),
+        ("balance at a booked time", timed(cold, &mut |n| owed("big", booked(n)))?),
+        ("balance of a small account at an occurred time", timed(cold, &mut |n| owed(&small(n), occurred(n)))?),
+        ("statement of 100 entries anywhere", timed(cold, &mut |n| before("big", n))?),
+        ("the 100 entries behind a place", timed(cold, &mut |n| behind(n))?),
+        ("100 entries of a small account, each in its own frame", timed(cold, &mut |n| before(&small(n), n))?),
+    ])
+}
+
+fn time(n: u64) -> i64 {
+    (mixed(n) % YEAR) as i64
+}
+
+fn measure(folder: &Path, entries: u64) -> Result<Figures, Failure> {
+    let eur = Currency::new("EUR").map_err(Failure::broken)?;
+    let log = folder.join(format!("log-{entries}"));
+    let (bus, view) = ledger_of(&log, entries, eur)?;
+    note(&format!("the books are folded; {} MB of memory at most", peak_megabytes()));
+    let data = folder.join(format!("data-{entries}"));
+    // Made from nothing, also where one was kept.
+    let _ = fs::remove_dir_all(&data);
+    let began = Instant::now();
+    let past = Past::open(bus.clone(), SchemaIds::default(), view.clone(), &data).map_err(Failure::broken)?;
+    past.catch_up().map_err(Failure::broken)?;
+    let build = millis(began);
+    let ((files, records), bytes) = (past.size(), bytes_below(&data));
+    let per_entry = bytes * 10 / entries;
+    note(&format!(
+        "the index was made in {} s: {files} files, {records} records, {} MB, {}.{} bytes an entry; {} MB of memory at most",
+        build / 1_000,
+        bytes >> 20,
+        per_entry / 10,
+        per_entry % 10,
+        peak_megabytes()
+    ));
+    let cold = || {
+        forget_cached(&log);
+        forget_cached(&data);
+    };
+    let questions = questions(&past, &view, (entries, eur), &cold)?;
     let began = Instant::now();
     let by_scan = scan(&view, eur, time(7))?;
     let scan = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX).max(1);
@@ -168,25 +251,25 @@ fn measure(folder: &Path, entries: u64) -> Result<Figures, Failure> {
         return Err(Failure::Broken(format!("the index says {by_index}, the log comes to {by_scan}")));
     }
     bus.stop();
-    Ok(Figures { questions: [occurred, booked, statement, forward], scan, build })
+    Ok(Figures { questions, scan, build })
 }
 
-pub fn history(args: &BenchArgs, folder: &Path) -> Result<Vec<Vec<String>>, Failure> {
+pub fn history(args: &BenchArgs, temporary: &Path) -> Result<Vec<Vec<String>>, Failure> {
     let large = args.calls.max(10 * PER_FRAME);
-    let (small, whole) = (measure(folder, large / 10)?, measure(folder, large)?);
-    let names = [
-        "balance at an occurred time",
-        "balance at a booked time",
-        "statement of 100 entries anywhere",
-        "the 100 entries behind a place",
-    ];
+    let folder = args.keep.as_deref().unwrap_or(temporary);
+    let small = measure(folder, large / 10)?;
+    if args.keep.is_none() {
+        // Room for the larger one.
+        let _ = fs::remove_dir_all(folder);
+    }
+    let whole = measure(folder, large)?;
     let mut rows = Vec::new();
-    for (place, name) in names.iter().enumerate() {
-        for (entries, figures) in [(large / 10, &small), (large, &whole)] {
-            let ours = figures.questions[place];
+    for (of_small, of_whole) in small.questions.iter().zip(&whole.questions) {
+        for (entries, (name, taken), scan) in [(large / 10, of_small, small.scan), (large, of_whole, whole.scan)] {
             let what = format!("{name}, {entries} entries, p99");
-            let mut cells = row(&what, format!("{ours} µs"), format!("{} µs", figures.scan), 0, "reading the log");
-            let hundredths = ours * 10_000 / figures.scan;
+            let ours = format!("{} µs (p50 {}, cold at most {})", taken.p99, taken.p50, taken.cold);
+            let mut cells = row(&what, ours, format!("{scan} µs"), 0, "reading the log");
+            let hundredths = taken.p99 * 10_000 / scan;
             cells[3] = format!("{}.{:02} %", hundredths / 100, hundredths % 100);
             rows.push(cells);
         }

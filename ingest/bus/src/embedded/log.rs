@@ -42,11 +42,13 @@ impl Segment {
         }
     }
 
-    /// Notes where a block begins, unless a mark stands near before it or it is out of order.
+    /// Notes where a block begins, unless a mark stands near it. Whoever reads in any order leaves marks for the others.
     pub fn mark(&self, offset: u64, at: u64) {
         let mut marks = lock(&self.marks);
-        if marks.last().is_none_or(|(_, last)| at >= last + MARK_BYTES) {
-            marks.push((offset, at));
+        let place = marks.partition_point(|(_, before)| *before < at);
+        let far = |mark: Option<&(u64, u64)>| mark.is_none_or(|(_, mark)| mark.abs_diff(at) >= MARK_BYTES);
+        if far(marks.get(place)) && far(place.checked_sub(1).and_then(|before| marks.get(before))) {
+            marks.insert(place, (offset, at));
         }
     }
 
@@ -428,5 +430,28 @@ fn wait_until<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>, left: Duration
     match condvar.wait_timeout(guard, left) {
         Ok((guard, _)) => guard,
         Err(poisoned) => poisoned.into_inner().0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_that_readers_leave_in_any_order_stand_in_order_and_apart() {
+        let segment = Segment::new(PathBuf::new(), 100, 0, 0);
+        // Blocks of 64 KiB with ten records each, met from the middle, then the end, then the begin.
+        let block = |n: u64| (100 + n * 10, HEADER as u64 + n * (64 << 10));
+        for n in (300..400).chain(700..800).chain(0..600) {
+            let (offset, at) = block(n);
+            segment.mark(offset, at);
+        }
+        let marks = lock(&segment.marks).clone();
+        assert!(marks.windows(2).all(|two| two[1].1 - two[0].1 >= MARK_BYTES && two[0].0 < two[1].0), "{marks:?}");
+        assert_eq!((marks.len(), segment.mark_before(99)), (50 + 250 + 50, (100, HEADER as u64)));
+        for n in (0..600).chain(700..800) {
+            let (offset, at) = segment.mark_before(block(n).0 + 9);
+            assert!(offset <= block(n).0 && at + MARK_BYTES >= block(n).1, "block {n}: {offset} at {at}");
+        }
     }
 }
