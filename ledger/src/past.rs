@@ -302,7 +302,11 @@ impl Past {
     /// Files and records, for figures.
     pub fn size(&self) -> (usize, u64) {
         let state = lock(&self.state);
-        (state.runs.len(), state.runs.iter().map(|(run, _)| run.records).sum::<u64>() + (state.writing.len() + state.fresh.len()) as u64)
+        (
+            state.runs.len(),
+            state.runs.iter().map(|(run, _)| run.records).sum::<u64>()
+                + (state.writing.len() + state.fresh.len()) as u64,
+        )
     }
 }
 

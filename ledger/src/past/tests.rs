@@ -1,10 +1,10 @@
 //! The index says what all entries come to, whatever of it was flushed, merged, left by a death or damaged.
 
 use super::*;
-use accounting::views;
 use crate::tests::orders::payment;
 use crate::tests::world::*;
 use crate::{EntryFilter, EntryRow, Follower, LedgerView, Order, Page, Payment};
+use accounting::views;
 use facts::entry::EntryKind;
 
 struct World {
