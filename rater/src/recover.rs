@@ -106,6 +106,9 @@ pub(crate) fn recover(options: &RaterOptions, stop: &AtomicBool) -> Result<Optio
         recovered.assembler.imports.recover(count);
     }
     let marks_from = match told.state {
+        // Marks of a lost log know events of calls that were open, and these events are gone: whoever spooled them offers
+        // them again under the same ids. What was booked is in the index.
+        Some((_, to)) if to <= options.lost_before => 0,
         Some((state, to)) => {
             recovered.assembler.nodes = Nodes::from_state(&state.nodes);
             to

@@ -212,12 +212,17 @@ pub fn record_at(payload: &[u8], at: usize) -> Option<(RecordAt, usize)> {
     Some((RecordAt { timestamp_ms: i64::from_le_bytes(array(head, 8)), key_at, key_len, value_len }, end))
 }
 
+/// What a block's header says of its payload.
+pub fn checksum(payload: &[u8]) -> u32 {
+    crc32c::crc32c(payload)
+}
+
 /// Makes a block of what stands behind `block`'s first 64 bytes: fills in the header and the zeros up to where the next
 /// block begins. What one write and one sync then make durable.
 pub fn seal(block: &mut Vec<u8>, wanted: Wanted, before: &Chain) -> BlockHeader {
     let Wanted { flags, log_id, base, count, written_ms } = wanted;
     let payload = &block[HEADER..];
-    let (length, payload_crc) = (payload.len() as u32, crc32c::crc32c(payload));
+    let (length, payload_crc) = (payload.len() as u32, checksum(payload));
     let mut header = BlockHeader { flags, log_id, base, count, length, payload_crc, chain: [0; 16], written_ms };
     header.chain = header.chained(before, payload);
     block[..HEADER].copy_from_slice(&header.encode());
@@ -259,7 +264,7 @@ pub fn next(bytes: &[u8], log_id: u64, base: u64) -> Result<Next<'_>, Cow<'stati
     let Some(payload) = bytes.get(HEADER..HEADER + header.length as usize) else {
         return Ok(Next::Needs(header.span() as usize));
     };
-    if crc32c::crc32c(payload) != header.payload_crc {
+    if checksum(payload) != header.payload_crc {
         return Err("checksum of the block's records differs".into());
     }
     Ok(Next::Block { header, payload })

@@ -300,8 +300,12 @@ fn node_hash(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
 
 fn empty_tree() -> Vec<[u8; 32]> {
     let mut tree = vec![[0; 32]; 2 * PAGES];
-    for node in (1..PAGES).rev() {
-        tree[node] = node_hash(&tree[2 * node], &tree[2 * node + 1]);
+    // All nodes of one level are equal.
+    let mut first = PAGES / 2;
+    while first > 0 {
+        let node = node_hash(&tree[2 * first], &tree[2 * first]);
+        tree[first..2 * first].fill(node);
+        first /= 2;
     }
     tree
 }

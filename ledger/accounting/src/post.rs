@@ -157,7 +157,7 @@ pub fn entries_for(
         (None, Revision::First) => first(rated, source, out),
         (None, revision) => revise(rated, source, &CurrentCall::default(), revision, out),
         (Some(current), revision) => {
-            repeat(rated, current, out).unwrap_or_else(|| revise(rated, source, current, revision, out))
+            repeat(rated, source.0, current, out).unwrap_or_else(|| revise(rated, source, current, revision, out))
         }
     };
     if current.is_some_and(|current| current.lost) {
@@ -196,14 +196,28 @@ fn first(rated: &PricedCall, source: (&SmolStr, Position), out: &mut Vec<Outcome
 }
 
 /// The same revision again: the whole call is one revision, so one side that was seen answers for all.
-fn repeat(rated: &PricedCall, current: &CurrentCall, out: &mut Vec<Outcome>) -> Option<Posted> {
+fn repeat(rated: &PricedCall, stream: &SmolStr, current: &CurrentCall, out: &mut Vec<Outcome>) -> Option<Posted> {
     let mut posted = Posted::default();
     let mut any = false;
     for xdr in &rated.sides {
         let Some(then) = current.seen(OriginId(xdr.rev_id.0)) else { continue };
         any = true;
         match postings(xdr) {
-            Some(new) if same(&new, then) => posted.repeated += 1,
+            Some(new) if same(&new, then) => {
+                if !undone(rated, stream, current, xdr.xdr_id, &new) {
+                    posted.repeated += 1;
+                    continue;
+                }
+                out.push(refused(
+                    xdr.rev_id,
+                    ORIGIN_REUSED,
+                    format!(
+                        "revision {} of xdr {} was posted before, and what it was made from now has taken it back since: \
+                         the call is not booked at this price",
+                        xdr.rev_id, xdr.xdr_id
+                    ),
+                ));
+            }
             _ => out.push(refused(
                 xdr.rev_id,
                 ORIGIN_REUSED,
@@ -212,6 +226,15 @@ fn repeat(rated: &PricedCall, current: &CurrentCall, out: &mut Vec<Outcome>) -> 
         }
     }
     any.then_some(posted)
+}
+
+/// A revision that comes again, made from what is current, while that is another amount: rated calls were lost with a
+/// disk after they were booked, and their truth was told again in another order. One id is posted once, so it is named.
+fn undone(rated: &PricedCall, stream: &SmolStr, current: &CurrentCall, xdr: XdrId, new: &Postings) -> bool {
+    let Revision::Late { based_on, .. } = rated.revision else { return false };
+    let newest = current.source.as_ref().is_some_and(|(of, at)| of == stream && *at == based_on);
+    let now = current.side(xdr).map(|side| &side.postings);
+    newest && !now.is_some_and(|now| same(new, now))
 }
 
 fn revise(

@@ -1,13 +1,16 @@
 //! The pipeline of one site in a seeded world, and its copy at another: events, the assembler, frames in their real bytes,
 //! fences, the ledger's book. Owners die at every write, sleep while others take over and write when they wake (zombies),
-//! two work at once; disks are full, tails are lost, the ledger's disk is lost whole and comes back from the copy; clocks
-//! step; programs go to the next fold version and back. What decides is the product's own: `rating::assemble`,
-//! `facts::stream`, `accounting`, `schemas`. The rest here is reading and writing, as short as can be.
+//! two work at once; disks are full, writes are torn, bits flip, tails are lost, one stream's disk or the whole site's is
+//! lost and comes back from the copy; clocks step; programs go to the next fold version and back. Disks hold bytes. What
+//! decides is the product's own: `rating::assemble`, `facts::stream`, `segments`, `accounting`, `schemas`. The rest here
+//! is reading and writing, as short as can be.
 //!
 //! It never waits, and no wall clock, socket or file is in it.
 
 mod books;
 mod copy;
+mod disk;
+mod loss;
 mod owners;
 mod rater;
 mod rules;
@@ -20,6 +23,7 @@ use crate::Violation;
 use crate::dice::Dice;
 use books::Books;
 use copy::Copy;
+use disk::{Disk, Place};
 use facts::call::CallEvent;
 use facts::stream::{Fence, StreamState, Verdict};
 use facts::{BookedAt, ObservedAt};
@@ -59,10 +63,20 @@ pub enum Slip {
     ClockAsItIs,
     /// A new ledger books the last frame of rated calls again that is booked already.
     TailBookedAgain,
+    /// Readers do not look at the checksum of a block.
+    ChecksumUnread,
+    /// A start cuts whatever it cannot read, acknowledged or not.
+    CutsAcknowledged,
+    /// A lost disk is put back from a part of the copy.
+    ShorterCopy,
+    /// After a lost disk, new calls stand in the places of lost ones that are booked.
+    PlacesGivenAgain,
+    /// Events of a lost log count as seen when they are offered again.
+    MarksOfLostEvents,
 }
 
 impl Slip {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::ConfirmedUnread,
         Self::OldEpochCounts,
         Self::ResumesWhereSent,
@@ -73,6 +87,11 @@ impl Slip {
         Self::OldGoesOn,
         Self::ClockAsItIs,
         Self::TailBookedAgain,
+        Self::ChecksumUnread,
+        Self::CutsAcknowledged,
+        Self::ShorterCopy,
+        Self::PlacesGivenAgain,
+        Self::MarksOfLostEvents,
     ];
 }
 
@@ -83,6 +102,9 @@ pub enum Harm {
     Zombie,
     SecondOwner,
     FullDisk,
+    /// The power goes in the middle of a write.
+    PowerCut,
+    BitFlip,
     LostDisk,
     LostTail,
     Repeat,
@@ -91,11 +113,13 @@ pub enum Harm {
 }
 
 impl Harm {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Death,
         Self::Zombie,
         Self::SecondOwner,
         Self::FullDisk,
+        Self::PowerCut,
+        Self::BitFlip,
         Self::LostDisk,
         Self::LostTail,
         Self::Repeat,
@@ -134,6 +158,15 @@ pub struct Done {
     pub calls: u64,
     pub revisions: u64,
     pub disks_lost: u64,
+    pub power_cuts: u64,
+    pub torn: u64,
+    pub flips: u64,
+    /// Flips that were refused by name, by a reader or a start; the others harmed nothing.
+    pub damage: u64,
+    /// Places of lost rated calls that were booked, filled.
+    pub filled: u64,
+    /// Calls of which a part was booked and lost, and whose whole is refused by name.
+    pub named: u64,
     pub switched: u64,
 }
 
@@ -144,13 +177,34 @@ enum OnBus {
     Tick(ObservedAt),
 }
 
+/// `call-events` as far as it is held: offsets go on when it is lost.
+#[derive(Default)]
+struct Events {
+    base: u64,
+    held: Vec<OnBus>,
+}
+
+impl Events {
+    fn get(&self, at: u64) -> Option<&OnBus> {
+        self.held.get(usize::try_from(at.checked_sub(self.base)?).ok()?)
+    }
+
+    fn end(&self) -> u64 {
+        self.base + self.held.len() as u64
+    }
+
+    fn push(&mut self, record: OnBus) {
+        self.held.push(record);
+    }
+}
+
 /// Whoever writes a stream, or believes to.
 struct Owner {
     of: usize,
     name: u32,
     epoch: u64,
-    /// Records of the log that it has read, and what they come to.
-    read: usize,
+    /// Up to where it has read the log, and what that comes to.
+    place: Place,
     state: StreamState,
     /// The same with its own frames that are on their way.
     ahead: StreamState,
@@ -174,12 +228,22 @@ pub struct Pipeline {
     ids: SchemaIds,
     turn: u32,
     names: u32,
-    bus: Vec<OnBus>,
+    bus: Events,
+    /// All that switches have told, to be told again when a disk is lost.
+    told_once: Vec<CallEvent>,
+    /// Starts of the node that numbers events.
+    boots: i64,
     /// Ends that come late, duplicates and the like: turn and record.
     coming: Vec<(u32, OnBus)>,
     sequence: u64,
     started: u32,
-    logs: [Vec<Vec<u8>>; 2],
+    logs: [Disk; 2],
+    disks: u64,
+    /// A bit that flipped and was not found yet: at the copy, of which stream.
+    flipped: Option<(bool, usize)>,
+    /// Streams whose bytes were refused; a person comes at this turn.
+    refused: [bool; 2],
+    person: Option<u32>,
     /// Frames of owners that slept in the middle of a write: stream, turn of landing, bytes.
     flying: Vec<(usize, u32, Vec<u8>)>,
     owners: Vec<Owner>,

@@ -279,6 +279,39 @@ fn late_truth_that_comes_twice_or_out_of_date_counts_once() {
 }
 
 #[test]
+fn truth_told_again_after_it_was_taken_back_is_named_and_not_passed_over() {
+    let part = late(priced(call(), 0, "0.05"), 2, at(2));
+    let again = late(priced(call(), 0, "0.20"), 1, at(3));
+    check(
+        &[call(), late(priced(call(), 0, "0.20"), 1, at(1)), part, again],
+        expect![[r#"
+        1: Posted { entries: 2, zero: 0, repeated: 0, refused: 0 }
+          acme
+            receivable_unbilled acme 0.1 EUR
+            revenue premium Germany -0.1 EUR
+          carrier-x
+            payable_unbilled carrier-x -0.07 EUR
+            cost premium Germany 0.07 EUR
+        2: Posted { entries: 1, zero: 0, repeated: 0, refused: 0 }
+          acme adjusts
+            receivable_unbilled acme 0.1 EUR
+            revenue premium Germany -0.1 EUR
+        3: Posted { entries: 1, zero: 0, repeated: 0, refused: 0 }
+          acme adjusts
+            receivable_unbilled acme -0.15 EUR
+            revenue premium Germany 0.15 EUR
+        4: Posted { entries: 0, zero: 0, repeated: 0, refused: 1 }
+          refused origin_reused: revision 45792743eaa00ed631eb10c92640610c of xdr 1c822a8041c661c089d743bde78c6ef0 was posted before, and what it was made from now has taken it back since: the call is not booked at this price
+        balances
+          revenue premium Germany -0.05
+          cost premium Germany 0.07
+          receivable_unbilled acme 0.05
+          payable_unbilled carrier-x -0.07
+    "#]],
+    );
+}
+
+#[test]
 fn a_run_is_posted_only_where_its_base_is_current() {
     let rerated = run(priced(call(), 0, "0.08"), 9, at(1));
     let quiet_late = late(call(), 1, at(1));

@@ -2,6 +2,7 @@
 
 use super::books::Books;
 use super::copy::{Reader, events_to, frame};
+use super::disk::Unread;
 use super::rater::Rater;
 use super::{Harm, Owner, Pipeline, STREAMS, Slip, Work, XDRS, accepts, fence_of};
 use crate::Violation;
@@ -23,18 +24,25 @@ impl Pipeline {
         self.names += 1;
         self.done.owners += 1;
         let mut reader = Reader::new(stream);
-        reader.catch_up(&self.logs[stream], &self.ids, slip);
+        if let Err(why) = reader.catch_up(&self.logs[stream], &self.ids, slip) {
+            return self.unread(stream, why);
+        }
         let (epoch, name) = (reader.state.epoch() + 1, self.names);
         self.tell(|| format!("owner {name} claims {} with epoch {epoch}", STREAMS[stream]));
         self.append(stream, fence_of(stream, epoch, name, &self.ids));
-        reader.catch_up(&self.logs[stream], &self.ids, slip);
-        let frames = reader.frames_from(&self.logs[stream], &self.ids, 1, usize::MAX);
+        let caught_up = reader.catch_up(&self.logs[stream], &self.ids, slip);
+        let frames = caught_up.and_then(|()| reader.frames_from(&self.logs[stream], &self.ids, 1, usize::MAX));
+        let frames = match frames {
+            Ok(frames) => frames,
+            Err(why) => return self.unread(stream, why),
+        };
         let booked = frames.last().map_or(BookedAt(0), |frame| frame.header.booked_at);
         let work = match stream {
             XDRS => {
-                let mut to = frames.last().and_then(events_to).unwrap_or(0);
+                let mut to = frames.iter().rev().find_map(events_to).unwrap_or(0);
                 if slip == Some(Slip::ResumesWhereSent) {
-                    let sent = self.logs[stream].iter().filter_map(|record| events_to(&frame(record, &self.ids)?));
+                    let sent =
+                        self.logs[stream].truth.iter().filter_map(|record| events_to(&frame(record, &self.ids)?));
                     to = to.max(sent.max().unwrap_or(0));
                 }
                 Ok(Work::Rater(Box::new(Rater::recover(&frames, to, &self.bus, slip))))
@@ -56,9 +64,20 @@ impl Pipeline {
         };
         match work {
             Ok(work) => {
-                let (state, read) = (reader.state, reader.read);
+                let (state, place) = (reader.state, reader.place);
                 let ahead = state.clone();
-                self.owners.push(Owner { of: stream, name, epoch, read, state, ahead, booked, knows, asleep: 0, work });
+                self.owners.push(Owner {
+                    of: stream,
+                    name,
+                    epoch,
+                    place,
+                    state,
+                    ahead,
+                    booked,
+                    knows,
+                    asleep: 0,
+                    work,
+                });
             }
             Err(why) => self.set_broken(Err(Violation::new("every stream can be folded again", None, why))),
         }
@@ -74,8 +93,15 @@ impl Pipeline {
         }
         let log = &self.logs[owner.of];
         let mut fenced = false;
-        while let Some(record) = log.get(owner.read) {
-            owner.read += 1;
+        loop {
+            let record = match log.read(&mut owner.place) {
+                Ok(Some(record)) => record,
+                Ok(None) => break,
+                Err(why) => {
+                    let stream = owner.of;
+                    return self.unread(stream, why);
+                }
+            };
             match accepts(&mut owner.state, record, &self.ids, slip) {
                 Some(StreamRecord::Fence(fence)) => fenced |= fence.epoch != owner.epoch,
                 Some(StreamRecord::Frame(frame)) if frame.header.epoch == owner.epoch => {
@@ -94,15 +120,27 @@ impl Pipeline {
         if lost {
             return;
         }
-        match self.build(at) {
+        let from = match self.rated(at) {
+            Ok(from) => from,
+            Err(why) => return self.unread(XDRS, why),
+        };
+        match self.build(at, &from) {
             Ok(Some(bytes)) => self.write(at, bytes),
             Ok(None) => {}
             Err(why) => self.set_broken(Err(Violation::new("an owner can go on from what it has read", None, why))),
         }
     }
 
+    /// Frames of rated calls that a ledger's owner may book next.
+    fn rated(&mut self, at: usize) -> Result<Vec<Vec<u8>>, Unread> {
+        let most = 1 + self.dice.within(1, 12) as usize / 4;
+        let Work::Books(books) = &mut self.owners[at].work else { return Ok(Vec::new()) };
+        books.calls.catch_up(&self.logs[XDRS], &self.ids, self.course.slip)?;
+        books.calls.records_from(&self.logs[XDRS], books.next, most)
+    }
+
     /// The next frame of an owner; nothing where there is nothing to say.
-    fn build(&mut self, at: usize) -> Result<Option<Vec<u8>>, String> {
+    fn build(&mut self, at: usize, rated: &[Vec<u8>]) -> Result<Option<Vec<u8>>, String> {
         let (slip, wall) = (self.course.slip, self.wall());
         let count = self.dice.within(1, 12) as u64;
         let owner = &mut self.owners[at];
@@ -141,9 +179,8 @@ impl Pipeline {
                     smallvec![Input::Events { topic, partition: 0, incarnation, from, to: rater.next, crc32c: 0 }];
             }
             Work::Books(books) => {
-                books.calls.catch_up(&self.logs[XDRS], &self.ids, slip);
                 let from = books.next;
-                let frames = books.calls.frames_from(&self.logs[XDRS], &self.ids, from, 1 + count as usize / 4);
+                let frames: Vec<_> = rated.iter().filter_map(|record| frame(record, &self.ids)).collect();
                 let mut ordered = self.order.filter(|(_, from)| wall >= *from).map_or(1, |(version, _)| version);
                 if slip == Some(Slip::SwitchUnordered) {
                     ordered = owner.knows;
@@ -189,7 +226,10 @@ impl Pipeline {
         if self.harm(Harm::FullDisk) {
             self.tell(|| "the disk is full: it goes on from its log".to_owned());
             self.owners.swap_remove(at);
-            return;
+            return self.logs[stream].full(&bytes, &mut self.dice);
+        }
+        if self.harm(Harm::PowerCut) && self.dice.chance(300) {
+            return self.power_cut(stream, vec![bytes]);
         }
         if self.harm(Harm::Death) {
             let lands = self.dice.chance(500);

@@ -1,7 +1,7 @@
 //! The rater as far as it is pure: events into the product's assembler, calls and late truth into frames, and what a new
 //! owner has to find again.
 
-use super::{OnBus, Slip};
+use super::{Events, OnBus, Slip};
 use accounting::sample;
 use facts::ObservedAt;
 use facts::call::{Call, CallEvent};
@@ -57,7 +57,7 @@ impl Rater {
     }
 
     /// What a new owner makes of the accepted frames, and of the events that they have not let go.
-    pub fn recover(frames: &[FrameView<'_>], to: u64, bus: &[OnBus], slip: Option<Slip>) -> Self {
+    pub fn recover(frames: &[FrameView<'_>], to: u64, bus: &Events, slip: Option<Slip>) -> Self {
         let mut this = Self::new();
         let (mut state_to, mut floor, mut clock) = (0, 0, None);
         for frame in frames {
@@ -80,18 +80,22 @@ impl Rater {
             }
             (floor, clock) = (frame.header.floor.unwrap_or(0), frame.header.clock);
         }
+        if state_to <= bus.base && slip != Some(Slip::MarksOfLostEvents) {
+            // Whoever offers events of a lost log again means those of calls that were open, too.
+            this.assembler.nodes = Nodes::default();
+        }
         this.assembler.replay(true);
         if let Some(clock) = clock {
             this.assembler.recover_clock(clock);
         }
         for at in state_to..to {
-            if let Some(OnBus::Event(event)) = bus.get(at as usize) {
+            if let Some(OnBus::Event(event)) = bus.get(at) {
                 this.assembler.nodes.first_time(&event.id.node, event.id.boot_epoch, event.id.sequence);
             }
         }
         if slip != Some(Slip::FloorIgnored) {
             for at in floor..to {
-                if let Some(OnBus::Event(event)) = bus.get(at as usize) {
+                if let Some(OnBus::Event(event)) = bus.get(at) {
                     let pushed = this.assembler.recover(&event.view(), at, &this.index, &mut NoKeys);
                     this.again(event, at, pushed);
                 }
@@ -149,10 +153,11 @@ impl Rater {
     }
 
     /// Takes so many records more.
-    pub fn take(&mut self, bus: &[OnBus], count: u64) {
-        let to = (self.next + count).min(bus.len() as u64);
+    pub fn take(&mut self, bus: &Events, count: u64) {
+        let to = (self.next + count).min(bus.end());
         for at in self.next..to {
-            match &bus[at as usize] {
+            let Some(record) = bus.get(at) else { continue };
+            match record {
                 OnBus::Tick(clock) => self.assembler.tick(*clock),
                 OnBus::Event(event) => {
                     let pushed = self.assembler.push(&event.view(), at, &self.index, &mut NoKeys);

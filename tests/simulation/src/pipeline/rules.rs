@@ -2,23 +2,27 @@
 //! the end that each call is booked once at what it truly cost, everywhere.
 
 use super::copy::{Reader, frame};
+use super::disk::Unread;
 use super::{LEDGER, Pipeline, STREAMS, Work, XDRS};
 use crate::Violation;
 use accounting::TRIAL_FOLD;
 use facts::CallId;
+use facts::entry::LedgerItem;
+use facts::ids::OriginId;
 use facts::stream::{Input, StreamState, Verdict};
-use facts::xdr::Position;
+use facts::xdr::{Position, XdrItem};
 use schemas::frame::{StreamRecord, decode_record};
+use std::collections::BTreeSet;
 
 /// The rule of acceptance, once more.
 pub(super) struct Oracle {
     stream: usize,
-    epoch: u64,
+    pub epoch: u64,
     pub seq: u64,
     pub hash: [u8; 32],
     /// Where events, or positions of the other stream, go on.
-    events: u64,
-    position: Position,
+    pub events: u64,
+    pub position: Position,
     booked: i64,
     version: u32,
     /// Hashes of the frames that count.
@@ -125,11 +129,17 @@ impl Pipeline {
             return broken("every stream has an owner", STREAMS[LEDGER].to_owned());
         };
         let mut reader = Reader::new(LEDGER);
-        reader.catch_up(&self.logs[LEDGER], &self.ids, None);
+        let unread = |why: Unread| Violation::new("a log that is whole can be read", None, format!("{why:?}"));
+        reader.catch_up(&self.logs[LEDGER], &self.ids, None).map_err(unread)?;
         let mut cold = super::books::Books::new();
-        for place in &reader.frames {
-            let Some(frame) = frame(&self.logs[LEDGER][*place], &self.ids) else { continue };
+        let mut refused = BTreeSet::new();
+        for frame in reader.frames_from(&self.logs[LEDGER], &self.ids, 1, usize::MAX).map_err(unread)? {
             cold.fold(&frame, TRIAL_FOLD).map_err(|why| Violation::new("the log folds again", None, why))?;
+            let items = (0..frame.len()).filter_map(|index| schemas::ledger::item(&frame, index).ok());
+            refused.extend(items.filter_map(|item| match item {
+                LedgerItem::Refused { origin_id, .. } => Some(origin_id),
+                _ => None,
+            }));
         }
         let roots = [books.book.root(), cold.book.root(), self.copy.books.book.root()];
         if roots[0] != roots[1] || roots[0] != roots[2] {
@@ -138,13 +148,71 @@ impl Pipeline {
         for (number, cents) in self.truth.iter().enumerate() {
             let owed = cold.owed(CallId::new("test", "sw1", &format!("c{number}")));
             let cost = i128::from(*cents) * facts::money::ONE / 100;
-            if owed != cost {
+            // Of a call that was booked before its rated calls were lost, the ledger may know a part; the whole, told
+            // again, is then refused by name.
+            let key = format!("c{number}");
+            if owed != cost && self.done.filled > 0 && self.revisions(&key).iter().any(|id| refused.contains(id)) {
+                self.done.named += 1;
+            } else if owed != cost {
                 return broken(
                     "each call is booked once, at what it cost",
-                    format!("call {number} cost {cost}, booked {owed}"),
+                    format!("call {number} cost {cost}, booked {owed}{}", self.life_of(&key)),
                 );
             }
         }
         Ok(())
+    }
+
+    /// What the ledger knows the prices of a call by.
+    fn revisions(&self, key: &str) -> Vec<OriginId> {
+        let frames = self.logs[XDRS].truth.iter().filter_map(|record| frame(record, &self.ids));
+        let mut revisions = Vec::new();
+        for frame in frames {
+            for index in 0..frame.len() {
+                let item = frame.item(index).and_then(|(public, private)| schemas::xdrs::decode_item(public, private));
+                if let Ok(XdrItem::Call(rated)) = item
+                    && rated.call.call_key == key
+                {
+                    revisions.extend(rated.xdrs.iter().map(|xdr| OriginId(xdr.rev_id.0)));
+                }
+            }
+        }
+        revisions
+    }
+
+    /// What the rated calls' stream says of a call, for the story.
+    fn life_of(&self, key: &str) -> String {
+        let mut life = String::new();
+        for frame in self.logs[XDRS].truth.iter().filter_map(|record| frame(record, &self.ids)) {
+            let counts = self.oracles[XDRS].chain.contains(&frame.hash());
+            for index in 0..frame.len() {
+                let item = frame.item(index).and_then(|(public, private)| schemas::xdrs::decode_item(public, private));
+                let told = match item {
+                    Ok(XdrItem::Call(rated)) if rated.call.call_key == key => {
+                        format!("{:?} of {} s", rated.revision, rated.call.duration / super::SECOND)
+                    }
+                    Ok(XdrItem::Suspended(item)) if item.events.iter().any(|event| event.call_key == key) => {
+                        format!("suspended with {} events", item.events.len())
+                    }
+                    _ => continue,
+                };
+                let void = if counts { "" } else { " (void)" };
+                life.push_str(&format!("\n  frame {} item {index}{void}: {told}", frame.header.seq));
+            }
+        }
+        let call_id = CallId::new("test", "sw1", key);
+        for frame in self.logs[LEDGER].truth.iter().filter_map(|record| frame(record, &self.ids)) {
+            for index in 0..frame.len() {
+                let told = match schemas::ledger::item(&frame, index) {
+                    Ok(LedgerItem::Entry(entry)) if entry.call_id == Some(call_id) => {
+                        format!("entry of {:?}: {:?}", entry.source, entry.postings)
+                    }
+                    Ok(LedgerItem::Refused { reason, detail, .. }) => format!("refused {reason}: {detail}"),
+                    _ => continue,
+                };
+                life.push_str(&format!("\n  ledger frame {} item {index}: {told}", frame.header.seq));
+            }
+        }
+        life
     }
 }

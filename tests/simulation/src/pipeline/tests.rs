@@ -40,12 +40,23 @@ fn whoever_owns_a_stream_and_whatever_happens_each_call_is_booked_once() {
     let sum = |of: fn(&Done) -> u64| done.iter().map(of).sum::<u64>();
     let (frames, void, owners) = (sum(|d| d.frames), sum(|d| d.void), sum(|d| d.owners));
     let (calls, disks, switched) = (sum(|d| d.calls), sum(|d| d.disks_lost), sum(|d| d.switched));
+    let (cuts, torn, filled) = (sum(|d| d.power_cuts), sum(|d| d.torn), sum(|d| d.filled));
+    let (flips, damage, named) = (sum(|d| d.flips), sum(|d| d.damage), sum(|d| d.named));
     let took = begin.elapsed().as_secs_f32();
     println!(
         "{count} seeds in {took:.1} s: {frames} frames, {void} fences and void records, {owners} owners, {calls} calls, \
-         {disks} disks lost, {switched} switches"
+         {disks} disks lost, {filled} places of lost calls filled, {named} calls refused by name, {switched} switches, {cuts} power cuts with {torn} torn \
+         tails, {flips} bits flipped, {damage} of them refused"
     );
-    assert!(frames > count * 20 && void > count * 4 && disks > count / 10 && switched > count / 4, "too quiet a world");
+    assert!(
+        frames > count * 20
+            && void > count * 4
+            && disks > count / 10
+            && torn > count / 2
+            && damage > count / 10
+            && switched > count / 4,
+        "too quiet a world"
+    );
 }
 
 #[test]

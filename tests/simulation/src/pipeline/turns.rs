@@ -1,8 +1,9 @@
 //! What happens, turn by turn: switches, owners, the copy, and harm.
 
 use super::copy::{Copy, frame};
+use super::disk::Disk;
 use super::rules::Oracle;
-use super::{Course, Done, Harm, LEDGER, OWNERS, OnBus, Pipeline, SECOND, STREAMS, Slip, Work, XDRS};
+use super::{Course, Done, Events, Harm, LEDGER, OWNERS, OnBus, Pipeline, SECOND, STREAMS, Slip, Work, XDRS};
 use crate::Violation;
 use crate::dice::Dice;
 use accounting::TRIAL_FOLD;
@@ -11,6 +12,7 @@ use facts::ids::EventId;
 use facts::{ObservedAt, OccurredAt};
 use schemas::SchemaIds;
 use schemas::frame::FrameBuilder;
+use smol_str::SmolStr;
 
 /// 2026-11-21, microseconds.
 const BEGIN: i64 = 1_795_219_200 * SECOND;
@@ -24,14 +26,20 @@ impl Pipeline {
             ids: SchemaIds::default(),
             turn: 0,
             names: 0,
-            bus: Vec::new(),
+            bus: Events::default(),
+            told_once: Vec::new(),
+            boots: 1,
             coming: Vec::new(),
             sequence: 0,
             started: 0,
-            logs: Default::default(),
+            logs: [Disk::new(1), Disk::new(2)],
+            disks: 4,
+            flipped: None,
+            refused: [false; 2],
+            person: None,
             flying: Vec::new(),
             owners: Vec::new(),
-            copy: Copy::new(),
+            copy: Copy::new([Disk::new(3), Disk::new(4)]),
             oracles: [Oracle::new(XDRS), Oracle::new(LEDGER)],
             order: None,
             program: 1,
@@ -86,9 +94,10 @@ impl Pipeline {
         self.owners.clear();
         self.flying.clear();
         self.program = TRIAL_FOLD;
+        self.start_all();
         let mut coming = std::mem::take(&mut self.coming);
-        self.bus.extend(coming.drain(..).map(|(_, record)| record));
-        let clock = self.bus.iter().map(|record| match record {
+        coming.drain(..).for_each(|(_, record)| self.bus.push(record));
+        let clock = self.bus.held.iter().map(|record| match record {
             OnBus::Event(event) => event.observed_at,
             OnBus::Tick(clock) => *clock,
         });
@@ -104,14 +113,14 @@ impl Pipeline {
                 return self.at_rest();
             }
         }
-        let what = format!("{} events, {} and {} frames", self.bus.len(), self.oracles[0].seq, self.oracles[1].seq);
+        let what = format!("{} events, {} and {} frames", self.bus.end(), self.oracles[0].seq, self.oracles[1].seq);
         Err(Violation::new("all is booked when all has healed", None, what))
     }
 
     /// Every event is in an accepted frame, every frame of rated calls in an accepted frame of the ledger.
     fn all_booked(&self) -> bool {
         let rated = self.owners.iter().any(|owner| match &owner.work {
-            Work::Rater(rater) => rater.next == self.bus.len() as u64 && owner.state.seq() == owner.ahead.seq(),
+            Work::Rater(rater) => rater.next == self.bus.end() && owner.state.seq() == owner.ahead.seq(),
             Work::Books(_) => false,
         });
         rated
@@ -129,6 +138,9 @@ impl Pipeline {
         self.switches();
         self.surroundings();
         for stream in [XDRS, LEDGER] {
+            if self.closed() {
+                break;
+            }
             let alive = self.owners.iter().filter(|owner| owner.of == stream).count();
             if (alive == 0 && (self.healing || self.dice.chance(300)))
                 || (alive < OWNERS && self.harm(Harm::SecondOwner))
@@ -143,9 +155,7 @@ impl Pipeline {
             }
         }
         let (stream, count) = (self.dice.within(0, 1) as usize, self.dice.within(1, 6) as usize);
-        let with = (&self.ids, TRIAL_FOLD, self.course.slip);
-        let fetched = self.copy.fetch(stream, &self.logs[stream], count, with);
-        self.set_broken(fetched);
+        self.fetch(stream, count);
     }
 
     /// What switches tell ingest.
@@ -163,6 +173,9 @@ impl Pipeline {
         for mut record in due {
             if let OnBus::Event(event) = &mut record {
                 event.observed_at = observed;
+                if self.told_once.iter().all(|told| (&told.call_key, told.kind) != (&event.call_key, event.kind)) {
+                    self.told_once.push((**event).clone());
+                }
                 if self.harm(Harm::Repeat) {
                     self.coming.push((self.turn + 1 + self.dice.within(0, 200) as u32, OnBus::Event(event.clone())));
                 }
@@ -182,9 +195,7 @@ impl Pipeline {
         self.truth.push(talk);
         let event = |world: &mut Self, kind, leg, after: i64| {
             let mut event = CallEvent::new(kind, "test", "sw1", &key, OccurredAt(begin + after * SECOND));
-            let (node, sequence) = ("edge-1".into(), world.sequence);
-            event.id = EventId { node, boot_epoch: 1, partition: 0, sequence };
-            world.sequence += 1;
+            event.id = world.next_id();
             event.leg = leg;
             if leg != Leg::A {
                 event.attempt_key = "b".into();
@@ -203,12 +214,22 @@ impl Pipeline {
         event(self, EventKind::Ended, Leg::Both, 5 + talk);
     }
 
+    /// What the node at the edge numbers an event with.
+    pub(super) fn next_id(&mut self) -> EventId<SmolStr> {
+        let (node, sequence) = ("edge-1".into(), self.sequence);
+        self.sequence += 1;
+        EventId { node, boot_epoch: self.boots, partition: 0, sequence }
+    }
+
     /// Frames of sleepers land; disks, clocks and programs.
     fn land(&mut self) {
         let (due, later) = std::mem::take(&mut self.flying).into_iter().partition(|(_, turn, _)| *turn <= self.turn);
         self.flying = later;
         let due: Vec<(usize, u32, Vec<u8>)> = due;
         for (stream, _, bytes) in due {
+            if self.closed() {
+                continue;
+            }
             self.tell(|| format!("a frame of a sleeper lands in {}", STREAMS[stream]));
             self.append(stream, bytes);
         }
@@ -220,16 +241,7 @@ impl Pipeline {
             self.skew += step * SECOND;
             self.tell(|| format!("the clock steps by {step} s"));
         }
-        if self.harm(Harm::LostTail) {
-            let stream = self.dice.within(0, 1) as usize;
-            let keep = self.copy.logs[stream].len().saturating_sub(self.dice.within(0, 8) as usize);
-            let lost = self.copy.fall_back(stream, keep, (&self.ids, TRIAL_FOLD, self.course.slip));
-            self.tell(|| format!("the copy of {} falls back to {keep} records", STREAMS[stream]));
-            self.set_broken(lost);
-        }
-        if self.harm(Harm::LostDisk) && self.dice.chance(200) {
-            self.lose_disk();
-        }
+        self.disks_happen();
         if !self.healing && self.course.without.contains(&Harm::Upgrade) {
             return;
         }
@@ -248,31 +260,16 @@ impl Pipeline {
         }
     }
 
-    /// The disk with the ledger is gone; what the copy holds is put in its place.
-    fn lose_disk(&mut self) {
-        self.done.disks_lost += 1;
-        let held = self.copy.states[LEDGER].seq();
-        self.tell(|| format!("the ledger's disk is lost; the copy holds {held} frames"));
-        self.owners.retain(|owner| owner.of != LEDGER);
-        self.flying.retain(|(stream, ..)| *stream != LEDGER);
-        let chain = &self.oracles[LEDGER].chain;
-        if held > 0 && chain.get(held as usize - 1) != Some(self.copy.states[LEDGER].hash()) {
-            let what = format!("frame {held} of the copy");
-            self.set_broken(Err(Violation::new("a copy holds what counts", None, what)));
-            return;
-        }
-        self.confirmed.retain(|(stream, seq, _)| *stream != LEDGER || *seq <= held);
-        self.logs[LEDGER] = self.copy.logs[LEDGER].clone();
-        self.copy.read[LEDGER] = 0;
-        let mut oracle = Oracle::new(LEDGER);
-        let seen = self.logs[LEDGER].iter().try_for_each(|record| oracle.see(record, self).map(drop));
-        self.oracles[LEDGER] = oracle;
-        self.set_broken(seen);
+    /// Writes a record, durably.
+    pub(super) fn append(&mut self, stream: usize, bytes: Vec<u8>) {
+        self.counts(stream, &bytes);
+        self.logs[stream].append(vec![bytes]);
     }
 
-    pub(super) fn append(&mut self, stream: usize, bytes: Vec<u8>) {
+    /// A record has become durable.
+    pub(super) fn counts(&mut self, stream: usize, bytes: &[u8]) {
         let mut oracle = std::mem::replace(&mut self.oracles[stream], Oracle::new(stream));
-        let seen = oracle.see(&bytes, self);
+        let seen = oracle.see(bytes, self);
         self.oracles[stream] = oracle;
         match seen {
             Ok(true) => self.done.frames += 1,
@@ -280,11 +277,10 @@ impl Pipeline {
             Err(broken) => self.set_broken(Err(broken)),
         }
         if self.course.slip == Some(Slip::ConfirmedUnread)
-            && let Some(frame) = frame(&bytes, &self.ids)
+            && let Some(frame) = frame(bytes, &self.ids)
         {
             self.confirmed.push((stream, frame.header.seq, frame.hash()));
         }
-        self.logs[stream].push(bytes);
         let counted = self.confirmed_count();
         self.set_broken(counted);
     }
