@@ -37,6 +37,8 @@ pub enum ProveError {
     Empty(SmolStr),
     #[error("no entry of the ledger is of xdr {0}; a side of amount zero has none")]
     Unknown(XdrId),
+    #[error("xdr {xdr} was booked at site {site}, which signs its own books: run the same command there")]
+    Elsewhere { xdr: XdrId, site: String },
     #[error(
         "the entries of xdr {xdr} name several accounts ({accounts}), since the call was booked to another one before; \
          whoever gets the proof sees them: say --with-others if he may"

@@ -15,7 +15,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const MAGIC: &[u8; 8] = b"TDLEDG05";
+const MAGIC: &[u8; 8] = b"TDLEDG06";
 /// Snapshots kept.
 pub const KEEP: usize = 3;
 
@@ -68,7 +68,10 @@ pub fn decode(stream: &SmolStr, bytes: &[u8]) -> Result<Snapshot, String> {
     if blake3::hash(content).as_bytes() != hash {
         return Err("its content does not have the hash it says".into());
     }
-    let rest = content.strip_prefix(MAGIC).ok_or("it is no ledger snapshot")?;
+    let rest = content.strip_prefix(MAGIC).ok_or_else(|| {
+        let another = content.starts_with(&MAGIC[..6]);
+        if another { "another release wrote it: the log is read instead" } else { "it is no ledger snapshot" }
+    })?;
     let (version, rest) = rest.split_first_chunk::<4>().ok_or("too short")?;
     let version = u32::from_le_bytes(*version);
     let newest = crate::folds::newest();

@@ -5,7 +5,7 @@ use crate::node::Node;
 use crate::ops::Answer;
 use crate::output::Failure;
 use facts::ids::{CallId, XdrId};
-use ledger::{ProveError, Prover, Wish};
+use ledger::{LedgerView, ProveError, Prover, Wish};
 use serde::{Deserialize, Serialize};
 
 /// One of them.
@@ -48,7 +48,8 @@ pub fn execute(node: &Node, op: &ProofOp) -> Result<Answer, Failure> {
                 |what: &str, text: &str| Failure::Usage(format!("{text:?} is no {what} id: 32 hexadecimal digits"));
             let xdr = XdrId::parse(xdr).ok_or_else(|| id("xdr", xdr))?;
             let call = call.as_ref().map(|call| CallId::parse(call).ok_or_else(|| id("call", call))).transpose()?;
-            let proof = prover.prove(&Wish { xdr, call, with_others: *with_others }, orders).map_err(failure)?;
+            let proof = prover.prove(&Wish { xdr, call, with_others: *with_others }, orders);
+            let proof = proof.map_err(|error| failure(booked_elsewhere(node, xdr, call).unwrap_or(error)))?;
             let note = format!(
                 "{} entries up to frame {} of {}; check it with: tandem-verify FILE --key KEY",
                 proof.entries.len(),
@@ -60,6 +61,21 @@ pub fn execute(node: &Node, op: &ProofOp) -> Result<Answer, Failure> {
     }
 }
 
+/// A site signs its own books only: where the entry stands in another one's, as far as that is copied here.
+fn booked_elsewhere(node: &Node, xdr: XdrId, call: Option<CallId>) -> Option<ProveError> {
+    let call = call?;
+    let of = |other: &&crate::peers::Other| {
+        let rows = other.view.entries_for_call(call).unwrap_or_default();
+        rows.iter().any(|row| row.xdr_id == Some(xdr))
+    };
+    let own = node.view.entries_for_call(call).ok()?;
+    if own.iter().any(|row| row.xdr_id == Some(xdr)) {
+        return None;
+    }
+    let site = node.others.iter().find(of)?.name.clone();
+    Some(ProveError::Elsewhere { xdr, site })
+}
+
 fn file(content: &impl Serialize, notes: Vec<String>) -> Result<Answer, Failure> {
     let json = serde_json::to_value(content).map_err(Failure::broken)?;
     let mut text = serde_json::to_vec_pretty(content).map_err(Failure::broken)?;
@@ -69,7 +85,10 @@ fn file(content: &impl Serialize, notes: Vec<String>) -> Result<Answer, Failure>
 
 fn failure(error: ProveError) -> Failure {
     match error {
-        ProveError::Unknown(_) | ProveError::Empty(_) | ProveError::Others { .. } => Failure::Usage(error.to_string()),
+        ProveError::Unknown(_)
+        | ProveError::Elsewhere { .. }
+        | ProveError::Empty(_)
+        | ProveError::Others { .. } => Failure::Usage(error.to_string()),
         other => Failure::broken(other),
     }
 }

@@ -145,6 +145,7 @@ pub fn entries(rows: &[EntryRow], account: &str) -> Table {
         ("call_id", "Call", Kind::Text),
         ("by", "By", Kind::Text),
         ("reason", "Reason", Kind::Text),
+        ("site", "Site", Kind::Text),
         ("entry_id", "Entry", Kind::Text),
     ];
     let cells = rows
@@ -160,6 +161,7 @@ pub fn entries(rows: &[EntryRow], account: &str) -> Table {
                 row.call_id.map(|id| id.to_string()).unwrap_or_default(),
                 row.by.to_string(),
                 row.reason.to_string(),
+                row.stream.strip_prefix("ledger.").unwrap_or(&row.stream).to_owned(),
                 row.entry_id.to_string(),
             ]
         })

@@ -119,6 +119,13 @@ impl Holds {
         }
     }
 
+    /// From the first hold on the root is over pages, also when all holds have ended.
+    fn make_pages(&mut self) {
+        if self.pages.is_empty() {
+            self.pages.resize_with(PAGES, Page::default);
+        }
+    }
+
     fn hold(&mut self, hold: &Hold) -> Result<(), HoldError> {
         let id = hold.hold_id;
         if self.get(id).is_some() {
@@ -127,9 +134,7 @@ impl Holds {
         if hold.lines.iter().any(|line| !(0..=HELD_MAX).contains(&line.amount.0)) {
             return Err(HoldError::Amount(id));
         }
-        if self.pages.is_empty() {
-            self.pages.resize_with(PAGES, Page::default);
-        }
+        self.make_pages();
         self.attempts += usize::from(hold.is_attempt());
         let accounts = if hold.is_attempt() { &mut self.vendors } else { &mut self.accounts };
         for line in &hold.lines {

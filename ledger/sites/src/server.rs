@@ -178,6 +178,10 @@ impl Desk {
                     continue;
                 }
                 let polled = self.poll(session, topic, *from, max - out.len(), &mut batch);
+                if let Err(BusError::Stopped) = polled {
+                    // This site is being stopped, which is no fault of a topic: the peer hears no more of it.
+                    return (out, problems);
+                }
                 if let Err(error) = polled {
                     session.remove(topic);
                     problems.push((topic.clone(), error.to_string()));

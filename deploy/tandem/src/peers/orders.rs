@@ -322,6 +322,8 @@ pub fn table(node: &Node, status: Option<&Status>) -> Table {
         ("site", "Site", Kind::Text),
         ("number", "Number", Kind::Count),
         ("state", "State", Kind::Text),
+        // Early: what is wrong is seen without scrolling.
+        ("trouble", "Trouble", Kind::Text),
         ("heard", "Heard", Kind::Instant),
         ("watermark", "Books whole up to", Kind::Instant),
         ("lag", "Seconds ago", Kind::Count),
@@ -329,7 +331,6 @@ pub fn table(node: &Node, status: Option<&Status>) -> Table {
         ("streams", "Streams held", Kind::Count),
         ("behind", "Records behind", Kind::Count),
         ("certificate", "Last certificate", Kind::Text),
-        ("trouble", "Trouble", Kind::Text),
     ];
     let mode = status.map_or("not exchanging", |status| status.mode.as_str());
     let mode = stands(mode, &node.standing.words(wall_micros()));
@@ -338,7 +339,7 @@ pub fn table(node: &Node, status: Option<&Status>) -> Table {
     let [watermark, lag, seq, certificate] = held(&node.view);
     let none = String::new;
     let mut rows =
-        vec![vec![own, number, mode, none(), watermark, lag, seq, streams, "0".to_owned(), certificate, none()]];
+        vec![vec![own, number, mode, none(), none(), watermark, lag, seq, streams, "0".to_owned(), certificate]];
     rows.extend(node.others.iter().map(|other| row(other, status)));
     table_of(&columns, rows)
 }
@@ -382,7 +383,7 @@ fn row(other: &Other, status: Option<&Status>) -> Vec<String> {
     let wrong = wrong.first().map(|(place, trouble)| format!("{place}: {}", trouble.why)).unwrap_or_default();
     let (number, count, behind) = (other.number.to_string(), count.to_string(), behind.to_string());
     let [watermark, lag, seq, certificate] = held(&other.view);
-    vec![other.name.clone(), number, state, heard, watermark, lag, seq, count, behind, certificate, wrong]
+    vec![other.name.clone(), number, state, wrong, heard, watermark, lag, seq, count, behind, certificate]
 }
 
 /// Makes the key and certificate of the settings.

@@ -156,6 +156,8 @@ fn load_scopes(holds: &Holds, bytes: &mut Bytes<'_>) -> Result<Scopes, LoadError
 impl Holds {
     /// Appends the whole state.
     pub(crate) fn dump(&self, out: &mut Vec<u8>) {
+        // The root of a ledger in which all holds have ended is another one than where there never was any.
+        out.push(u8::from(!self.pages.is_empty()));
         out.extend_from_slice(&(self.open as u64).to_le_bytes());
         self.iter().for_each(|open| hold(open, out));
         out.extend_from_slice(&(self.ended.len() as u64).to_le_bytes());
@@ -175,6 +177,9 @@ impl Holds {
     /// Reads what `dump` wrote.
     pub(crate) fn load(bytes: &mut Bytes<'_>) -> Result<Self, LoadError> {
         let mut holds = Self::default();
+        if flag(bytes)? {
+            holds.make_pages();
+        }
         for _ in 0..bytes.count(16)? {
             let at = bytes.at();
             let hold = LedgerItem::Hold(Box::new(read_hold(bytes)?));

@@ -106,3 +106,32 @@ fn a_damaged_snapshot_of_holds_is_no_state() {
         bytes[at] ^= flip;
     }
 }
+
+#[test]
+fn a_snapshot_between_calls_comes_to_the_roots_of_a_fold_from_the_first_frame() {
+    let grant = |id: u8| {
+        LedgerItem::Grant(Box::new(facts::entry::Grant {
+            origin_id: OriginId([id; 16]),
+            account: "pre".into(),
+            currency: Currency::new("USD").unwrap(),
+            amount: amount("1"),
+            at: OccurredAt(0),
+            until: None,
+            by: "fay".into(),
+            approved_by: "otto".into(),
+            reason: "holiday".into(),
+        }))
+    };
+    // All holds have ended when it is taken; with other terms in the root, and with none.
+    for before in [vec![item(1, "0.5"), release(1, 5), grant(1)], vec![item(1, "0.5"), release(1, 5)], vec![grant(1)]] {
+        let (mut whole, mut bytes) = (book(&before), Vec::new());
+        whole.dump(&mut bytes);
+        let mut restarted = Book::load(&bytes).unwrap();
+        for (seq, next) in [grant(2), item(2, "0.25"), release(2, 9)].iter().enumerate() {
+            for book in [&mut whole, &mut restarted] {
+                book.apply(Position { seq: 2 + seq as u64, index: 0 }, next).unwrap();
+            }
+            assert_eq!(whole.root(), restarted.root(), "{before:?} and then {next:?}");
+        }
+    }
+}
