@@ -64,7 +64,7 @@ pub fn execute(node: &Node, op: &ProofOp) -> Result<Answer, Failure> {
 /// A site signs its own books only: where the entry stands in another one's, as far as that is copied here.
 fn booked_elsewhere(node: &Node, xdr: XdrId, call: Option<CallId>) -> Option<ProveError> {
     let call = call?;
-    let of = |other: &&crate::peers::Other| {
+    let of = |other: &&std::sync::Arc<crate::peers::Other>| {
         let rows = other.view.entries_for_call(call).unwrap_or_default();
         rows.iter().any(|row| row.xdr_id == Some(xdr))
     };
