@@ -85,10 +85,9 @@ fn file(content: &impl Serialize, notes: Vec<String>) -> Result<Answer, Failure>
 
 fn failure(error: ProveError) -> Failure {
     match error {
-        ProveError::Unknown(_)
-        | ProveError::Elsewhere { .. }
-        | ProveError::Empty(_)
-        | ProveError::Others { .. } => Failure::Usage(error.to_string()),
+        ProveError::Unknown(_) | ProveError::Elsewhere { .. } | ProveError::Empty(_) | ProveError::Others { .. } => {
+            Failure::Usage(error.to_string())
+        }
         other => Failure::broken(other),
     }
 }
