@@ -1,7 +1,8 @@
 //! The life of a deck by the binary's own commands: import, notice, a second person, comparison, export, rollback.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tests::site::{self, amount};
@@ -161,6 +162,137 @@ fn what_looks_wrong_waits_for_another_person_and_prices_nothing_until_then() {
     other.expect_code(2);
 }
 
+/// A notice of a product with forty codes, of which `change` changes some.
+fn forty(product: &str, change: impl Fn(u32, String) -> Option<String>) -> String {
+    let row = |at: u32| change(at, format!("{};Zone {at};0.0{};1/1;2026-01-01", 300 + at, 10 + at % 7));
+    let rows: Vec<String> = (0..40).filter_map(row).collect();
+    format!("Product;{product}\nCode;Destination;Rate;Increment;Effective\n{}\n", rows.join("\n"))
+}
+
+#[test]
+fn each_limit_alone_holds_a_notice_and_a_vendor_may_have_wider_ones() {
+    let tandem = Tandem::new();
+    let take = |name: &str, text: &str, more: &[&str]| {
+        let path = file(&tandem, name, text);
+        let args = ["deck", "import", &path, "--deck", "vendor", "--received", "2026-02-01", "--currency", "USD"];
+        let who = ["--by", "anna", "--reason", "notice", "--yes", "--json", "--no-engine"];
+        tandem.run(&[&args[..], &who, more].concat())
+    };
+    let first = forty("Gold", |_, row| Some(row));
+    take("first.csv", &first, &["--az"]).ok();
+    let same = |_: u32, row: String| Some(row);
+    let dear = |_: u32, row: String| Some(row.replace(";0.0", ";0.3"));
+    let only = |line: &'static str| move |at: u32, row: String| Some(if at == 7 { line.to_owned() } else { row });
+    let cases: [(&str, String, &[&str], &str); 8] = [
+        ("closed", forty("Gold", |at, row| (at > 2).then_some(row)), &["--az"], "3 of 40 codes would close, 7.5 %"),
+        ("median", forty("Gold", dear), &["--az"], "the median of new to old price is"),
+        ("date", forty("Gold", only("307;Zone 7;0.011;1/1;2028-01-01")), &["--partial"], "more than 365 days off"),
+        (
+            "product",
+            forty("Silver", same),
+            &["--partial", "--zero-is-free"],
+            "the product is \"Silver\", last time it was \"Gold\"",
+        ),
+        (
+            "zero",
+            forty("Gold", only("307;Zone 7;0;1/1;2026-02-02")),
+            &["--partial", "--zero-is-free"],
+            "1 rows have price 0",
+        ),
+        (
+            "long",
+            forty("Gold", only("3071234567890123;Zone 7;0.01;1/1;2026-02-02")),
+            &["--partial", "--with-problems"],
+            "1 rows could not be read",
+        ),
+        (
+            "short",
+            forty("Gold", only("3.07E+11;Zone 7;0.01;1/1;2026-02-02")),
+            &["--partial", "--with-problems"],
+            "1 rows could not be read",
+        ),
+        (
+            "empty",
+            forty("Gold", only("307;Zone 7;;1/1;2026-02-02")),
+            &["--partial", "--with-problems"],
+            "1 rows could not be read",
+        ),
+    ];
+    for (name, text, flags, cause) in &cases {
+        // Another product changes nothing by itself: with it comes one price.
+        let text =
+            if *name == "product" { text.replace("307;Zone 7;0.010;", "307;Zone 7;0.011;") } else { text.clone() };
+        let text = if ["long", "short", "empty"].contains(name) {
+            text.replace("308;Zone 8;0.011;", "308;Zone 8;0.012;")
+        } else {
+            text
+        };
+        let ran = take(&format!("{name}.csv"), &text, flags);
+        let shown = format!("{name}: {ran:?}");
+        let all = lines(ran, 1);
+        let summary = &all.last().unwrap()["summary"];
+        assert_eq!(summary["state"], "held", "{shown}");
+        let causes = summary["causes"].as_array().expect("causes");
+        assert!(causes.len() == 1 && causes[0].as_str().unwrap().contains(cause), "{causes:?}");
+    }
+    let wide =
+        "[[deck_rules]]\ndeck = \"vendor\"\nclosed_codes_percent = 8\nratio_high_percent = 4000\ndate_days = 900\n";
+    tandem.run(&["apply", &file(&tandem, "rules.toml", wide), "--yes", "--no-engine"]).ok();
+    for (name, text, flags, _) in &cases[..3] {
+        take(&format!("{name}.csv"), text, flags).ok();
+        let again = ["deck", "rollback", "vendor", "1", "--by", "bob", "--reason", "again", "--yes", "--no-engine"];
+        tandem.run(&again).ok();
+    }
+}
+
+/// The records of a data folder's logs, by segment.
+fn written(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).expect("the log").map(|entry| entry.expect("an entry").path()) {
+        match entry.is_dir() {
+            true => found.extend(written(&entry)),
+            false if entry.extension().is_some_and(|of| of == "seg") => {
+                let mut bytes = fs::read(&entry).expect("a file of the log");
+                // Room that was taken ahead.
+                bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1));
+                found.insert(entry, bytes);
+            }
+            false => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn of_a_deck_that_changes_everywhere_the_first_changes_are_listed_and_a_file_has_them_all() {
+    let tandem = Tandem::new();
+    let deck = |dearer: u32| {
+        let row = |at: u32| format!("{};Zone {};0.{:04};1/1\n", 200_000 + at, at / 50, 100 + at % 700 + dearer);
+        "code;destination;rate;increment\n".to_owned() + &(0..10_050).map(row).collect::<String>()
+    };
+    lines(import(&tandem, &file(&tandem, "1.csv", &deck(0)), "--az", "2026-01-01"), 0);
+    let all = tandem.home().join("all.csv").display().to_string();
+    let second = file(&tandem, "2.csv", &deck(1));
+    let flags = ["--deck", "vendor", "--az", "--received", "2026-02-01", "--currency", "USD", "--no-engine", "--json"];
+    let more = ["--by", "anna", "--reason", "weekly notice", "--all-changes", &all];
+    let ran = tandem.run(&[&["deck", "import", &second][..], &flags, &more].concat());
+    assert!(ran.stderr.contains("the first 10000 of 10050 changes are listed"), "{}", ran.stderr);
+    // Nobody said yes: the file is there to decide by, the version is not.
+    let shown = lines(ran, 1);
+    let summary = &shown.last().unwrap()["summary"];
+    let count = |key: &str| summary[key].as_array().map_or(0, Vec::len);
+    assert_eq!((shown.len(), count("backdated")), (10_001, 10_000));
+    assert_eq!((&summary["changes"], &summary["backdated_in_all"]), (&Value::from(10_050), &Value::from(10_050)));
+    let text = fs::read_to_string(&all).expect("the file of all changes");
+    let file: Vec<&str> = text.lines().collect();
+    assert_eq!(file.len(), 10_051);
+    assert!(file[0].starts_with("prefix,destination,change,old_rate,new_rate,"), "{}", file[0]);
+    let last = file.last().expect("a change");
+    assert!(last.starts_with("210049,Zone 200,increase,0.0349,0.035,1/1,1/1,2026-02-01T00:00:00Z,,"), "{last}");
+    assert!(last.ends_with('Z'), "until when past calls have another price: {last}");
+    assert_eq!(tandem.run(&["deck", "show", "--json", "--no-engine"]).json_lines().len(), 1);
+}
+
 #[test]
 fn the_money_of_a_change_is_that_of_the_calls_there_were() {
     let tandem = Tandem::new();
@@ -182,7 +314,15 @@ fn the_money_of_a_change_is_that_of_the_calls_there_were() {
     }
     let file = file(&tandem, "dearer.csv", &dearer);
     let flags = ["--partial", "--days", "3000", "--json"];
-    let found = lines(tandem.run(&[&["deck", "diff", name, &file][..], &flags].concat()), 1);
+    let before = written(&tandem.data().join("log"));
+    let ran = tandem.run(&[&["deck", "diff", name, &file][..], &flags].concat());
+    assert!(ran.stderr.contains("past calls count as far as one has rated and loaded them"), "{}", ran.stderr);
+    let found = lines(ran, 1);
+    // Nobody has asked for calls to be rated or booked: no role has claimed its stream.
+    let after = written(&tandem.data().join("log"));
+    let differs: Vec<&PathBuf> =
+        after.iter().filter(|(path, bytes)| before.get(*path) != Some(bytes)).map(|x| x.0).collect();
+    assert!(differs.is_empty() && after.len() == before.len(), "{differs:?} were written to");
     let effect = &found.last().unwrap()["summary"]["effect"];
     let money = |key: &str| amount(effect[key].as_str().unwrap_or_else(|| panic!("{key} in {found:?}")));
     assert!(money("old") > 0);

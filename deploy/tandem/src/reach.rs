@@ -2,6 +2,7 @@
 //! this one, which opens the folder itself for as long as it takes.
 
 use crate::deck_life::args::DeckOp;
+use crate::deck_life::traffic::NO_CALLS;
 use crate::http::run_folder;
 use crate::node::{Roles, Running};
 use crate::ops::{self, Answer, Op};
@@ -19,6 +20,9 @@ use std::time::Duration;
 const REQUEST_LIMIT: Duration = Duration::from_secs(3_700);
 /// Longest wait for what is still on its way through the pipeline.
 const DRAIN_LIMIT: Duration = Duration::from_secs(600);
+/// What a change of a deck is weighed by where no process runs.
+const LOADED_ONLY: &str =
+    "no process of this data folder runs: past calls count as far as one has rated and loaded them";
 
 /// Carries out a request wherever that is possible.
 pub fn ask(settings: &Settings, op: &Op) -> Result<Answer, Failure> {
@@ -81,7 +85,7 @@ fn here(settings: &Settings, op: &Op) -> Result<Answer, Failure> {
         | Op::Radius(_)
         | Op::Proof(ProofOp::Key)
         | Op::Verify { .. } => Ok(()),
-        Op::Deck(op) if !weighs(settings, op) => Ok(()),
+        Op::Deck(_) => Ok(()),
         _ => running.node.drain(DRAIN_LIMIT, &mut |_| ()),
     };
     let answer = drained.and_then(|()| match op {
@@ -97,7 +101,20 @@ fn here(settings: &Settings, op: &Op) -> Result<Answer, Failure> {
         op => ops::execute(&running.node, op),
     });
     running.stop();
-    answer
+    answer.map(|mut answer| {
+        if matches!(op, Op::Deck(op) if weighs(settings, op)) && asked_for_calls(&answer) {
+            // Behind the title: the last note says where it was written.
+            answer.notes.insert(answer.notes.len().min(1), LOADED_ONLY.to_owned());
+        }
+        answer
+    })
+}
+
+/// Whether the calls of the engine were looked for, with or without finding any.
+fn asked_for_calls(answer: &Answer) -> bool {
+    let lines = answer.json.as_ref().and_then(serde_json::Value::as_array);
+    let Some(summary) = lines.and_then(|lines| lines.last()).map(|last| &last["summary"]) else { return false };
+    summary["effect"].is_object() || summary["no_effect"].as_str().is_some_and(|why| why.starts_with(NO_CALLS))
 }
 
 /// Where an embedded log is damaged, read without opening it.
@@ -129,8 +146,8 @@ fn roles(settings: &Settings, op: &Op) -> Roles {
         | Op::Rollback { .. }
         | Op::Void { .. }
         | Op::Radius(_) => Roles::default(),
-        Op::Deck(op) if !weighs(settings, op) => Roles::default(),
-        Op::Deck(_) => Roles { ingest: false, engine, loader: engine, ..Roles::pipeline(settings) },
+        // A deck is weighed by the calls that were loaded; nobody has asked for others to be rated and booked.
+        Op::Deck(op) => Roles { engine: weighs(settings, op), ..Roles::default() },
         Op::Verify { .. } | Op::Proof(ProofOp::Key) => Roles { ledger: true, ..Roles::default() },
         Op::Site(SiteOp::Drain { .. }) => Roles { ledger: true, ..Roles::default() },
         Op::Site(_) => Roles { records: true, ..Roles::default() },

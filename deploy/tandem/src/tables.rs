@@ -417,18 +417,27 @@ pub fn history(versions: &[Version]) -> Table {
 /// RFC 4180 with a header; totals are left out, a spreadsheet makes its own. A cell that a spreadsheet would take for a
 /// formula gets an apostrophe in front, numbers excepted.
 pub fn csv(table: &Table) -> String {
+    let mut out = String::new();
+    csv_line(&mut out, &mut table.columns.iter().map(|c| &*c.key));
+    table.rows.iter().for_each(|row| csv_line(&mut out, &mut row.iter().map(String::as_str)));
+    out
+}
+
+/// One line of [`csv`].
+pub fn csv_line(out: &mut String, cells: &mut dyn Iterator<Item = &str>) {
     let cell = |text: &str| {
         let formula =
             text.starts_with(['=', '+', '@', '\t', '\r']) || (text.starts_with('-') && text.parse::<Amount>().is_err());
         let text = if formula { format!("'{text}") } else { text.to_owned() };
         if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
     };
-    let line = |cells: &mut dyn Iterator<Item = &str>| cells.map(cell).collect::<Vec<_>>().join(",") + "\r\n";
-    let mut out = line(&mut table.columns.iter().map(|c| &*c.key));
-    for row in &table.rows {
-        out.push_str(&line(&mut row.iter().map(String::as_str)));
+    for (at, text) in cells.enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        out.push_str(&cell(text));
     }
-    out
+    out.push_str("\r\n");
 }
 
 /// One object a row, keys as in the CSV; every value is a string, so that no decimal is lost.

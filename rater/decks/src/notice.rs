@@ -48,6 +48,14 @@ impl Notice {
         self.lines.iter().map(text).collect()
     }
 
+    /// Takes over what a sheet without rates says, a cover, where this one says nothing.
+    pub(crate) fn adopt(&mut self, cover: &Self, currency: Option<Currency>) {
+        self.currency = self.currency.or(currency);
+        self.product = self.product.take().or_else(|| cover.product.clone());
+        let own: Vec<Kind> = self.dated.iter().map(|(kind, _)| *kind).collect();
+        self.dated.extend(cover.dated.iter().filter(|(kind, _)| !own.contains(kind)).cloned());
+    }
+
     /// The texts of its dates.
     pub(crate) fn dates(&self) -> impl Iterator<Item = String> {
         self.dated.iter().filter(|(_, cell)| matches!(cell, Cell::Text(_))).map(|(_, cell)| cell.to_string())

@@ -6,7 +6,7 @@ use crate::options::ReadOptions;
 use crate::origin::Origins;
 use crate::prose::Said;
 use crate::survey::Survey;
-use crate::{DeckError, Found, Item, Rows, Totals, notice, prose, row};
+use crate::{DeckError, Found, Item, Notice, Rows, Totals, notice, prose, row};
 use facts::Currency;
 use smol_str::SmolStr;
 
@@ -24,7 +24,14 @@ pub fn read(
     template: &ReadOptions,
     sink: &mut dyn FnMut(Item),
 ) -> Result<(Found, Totals), DeckError> {
-    let Chosen { mut layouts, texts, others } = choose(file, rows, template)?;
+    let Chosen { mut layouts, covers, others } = choose(file, rows, template)?;
+    let priced_in = layouts.iter().any(|layout| layout.currency.or(layout.notice.currency).is_some());
+    for cover in &covers {
+        // What the sheets of rates say themselves stands above a cover, or above terms that mention a currency.
+        let currency = cover.currency.filter(|_| !priced_in && template.currency.is_none());
+        layouts.iter_mut().for_each(|layout| layout.notice.adopt(cover, currency));
+    }
+    let texts: Vec<String> = covers.iter().flat_map(Notice::texts).collect();
     let mut survey = Survey::default();
     // Where the rates of each sheet end, for a table of origins stands below them.
     let mut below = Vec::with_capacity(layouts.len());
@@ -82,8 +89,8 @@ pub fn read(
 /// The sheets of a file by what they hold.
 struct Chosen {
     layouts: Vec<Layout>,
-    /// Text of the sheets without rates, and their names.
-    texts: Vec<String>,
+    /// What the sheets without rates say, and their names.
+    covers: Vec<Notice>,
     others: Vec<SmolStr>,
 }
 
@@ -93,7 +100,7 @@ fn choose(file: &str, rows: &mut dyn Rows, template: &ReadOptions) -> Result<Cho
         let sheet = wanted.to_string();
         return Err(DeckError::NoSheet { file: file.to_owned(), sheet, sheets: sheets.join(", ") });
     }
-    let (mut layouts, mut seen, mut texts, mut others) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut layouts, mut seen, mut covers, mut others) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for sheet in &sheets {
         let mut search = Search::new(file, sheet, template);
         rows.walk(sheet, &mut |number, cells| search.row(number, cells))?;
@@ -105,7 +112,7 @@ fn choose(file: &str, rows: &mut dyn Rows, template: &ReadOptions) -> Result<Cho
         match search.end()? {
             Sheet::Rates(layout) => layouts.push(layout),
             Sheet::Text(notice) => {
-                texts.extend(notice.texts());
+                covers.push(notice);
                 others.push(sheet.clone());
             }
         }
@@ -115,7 +122,7 @@ fn choose(file: &str, rows: &mut dyn Rows, template: &ReadOptions) -> Result<Cho
         let sheets: Vec<_> = layouts.iter().map(|layout| layout.sheet.as_str()).collect();
         return Err(DeckError::SeveralSheets { file: file.to_owned(), sheets: sheets.join(", ") });
     }
-    if layouts.is_empty() { Err(no_header(file, &seen)) } else { Ok(Chosen { layouts, texts, others }) }
+    if layouts.is_empty() { Err(no_header(file, &seen)) } else { Ok(Chosen { layouts, covers, others }) }
 }
 
 fn no_header(file: &str, seen: &[String]) -> DeckError {

@@ -10,6 +10,9 @@ use crate::{DeckError, Rows, origin};
 /// Lines of text below a table that are kept.
 const LINES_MAX: usize = 200;
 
+/// Headers that name a place as well as the digits of one.
+const REST_OF_CODE: [&str; 7] = ["area", "city", "region", "ndc", "npa", "ville", "ciudad"];
+
 /// What the columns say as a whole.
 #[derive(Default, Debug)]
 pub struct Survey {
@@ -36,9 +39,16 @@ impl Survey {
         let codes = at(&[Field::Code, Field::CountryCode, Field::AreaCode]);
         let mut last = String::new();
         let mut below = None;
+        let mut beside = Beside::default();
         rows.walk(&layout.sheet, &mut |number, cells| {
             if number <= layout.header_row {
+                if number == layout.header_row && !template.columns.contains_key(&Field::Code) {
+                    beside = Beside::of(layout, cells);
+                }
                 return Ok(true);
+            }
+            if below.is_none() && codes.iter().any(|at| is_code(cells.get(*at))) {
+                beside.look(cells);
             }
             if below.is_none()
                 && codes.iter().all(|at| !is_code(cells.get(*at)))
@@ -66,6 +76,7 @@ impl Survey {
             }
             Ok(true)
         })?;
+        beside.ask(layout)?;
         Ok(below)
     }
 
@@ -95,6 +106,41 @@ impl Survey {
             }
             (None, None, None, None) => Ok(None),
         }
+    }
+}
+
+/// A column beside the codes that is called `Area` or the like: a name, or the rest of the codes?
+#[derive(Default)]
+struct Beside {
+    at: Option<usize>,
+    name: String,
+    digits: bool,
+    words: bool,
+}
+
+impl Beside {
+    fn of(layout: &Layout, header: &[Cell<'_>]) -> Self {
+        let known = |at: usize| layout.columns.iter().any(|(column, ..)| *column == at);
+        let split = layout.columns.iter().any(|(_, field, _)| *field == Field::AreaCode);
+        let found = header.iter().enumerate().find(|(at, cell)| {
+            let text = cell.to_string().trim().to_lowercase();
+            !split && !known(*at) && REST_OF_CODE.contains(&text.as_str())
+        });
+        found.map_or_else(Self::default, |(at, cell)| Self { at: Some(at), name: cell.to_string(), ..Self::default() })
+    }
+
+    fn look(&mut self, cells: &[Cell<'_>]) {
+        let Some(cell) = self.at.and_then(|at| cells.get(at)).filter(|cell| !cell.is_empty()) else { return };
+        let number = cell.to_string().chars().all(|c| c.is_ascii_digit() || " ,;-/|".contains(c));
+        (self.digits, self.words) = (self.digits || number, self.words || !number);
+    }
+
+    fn ask(self, layout: &Layout) -> Result<(), DeckError> {
+        if !self.digits || self.words {
+            return Ok(());
+        }
+        let code = layout.columns.iter().find(|(_, field, _)| *field == Field::Code).map(|(.., name)| name.clone());
+        Err(DeckError::RestOfCode { area: self.name, code: code.unwrap_or_default().into() })
     }
 }
 

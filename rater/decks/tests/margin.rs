@@ -21,6 +21,8 @@ const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
 const WHOLE: i128 = 1_000_000;
 
+const INCREMENTS: [(u32, u32); 6] = [(1, 1), (60, 60), (30, 6), (60, 1), (0, 7), (13, 11)];
+
 struct Dice(u64);
 
 impl Dice {
@@ -59,9 +61,16 @@ fn settings(dice: &mut Dice) -> Settings {
     settings
 }
 
+fn other_hours(dice: &mut Dice, rate: &Rate) -> Rate {
+    let (first_interval, next_interval) = dice.pick(&INCREMENTS);
+    let next_rate = dice.price();
+    let first_rate = if dice.one_in(3) { dice.price() } else { next_rate };
+    Rate { first_interval, next_interval, first_rate, next_rate, ..rate.clone() }
+}
+
 fn vendor(dice: &mut Dice) -> RateDeck {
     let mut terms = DeckTerms::new(Currency::new("USD").unwrap());
-    terms.band_crossing = BandCrossing::Start;
+    terms.band_crossing = dice.pick(&[BandCrossing::Start, BandCrossing::Split]);
     terms.interval_rule = dice.pick(&[IntervalRule::Anchored, IntervalRule::Anchored, IntervalRule::RoundTotal]);
     let days: Vec<SmolStr> = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"].map(Into::into).to_vec();
     terms.time_bands = vec![TimeBand { name: "night".into(), days, from: 1_200, until: 480 }];
@@ -73,11 +82,11 @@ fn vendor(dice: &mut Dice) -> RateDeck {
     terms.origin_groups = vec![group("near", &["43", "49"], false), group("bad", &[], true)];
     let (mut rates, mut keys) = (Vec::new(), BTreeSet::new());
     for _ in 0..1 + dice.below(14) {
-        let (first, next) = dice.pick(&[(1, 1), (60, 60), (30, 6), (60, 1), (0, 7), (13, 11)]);
+        let (first, next) = dice.pick(&INCREMENTS);
         let mut rate = Rate::simple(Prefix::new(&dice.code(4)).unwrap(), "X", first, next, dice.price());
         rate.first_rate = if dice.one_in(3) { dice.price() } else { rate.next_rate };
         rate.connect_fee = if dice.one_in(4) { dice.price() } else { Price(0) };
-        rate.time_band = dice.one_in(6).then(|| "night".into());
+        rate.time_band = dice.one_in(3).then(|| "night".into());
         rate.origin = dice.one_in(3).then(|| dice.pick(&["near", "bad"]).into());
         if rate.origin.is_some() && dice.one_in(2) || dice.one_in(12) {
             rate.origin_mode = OriginMode::Add;
@@ -89,15 +98,21 @@ fn vendor(dice: &mut Dice) -> RateDeck {
             if dice.one_in(8) {
                 (rate.inter_rate, rate.intra_rate) = (Some(dice.price()), dice.one_in(2).then(|| dice.price()));
             }
-            if dice.one_in(10) {
+            // What hours do to steps of their own is in no price, and said so.
+            if dice.one_in(10) && terms.band_crossing == BandCrossing::Start {
                 let step = |from, dice: &mut Dice| Step { from, rate: dice.price(), per: 60, increment: 6 };
                 rate.steps = vec![step(0, dice), step((1 + dice.below(300)) * SECOND, dice)];
             }
         }
         rate.valid_from = dice.one_in(4).then(|| dice.below(3) * DAY);
-        if keys.insert((rate.prefix, rate.origin.clone(), rate.time_band.clone(), rate.origin_mode == OriginMode::Add))
-        {
-            rates.push(rate);
+        // By day the same numbers have other increments and rates: a call may run from one into the other.
+        let by_day = rate.time_band.is_some() && rate.steps.is_empty();
+        let both = by_day.then(|| Rate { time_band: None, ..other_hours(dice, &rate) });
+        for rate in [Some(rate), both].into_iter().flatten() {
+            let adds = rate.origin_mode == OriginMode::Add;
+            if keys.insert((rate.prefix, rate.origin.clone(), rate.time_band.clone(), adds)) {
+                rates.push(rate);
+            }
         }
     }
     RateDeck { id: "v".into(), version: 1, terms, rates }
@@ -139,8 +154,10 @@ fn world(dice: &mut Dice) -> World {
          [margin]\npercent = \"{percent}\"\namount = \"{amount}\"\nminimum = \"{minimum}\""
     );
     let recipe = Recipe::parse(&text).unwrap();
+    let split = deck.terms.band_crossing == BandCrossing::Split;
     let (name, rows, by) = (SmolStr::from("v"), Rows::of(deck.rates.clone()), rounds(&buy));
-    let buys = [Buy { name: &name, rows: &rows, rule: deck.terms.interval_rule, exchange: SAME_CURRENCY, rounds: &by }];
+    let buys =
+        [Buy { name: &name, rows: &rows, rule: deck.terms.interval_rule, split, exchange: SAME_CURRENCY, rounds: &by }];
     let selling = Selling { effective: 0, rule: IntervalRule::Anchored, rounds: &rounds(&sell) };
     let made = make(&recipe, &buys, &union(&buys, 0), &selling).unwrap();
     let own = DeckTerms::new(deck.terms.currency);
@@ -170,8 +187,10 @@ fn what_a_customer_is_charged_covers_what_the_vendor_is_paid_behind_fees_surchar
         for _ in 0..CALLS {
             let number = E164::from_digits(&format!("{}777777", dice.code(4))).unwrap();
             let caller = E164::from_digits(dice.pick(&["4312345678", "12015550100", "123"])).unwrap();
+            // Half of the calls begin shortly before an hour at which the band changes.
+            let near = (dice.below(5) * 24 + dice.pick(&[8, 20])) * 3_600 * SECOND - dice.below(200) * SECOND;
             let ask = Ask {
-                rated_at: dice.below(5 * DAY),
+                rated_at: if dice.one_in(2) { near } else { dice.below(5 * DAY) },
                 duration: SECOND
                     + dice.below(if dice.0.is_multiple_of(2) { 70 } else { 3_599 }) * SECOND
                     + dice.below(3) * 499_999,

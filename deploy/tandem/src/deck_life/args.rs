@@ -39,6 +39,9 @@ pub struct ImportArgs {
     /// Where the letter that rejects a short notice is written (default: short-notice-DECK-N.txt)
     #[arg(long, value_name = "FILE")]
     pub letter: Option<PathBuf>,
+    /// Write every change here, as CSV; the answer lists the first 10,000
+    #[arg(long, value_name = "FILE")]
+    pub all_changes: Option<PathBuf>,
     /// Write without asking
     #[arg(long)]
     #[serde(skip)]
@@ -69,6 +72,9 @@ pub struct MakeArgs {
     /// Write why each price is as it is: which vendor, which cost, which rule decided; CSV
     #[arg(long, value_name = "FILE")]
     pub explain: Option<PathBuf>,
+    /// Write every change here, as CSV; the answer lists the first 10,000
+    #[arg(long, value_name = "FILE")]
+    pub all_changes: Option<PathBuf>,
     /// Write without asking
     #[arg(long)]
     #[serde(skip)]
@@ -99,6 +105,9 @@ pub struct DiffArgs {
     /// Days of past traffic that the money effect is told for
     #[arg(long, default_value_t = 7, value_name = "N")]
     pub days: u32,
+    /// Write every change here, as CSV; the answer lists the first 10,000
+    #[arg(long, value_name = "FILE")]
+    pub all_changes: Option<PathBuf>,
     #[command(flatten)]
     pub answers: Answers,
 }
@@ -223,6 +232,9 @@ pub struct RollbackArgs {
     /// The version that comes back, as a new one
     #[arg(value_name = "VERSION")]
     pub to: u32,
+    /// Write every change here, as CSV; the answer lists the first 10,000
+    #[arg(long, value_name = "FILE")]
+    pub all_changes: Option<PathBuf>,
     /// Write without asking
     #[arg(long)]
     #[serde(skip)]

@@ -64,6 +64,7 @@ pub fn import(node: &Node, args: &ImportArgs, write: bool, now: i64, told: &Told
         zero: file.zero,
         causes,
         claims: Claims::Kept { letter: args.letter.clone() },
+        all_changes: args.all_changes.clone(),
         foreign: foreign.as_ref(),
         lines: Vec::new(),
         more: json!({}),
@@ -150,6 +151,7 @@ pub fn compare(
     let weighed = Weighed::first(&step, &traffic, told.changes)?;
     let title = format!("{} beside {}", args.new, args.old);
     let mut answer = weighed.answer(&title, json!({ "short_notice": claims.len() }));
+    answer.files.extend(args.all_changes.clone().map(|path| (path, weighed.file(&step))));
     answer.notes.extend(old.problems.into_iter().chain(new.problems));
     for claim in claims.iter().take(super::weigh::SHOWN) {
         let (from, until) = (facts::time::rfc3339(claim.row.from), facts::time::rfc3339(claim.row.until));
@@ -231,6 +233,7 @@ pub fn rollback(node: &Node, args: &RollbackArgs, write: bool, now: i64, told: &
     };
     let title = format!("version {} of deck {} back as version {}", then.version, last.id, record.version);
     let mut answer = weighed.answer(&title, json!({ "import": record.id.as_str(), "state": "applied" }));
+    answer.files.extend(args.all_changes.clone().map(|path| (path, weighed.file(&step))));
     if last.chunks == then.chunks && last.terms == then.terms {
         answer.notes.push("that version is in force already; there is nothing to roll back".to_owned());
         return Ok(answer);

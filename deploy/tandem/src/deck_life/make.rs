@@ -20,7 +20,7 @@ use decks::make::{
 };
 use facts::Side;
 use facts::config::{Agreement, Config};
-use facts::deck::{DeckTerms, IntervalRule, RowStatus, Settings};
+use facts::deck::{BandCrossing, DeckTerms, IntervalRule, RowStatus, Settings};
 use facts::money::Currency;
 use serde_json::{Value, json};
 use smol_str::SmolStr;
@@ -42,6 +42,7 @@ struct Loaded {
     name: SmolStr,
     rows: Rows,
     rule: IntervalRule,
+    split: bool,
     exchange: i64,
     rounds: Vec<Rounds>,
 }
@@ -58,6 +59,7 @@ pub fn making(config: &Config, recipe: &Recipe, effective: i64) -> Result<Making
             name: &deck.name,
             rows: &deck.rows,
             rule: deck.rule,
+            split: deck.split,
             exchange: deck.exchange,
             rounds: &deck.rounds,
         })
@@ -142,7 +144,8 @@ fn load(
     }
     let rounds = rounds(config, &by, from, at, notes);
     let rows = with_settings(rows_of(config, &root.chunks)?, &settings);
-    Ok(Loaded { name: root.id.clone(), rows, rule: root.terms.interval_rule, exchange, rounds })
+    let (rule, split) = (root.terms.interval_rule, root.terms.band_crossing == BandCrossing::Split);
+    Ok(Loaded { name: root.id.clone(), rows, rule, split, exchange, rounds })
 }
 
 /// Agreements of a side that are priced by a deck at an instant or later.
@@ -188,7 +191,8 @@ fn codes(config: &Config, recipe: &Recipe, buys: &[Buy<'_>], effective: i64) -> 
     };
     let root = root(config, name)?;
     let rows = rows_of(config, &root.chunks)?;
-    let own = Buy { name: &root.id, rows: &rows, rule: root.terms.interval_rule, exchange: 1, rounds: &[] };
+    let rule = root.terms.interval_rule;
+    let own = Buy { name: &root.id, rows: &rows, rule, split: false, exchange: 1, rounds: &[] };
     Ok(union(&[own], effective))
 }
 
@@ -276,6 +280,7 @@ pub fn make(node: &Node, args: &MakeArgs, write: bool, now: i64, told: &Told) ->
         zero: zero as u64,
         causes: Vec::new(),
         claims: Claims::Wait { closings: recipe.closings == Closings::AfterNotice },
+        all_changes: args.all_changes.clone(),
         foreign: None,
         lines: reasons.iter().map(|cells| json!({ "made": object(cells) })).collect(),
         more: json!({ "made": rows.len(), "not_sold": made.not_sold, "left_out": made.left_out }),

@@ -15,7 +15,7 @@ pub mod notices;
 pub mod show;
 mod take;
 pub mod told;
-mod traffic;
+pub mod traffic;
 mod weigh;
 
 use crate::apply::{problem_line, read_bounded};
@@ -32,7 +32,7 @@ use facts::config::{Config, DeckRoot};
 use facts::deck::OriginGroup;
 use facts::money::Currency;
 use smol_str::SmolStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use told::{FileTold, Told};
 
 /// Carries out a request.
@@ -67,17 +67,18 @@ pub fn run(settings: &Settings, command: &DeckCommand, json: bool) -> Outcome {
             let mut args = args.clone();
             args.file = args::absolute(&args.file)?;
             settle(&mut args.answers)?;
-            let (yes, args) = (args.yes, args);
-            asked(settings, yes, json, None, &|write| DeckOp::Import { args: args.clone(), write })
+            let (yes, first, args) = (args.yes, to_decide_by([&args.all_changes]), args);
+            asked(settings, yes, json, &first, &|write| DeckOp::Import { args: args.clone(), write })
         }
         DeckCommand::Make(args) => {
             let mut args = args.clone();
             args.recipe = args::absolute(&args.recipe)?;
-            let (yes, explain) = (args.yes, args.explain.clone());
-            asked(settings, yes, json, explain.as_deref(), &|write| DeckOp::Make { args: args.clone(), write })
+            let (yes, first) = (args.yes, to_decide_by([&args.explain, &args.all_changes]));
+            asked(settings, yes, json, &first, &|write| DeckOp::Make { args: args.clone(), write })
         }
         DeckCommand::Rollback(args) => {
-            asked(settings, args.yes, json, None, &|write| DeckOp::Rollback { args: args.clone(), write })
+            let first = to_decide_by([&args.all_changes]);
+            asked(settings, args.yes, json, &first, &|write| DeckOp::Rollback { args: args.clone(), write })
         }
         DeckCommand::Diff(args) => {
             let mut args = args.clone();
@@ -85,12 +86,13 @@ pub fn run(settings: &Settings, command: &DeckCommand, json: bool) -> Outcome {
             settle(&mut args.answers)?;
             if [&args.old, &args.new].into_iter().all(|side| Path::new(side).is_file()) {
                 // Two files need no data folder.
-                return reach::print(
-                    &import::compare(None, &Config::default(), &args, wall_micros(), &Told::default())?,
-                    json,
-                );
+                let answer = import::compare(None, &Config::default(), &args, wall_micros(), &Told::default())?;
+                write_files(&answer, &|_| true)?;
+                return reach::print(&answer, json);
             }
-            ask(settings, DeckOp::Diff(args), json)
+            let answer = reach::ask(settings, &Op::Deck(DeckOp::Diff(args)))?;
+            write_files(&answer, &|_| true)?;
+            reach::print(&answer, json)
         }
         DeckCommand::Show(args) => ask(settings, DeckOp::Show(args.clone()), json),
         DeckCommand::Price(args) => ask(settings, DeckOp::Price(args.clone()), json),
@@ -143,11 +145,16 @@ fn ask(settings: &Settings, op: DeckOp, json: bool) -> Outcome {
     reach::print(&reach::ask(settings, &Op::Deck(op))?, json)
 }
 
-/// Shows what would be written, asks, writes; with `yes` at once. `first` is a file to decide by.
-fn asked(settings: &Settings, yes: bool, json: bool, first: Option<&Path>, op: &dyn Fn(bool) -> DeckOp) -> Outcome {
+/// Files that are written before anything else is.
+fn to_decide_by<const N: usize>(files: [&Option<PathBuf>; N]) -> Vec<PathBuf> {
+    files.into_iter().flatten().cloned().collect()
+}
+
+/// Shows what would be written, asks, writes; with `yes` at once. `first` are files to decide by.
+fn asked(settings: &Settings, yes: bool, json: bool, first: &[PathBuf], op: &dyn Fn(bool) -> DeckOp) -> Outcome {
     let shown = reach::ask(settings, &Op::Deck(op(yes)))?;
     let ending = reach::print(&shown, json)?;
-    let is_first = |path: &Path| Some(path) == first;
+    let is_first = |path: &Path| first.iter().any(|file| file == path);
     write_files(&shown, &is_first)?;
     let summary =
         shown.json.as_ref().and_then(|json| json.as_array()?.last()?.get("summary").cloned()).unwrap_or_default();

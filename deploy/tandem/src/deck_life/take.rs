@@ -13,8 +13,7 @@ use crate::apply;
 use crate::node::Node;
 use crate::ops::Answer;
 use crate::output::Failure;
-use decks::life::diff::Change;
-use decks::life::{Class, Kind, Merged, Missing, Moment, Plan, Rows, dispute, merge};
+use decks::life::{Kind, Merged, Missing, Moment, Plan, Rows, dispute, merge};
 use facts::config::{Config, ConfigItem, DeckImport, DeckRules, ImportState};
 use facts::deck::DeckTerms;
 use facts::{Amount, OccurredAt};
@@ -24,8 +23,6 @@ use std::path::PathBuf;
 
 const DAY: i64 = 86_400_000_000;
 const WEEK: u32 = 7;
-/// Changes listed of a deck's first version.
-const FIRST_LISTED: usize = 10_000;
 /// Longest notice, days.
 const NOTICE_DAYS_MAX: u32 = 3_660;
 
@@ -61,6 +58,8 @@ pub struct Incoming<'a> {
     /// What holds it beside the deck's rules.
     pub causes: Vec<String>,
     pub claims: Claims,
+    /// Where every change is written.
+    pub all_changes: Option<PathBuf>,
     pub foreign: Option<&'a Foreign>,
     /// JSON lines of the answer before its summary, and further fields of that.
     pub lines: Vec<Value>,
@@ -94,9 +93,8 @@ pub fn take(
     let (currency, rule) = (incoming.terms.currency, plan.rule);
     let at = Moment { now, received: plan.effective };
     let step = Step { old: &old, new: &merged.rows, at, rule, rules: &rules, currency, days: incoming.days };
-    // Of a new deck every row is new: a few say as much as a million, and take less room.
-    let listed = if old.is_empty() { told.changes.min(FIRST_LISTED) } else { told.changes };
-    let weighed = Weighed::first(&step, &traffic, listed)?;
+    let weighed = Weighed::first(&step, &traffic, told.changes)?;
+    let all_changes = incoming.all_changes.take().map(|path| (path, weighed.file(&step)));
     let causes = causes(node, config, &incoming, &step, &weighed, &traffic)?;
     let contract = Contract::of(&known_claims, &merged, &old, incoming.rows, &plan, &traffic, incoming.days)?;
     let record = DeckImport {
@@ -123,6 +121,7 @@ pub fn take(
     let more = summary(&record, &contract, &sold, &weighed, &incoming);
     let title = format!("import {} of {} into deck {}", record.id, record.file, incoming.deck);
     let mut answer = weighed.answer_with(&title, std::mem::take(&mut incoming.lines), more);
+    answer.files.extend(all_changes);
     answer.notes.extend(notes);
     if let Some(foreign) = incoming.foreign {
         let (changes, effect) = (&weighed.review.changes, weighed.effect.as_ref());
@@ -316,8 +315,7 @@ impl Contract {
 /// Codes that are sold on until the customers' notice of their end has run.
 fn closing(plan: &Plan, weighed: &Weighed) -> Option<String> {
     let closes = plan.closes.filter(|closes| *closes > plan.effective)?;
-    let closed = |change: &&Change| matches!(change.class, Class::Closed | Class::Blocked) && change.from == closes;
-    let count = weighed.review.changes.iter().filter(closed).count();
+    let count = weighed.review.ends.get(&closes).copied().unwrap_or(0);
     let day = decks::life::diff::day(closes);
     (count > 0)
         .then(|| format!("{count} codes close when the customers' notice has run, on {day}; they are sold until then"))

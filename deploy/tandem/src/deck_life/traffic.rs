@@ -15,6 +15,9 @@ const DAY: i64 = 86_400_000_000;
 /// Most different calls (number, whole seconds, accounts) that are weighed.
 const LINES_MAX: usize = 3_000_000;
 
+/// The engine was asked and has none.
+pub const NO_CALLS: &str = "no answered calls by this deck";
+
 /// Calls of some past days, or why there are none.
 pub enum Traffic {
     Lines(Vec<Line>),
@@ -64,7 +67,7 @@ pub fn of_deck(node: &Node, config: &Config, deck: &str, now: i64, days: u32) ->
         }
     }
     if lines.is_empty() {
-        return Ok(Traffic::None(format!("no answered calls by this deck in the last {days} days")));
+        return Ok(Traffic::None(format!("{NO_CALLS} in the last {days} days")));
     }
     Ok(Traffic::Lines(lines))
 }

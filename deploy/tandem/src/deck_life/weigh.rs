@@ -4,26 +4,26 @@
 use super::traffic::Traffic;
 use crate::ops::Answer;
 use crate::output::Failure;
-use crate::tables::table_of;
+use crate::tables::{csv_line, table_of};
 use console::source::Kind;
-use decks::life::diff::{Change, day};
+use decks::life::diff::{Change, day, each};
 use decks::life::rows::ALWAYS;
-use decks::life::{Class, Effect, Moment, Review, Rows, Warning, effect, review, warnings};
+use decks::life::{Class, Effect, Moment, Review, Rows, Warned, effect, review, warnings};
 use facts::Amount;
 use facts::config::DeckRules;
 use facts::deck::{IntervalRule, Rate};
 use facts::money::Currency;
 use serde_json::{Value, json};
 
-/// Changes that an answer lists one by one.
-pub const CHANGES_MAX: usize = 100_000;
+/// Changes, codes with other prices for past calls, and warnings that an answer lists one by one; a file has all.
+pub const CHANGES_MAX: usize = 10_000;
 /// Lines of one kind that people are shown.
 pub const SHOWN: usize = 20;
 
 /// A version beside the one before, with everything that is known about the step.
 pub struct Weighed {
     pub review: Review,
-    pub warnings: Vec<Warning>,
+    pub warnings: Warned,
     pub effect: Option<Effect>,
     pub currency: Currency,
     /// Why there is no effect.
@@ -47,7 +47,7 @@ impl Weighed {
     pub fn first(step: &Step<'_>, traffic: &Traffic, keep: usize) -> Result<Self, Failure> {
         let Step { old, new, at: moment, rule, rules, .. } = *step;
         let review = review(old, new, moment, rule, rules, keep);
-        let warnings = if old.is_empty() { Vec::new() } else { warnings(old, new, moment.received, rule, rules) };
+        let warnings = warnings(old, new, moment.received, rule, rules, CHANGES_MAX);
         let (effect, no_effect) = match traffic {
             Traffic::None(why) => (None, why.clone()),
             Traffic::Lines(lines) => {
@@ -79,6 +79,7 @@ impl Weighed {
             self.review.counts.iter().map(|(class, count)| (class.as_str().replace(' ', "_"), json!(count))).collect();
         let warnings: Vec<Value> = self
             .warnings
+            .first
             .iter()
             .map(|w| json!({ "prefix": w.prefix.to_string(), "destination": w.destination.as_str(), "text": w.text }))
             .collect();
@@ -86,6 +87,7 @@ impl Weighed {
             .review
             .backdated
             .iter()
+            .take(CHANGES_MAX)
             .map(|b| json!({ "prefix": b.prefix.to_string(), "destination": b.destination.as_str(), "from": day(b.from), "until": day(b.until) }))
             .collect();
         let effect = self.effect.as_ref().map(|effect| {
@@ -97,7 +99,8 @@ impl Weighed {
         });
         let mut summary = json!({
             "changes": self.review.total, "unchanged": self.review.unchanged, "counts": counts, "effect": effect,
-            "no_effect": self.no_effect, "warnings": warnings, "backdated": backdated,
+            "no_effect": self.no_effect, "warnings": warnings, "warnings_in_all": self.warnings.total,
+            "backdated": backdated, "backdated_in_all": self.review.backdated.len(),
         });
         if let (Value::Object(summary), Value::Object(more)) = (&mut summary, more) {
             summary.extend(more);
@@ -114,7 +117,11 @@ impl Weighed {
         }
         notes.push(format!("{:>18}: {}", "unchanged", self.review.unchanged));
         if self.review.total > self.review.changes.len() as u64 {
-            notes.push(format!("the first {} of {} changes are listed", self.review.changes.len(), self.review.total));
+            notes.push(format!(
+                "the first {} of {} changes are listed; all of them: --all-changes FILE",
+                self.review.changes.len(),
+                self.review.total
+            ));
         }
         match &self.effect {
             None => notes.push(format!("money effect not known: {}", self.no_effect)),
@@ -124,11 +131,16 @@ impl Weighed {
                 self.days, effect.calls, self.currency, effect.new, effect.old, difference(effect), effect.lost.0, effect.gained.0
             )),
         }
-        let shown =
-            self.warnings.iter().take(SHOWN).map(|w| format!("warning: {} {} {}", w.prefix, w.destination, w.text));
+        let shown = self
+            .warnings
+            .first
+            .iter()
+            .take(SHOWN)
+            .map(|w| format!("warning: {} {} {}", w.prefix, w.destination, w.text));
         notes.extend(shown);
-        if self.warnings.len() > SHOWN {
-            notes.push(format!("... and {} more warnings; see them all with --json", self.warnings.len() - SHOWN));
+        let shown = self.warnings.first.len().min(SHOWN) as u64;
+        if self.warnings.total > shown {
+            notes.push(format!("... and {} more warnings; see them with --json", self.warnings.total - shown));
         }
         notes.extend(self.backdated_notes());
         notes
@@ -151,9 +163,29 @@ impl Weighed {
                 .map(|b| format!("  {} {} from {} until {}", b.prefix, b.destination, day(b.from), day(b.until))),
         );
         if list.len() > SHOWN {
-            notes.push(format!("  ... and {} more; see them all with --json", list.len() - SHOWN));
+            notes.push(format!(
+                "  ... and {} more; see them with --json, all of them with --all-changes FILE",
+                list.len() - SHOWN
+            ));
         }
         notes
+    }
+
+    /// Every change as CSV, however many: the columns of the answer, and until when past calls have another price. The
+    /// versions are compared once more instead of keeping a million changes.
+    pub fn file(&self, step: &Step<'_>) -> String {
+        let mut text = String::new();
+        let keys = COLUMNS.iter().map(|(key, ..)| *key);
+        csv_line(&mut text, &mut keys.chain(["past_until"]));
+        each(step.old, step.new, ALWAYS, step.rule, &mut |changes| {
+            for change in changes.drain(..) {
+                let mut cells = self.cells(&change);
+                let past = !step.old.is_empty() && change.from < step.at.now;
+                cells.push(if past { day(change.until.min(step.at.now)) } else { String::new() });
+                csv_line(&mut text, &mut cells.iter().map(String::as_str));
+            }
+        });
+        text
     }
 
     fn cells(&self, change: &Change) -> Vec<String> {

@@ -226,7 +226,11 @@ impl Outcome {
 
     /// A list of objects as a table, the first lines of it.
     fn list(&self, key: &str, columns: &[(&str, &str)]) -> Table {
-        self.summary[key].as_array().map_or_else(Table::default, |all| listed(all, columns))
+        let mut table = self.summary[key].as_array().map_or_else(Table::default, |all| listed(all, columns));
+        if let Some(all) = self.summary[format!("{key}_in_all")].as_u64().filter(|all| *all > BESIDE_MAX as u64) {
+            table.covers = format!("The first {BESIDE_MAX} of {all}; the command lists more with --json");
+        }
+        table
     }
 }
 
@@ -237,7 +241,7 @@ fn listed(all: &[Value], columns: &[(&str, &str)]) -> Table {
     let typed: Vec<_> = columns.iter().map(|(key, title)| (*key, *title, Kind::Text)).collect();
     let mut table = table_of(&typed, all.iter().take(BESIDE_MAX).map(row).collect());
     if all.len() > BESIDE_MAX {
-        table.covers = format!("The first {BESIDE_MAX} of {}; the command lists them all with --json", all.len());
+        table.covers = format!("The first {BESIDE_MAX} of {}; the command lists more with --json", all.len());
     }
     table
 }

@@ -164,13 +164,13 @@ fn make_op(jobs: &Jobs, job: &Job, form: &Form, who: Option<&Confirmed>) -> Resu
     };
     let ((by, reason), explain) = (words(who), Some(folder.join(REASONS)));
     let (effective, announced) = (text("effective"), text("announced"));
-    let args = MakeArgs { recipe, effective, announced, days, explain, yes: true, by, reason };
+    let args = MakeArgs { recipe, effective, announced, days, explain, yes: true, by, reason, all_changes: None };
     Ok(DeckOp::Make { args: Box::new(args), write: who.is_some() })
 }
 
 fn rollback_op(job: &Job, to: u32, who: Option<&Confirmed>) -> DeckOp {
     let (by, reason) = words(who);
-    let args = RollbackArgs { deck: job.deck.clone(), to, yes: true, by, reason, days: DAYS };
+    let args = RollbackArgs { deck: job.deck.clone(), to, yes: true, by, reason, days: DAYS, all_changes: None };
     DeckOp::Rollback { args, write: who.is_some() }
 }
 

@@ -61,8 +61,7 @@ pub fn charge_with(
     if seconds == 0 || settings.grace.is_some_and(|grace| micros < grace) {
         return Some(Charge { numerator: 0, over: 1 });
     }
-    let capped = settings.maximum_duration.map_or(micros, |most| micros.min(most));
-    let billed = capped.max(settings.minimum_duration.unwrap_or(0)).saturating_sub(body.free).max(0);
+    let billed = counted(body, seconds);
     let own = i128::from(body.connect_fee.0) + i128::from(settings.disconnect_fee.unwrap_or_default().0);
     let fees = own.checked_add(added.fees)?;
     let (usage, over) = match body.steps.is_empty() {
@@ -79,6 +78,16 @@ pub fn charge_with(
         }
     }
     Some(total)
+}
+
+/// The microseconds of a call that a row's intervals count: none of one below its grace.
+pub fn counted(body: &Rate, seconds: u32) -> i64 {
+    let (micros, settings) = (i64::from(seconds) * 1_000_000, &body.settings);
+    if seconds == 0 || settings.grace.is_some_and(|grace| micros < grace) {
+        return 0;
+    }
+    let capped = settings.maximum_duration.map_or(micros, |most| micros.min(most));
+    capped.max(settings.minimum_duration.unwrap_or(0)).saturating_sub(body.free).max(0)
 }
 
 /// Two intervals, over 60.

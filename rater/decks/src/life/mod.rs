@@ -19,5 +19,5 @@ pub use effect::{Effect, Line, effect};
 pub use exchange::exchanged;
 pub use floors::{Buying, Floor, Priced, floors};
 pub use merge::{Backdated, Kind, Merged, Missing, Plan, backdated, merge};
-pub use review::{Cause, Moment, Review, Warning, dispute, review, warnings};
+pub use review::{Cause, Moment, Review, Warned, Warning, dispute, review, warnings};
 pub use rows::{Row, RowRef, Rows};

@@ -35,6 +35,8 @@ pub struct Review {
     pub backdated: Vec<Backdated>,
     /// Keys of the older version in force at the instant of the import.
     live: u64,
+    /// Codes that close or are blocked, by the instant at which they do.
+    pub ends: BTreeMap<i64, u64>,
     /// Codes that end for good.
     closed: HashSet<Prefix>,
     /// New over old price of codes that change it, in 1/10,000.
@@ -87,8 +89,11 @@ impl Review {
                 self.far_date.get_or_insert((change.prefix, change.from));
             }
         }
-        if matches!(change.class, Class::Closed | Class::Blocked) && change.until == OPEN {
-            self.closed.insert(change.prefix);
+        if matches!(change.class, Class::Closed | Class::Blocked) {
+            *self.ends.entry(change.from).or_default() += 1;
+            if change.until == OPEN {
+                self.closed.insert(change.prefix);
+            }
         }
         if let (Some(old), Some(new)) = (&change.old, &change.new)
             && old.next_rate.0 > 0
@@ -200,24 +205,51 @@ pub struct Warning {
     pub text: String,
 }
 
+/// The first warnings, and how many there are.
+#[derive(Clone, Debug, Default)]
+pub struct Warned {
+    pub first: Vec<Warning>,
+    pub total: u64,
+    keep: usize,
+}
+
+impl Warned {
+    fn push(&mut self, prefix: Prefix, destination: &SmolStr, text: impl FnOnce() -> String) {
+        self.total += 1;
+        if self.first.len() < self.keep {
+            self.first.push(Warning { prefix, destination: destination.clone(), text: text() });
+        }
+    }
+}
+
 /// Looks for what is seldom meant: numbers that fall to a much different price, and prices far off their neighbours'.
-pub fn warnings(old: &Rows, new: &Rows, now: i64, rule: IntervalRule, rules: &DeckRules) -> Vec<Warning> {
-    let mut warnings = Vec::new();
+/// Of a first version too: its later codes are sold by the shorter ones until their day. Keeps at most `keep`.
+pub fn warnings(old: &Rows, new: &Rows, now: i64, rule: IntervalRule, rules: &DeckRules, keep: usize) -> Warned {
+    let mut warnings = Warned { keep, ..Warned::default() };
     let limit = i128::from(rules.fall_percent);
     each(old, new, ALWAYS, rule, &mut |changes| {
         for change in changes.iter() {
-            let Some(covered) = &change.covered else { continue };
-            let (day, code, price) = (facts::time::rfc3339(change.from), covered.prefix, covered.rate);
-            let text = match (&change.old, &change.new) {
-                (Some(old), None) if far(old.next_rate, price, limit) => {
-                    format!("ends {day}; its numbers fall from {} to {price} of code {code}", old.next_rate)
+            let day = || facts::time::rfc3339(change.from);
+            match (&change.old, &change.new, &change.covered) {
+                (Some(old), None, Some(covered)) if far(old.next_rate, covered.rate, limit) => {
+                    let (code, price) = (covered.prefix, covered.rate);
+                    let text =
+                        || format!("ends {}; its numbers fall from {} to {price} of code {code}", day(), old.next_rate);
+                    warnings.push(change.prefix, &change.destination, text);
                 }
-                (None, Some(new)) if change.from > now && far(new.next_rate, price, limit) => {
-                    format!("begins {day} at {}; until then its numbers pay {price} of code {code}", new.next_rate)
+                (None, Some(rate), _) if change.from > now => {
+                    // What takes its numbers until then, by the version that brings it.
+                    let Some(until) = new.covering(change.prefix, change.from - 1) else { continue };
+                    let (code, price) = (until.prefix(), until.row.next_rate);
+                    if until.status() == RowStatus::Open && far(rate.next_rate, price, limit) {
+                        let at = rate.next_rate;
+                        let text =
+                            || format!("begins {} at {at}; until then its numbers pay {price} of code {code}", day());
+                        warnings.push(change.prefix, &change.destination, text);
+                    }
                 }
-                _ => continue,
-            };
-            warnings.push(Warning { prefix: change.prefix, destination: change.destination.clone(), text });
+                _ => {}
+            }
         }
     });
     neighbours(old, new, now, rules, &mut warnings);
@@ -225,7 +257,7 @@ pub fn warnings(old: &Rows, new: &Rows, now: i64, rule: IntervalRule, rules: &De
 }
 
 /// Rows whose price is new and far from the median of their destination's.
-fn neighbours(old: &Rows, new: &Rows, now: i64, rules: &DeckRules, warnings: &mut Vec<Warning>) {
+fn neighbours(old: &Rows, new: &Rows, now: i64, rules: &DeckRules, warnings: &mut Warned) {
     let judged = |row: &super::RowRef<'_>| row.row.until > now && row.plain() && row.status() == RowStatus::Open;
     let mut prices: HashMap<&SmolStr, Vec<i64>> = HashMap::new();
     for row in new.iter().filter(judged) {
@@ -238,8 +270,8 @@ fn neighbours(old: &Rows, new: &Rows, now: i64, rules: &DeckRules, warnings: &mu
         let (low, high) = (price.min(median), price.max(median));
         let apart = i128::from(high.0) * 100 > i128::from(low.0) * i128::from(rules.neighbour_percent);
         if apart && low.0 >= 0 && old.of_prefix(row.prefix()).all(|was| was.row.next_rate != price) {
-            let text = format!("costs {price}; the median of its destination's {} rows is {median}", list.len());
-            warnings.push(Warning { prefix: row.prefix(), destination: row.destination().clone(), text });
+            let text = || format!("costs {price}; the median of its destination's {} rows is {median}", list.len());
+            warnings.push(row.prefix(), row.destination(), text);
         }
     }
 }

@@ -214,7 +214,7 @@ fn numbers_that_fall_to_a_much_different_price_and_prices_far_off_their_neighbou
     let mut file = vec![rate("49", "0.01", 0), rate("4917", "0.05", 200)];
     file.extend((0..5).map(|n| rate(&format!("33{n}"), if n == 3 { "0.9" } else { "0.03" }, 100)));
     let new = merged(&old, file, plan(Kind::Az, 100, None)).rows;
-    let found = warnings(&old, &new, 100 * DAY, RULE, &facts::config::DeckRules::default());
+    let found = warnings(&old, &new, 100 * DAY, RULE, &facts::config::DeckRules::default(), 100).first;
     let found: Vec<String> = found.iter().map(|warning| format!("{} {}", warning.prefix, warning.text)).collect();
     assert_eq!(
         found,
@@ -224,6 +224,12 @@ fn numbers_that_fall_to_a_much_different_price_and_prices_far_off_their_neighbou
             "333 costs 0.9; the median of its destination's 7 rows is 0.03",
         ]
     );
+    // A first version has later codes too; of many warnings the first are kept and all counted.
+    let first = Rows::of([rate("49", "0.01", 0), rate("4917", "0.05", 200), rate("4918", "0.05", 200)]);
+    let found = warnings(&Rows::new(), &first, 100 * DAY, RULE, &facts::config::DeckRules::default(), 1);
+    let texts: Vec<&str> = found.first.iter().map(|warning| warning.text.as_str()).collect();
+    assert_eq!(texts, ["begins 1970-07-20T00:00:00Z at 0.05; until then its numbers pay 0.01 of code 49"]);
+    assert_eq!(found.total, 2);
 }
 
 #[test]

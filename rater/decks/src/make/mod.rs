@@ -40,6 +40,8 @@ pub struct Buy<'a> {
     /// Rows with the deck's own settings (grace, least amount, ...) where the row names none.
     pub rows: &'a Rows,
     pub rule: IntervalRule,
+    /// Calls that run from one of its hours into another are billed by both.
+    pub split: bool,
     /// Units of the sell deck's currency for one of this deck's, in 10^-8.
     pub exchange: i64,
     /// How the agreements round by which it is bought; none = amounts stay exact.

@@ -6,7 +6,7 @@ use super::recipe::Conditions;
 use super::{Buy, Made};
 use crate::life::RowRef;
 use crate::life::charge::Added;
-use facts::deck::{OriginMode, Price, Rate, RowStatus};
+use facts::deck::{IntervalRule, OriginMode, Price, Rate, RowStatus};
 use smol_str::SmolStr;
 
 /// One price of a vendor that a call may pay: a row, with one of its jurisdictions' rates, and the row of an origin group
@@ -20,6 +20,19 @@ pub(super) struct Term {
     /// The rates of both together.
     pub first: Price,
     pub next: Price,
+    /// A call that may run into other hours whose increments end elsewhere: behind the first interval it is billed by the
+    /// second, and so many seconds more. 0 = by the row's own increments.
+    pub over: u32,
+}
+
+/// The hours that a call by a row may run into: the dearest of their rates, by row and jurisdiction, and what their
+/// increments may bill beyond its end.
+#[derive(Clone, Copy)]
+struct Later {
+    /// Where the clock begins behind free seconds, the first interval may be another hour's.
+    first: Option<Price>,
+    next: Price,
+    over: u32,
 }
 
 /// The vendors whose cost counts for a cell; each with all that a call may pay. Empty = nobody takes it.
@@ -117,9 +130,43 @@ impl<'a> Asked<'_, 'a> {
                 origin?;
                 continue;
             }
-            adds.iter().for_each(|add| push_terms(&mut terms, self.vendor, *index, *row, *add));
+            let later = self.later(*row, &rows);
+            for add in &adds {
+                push_terms(&mut terms, self.vendor, *index, *row, *add, None);
+                if later.is_some() {
+                    push_terms(&mut terms, self.vendor, *index, *row, *add, later);
+                }
+            }
         }
         (!terms.is_empty()).then_some(terms)
+    }
+
+    /// The hours that a call may run into, among the rows of the same code and callers, where they make it dearer than
+    /// its own row may. Rows with steps of their own are not looked at.
+    fn later(&self, row: RowRef<'_>, rows: &[(usize, RowRef<'a>)]) -> Option<Later> {
+        let buy = self.buys.get(self.vendor).filter(|buy| buy.split)?;
+        let sisters = rows.iter().map(|(_, other)| *other).filter(|other| {
+            other.prefix() == row.prefix()
+                && other.body.origin == row.body.origin
+                && other.status() != RowStatus::Blocked
+                && !reverse(other.body, other.row.first_rate, other.row.next_rate)
+        });
+        let sisters: Vec<RowRef<'_>> = sisters.collect();
+        let stepped = sisters.iter().any(|other| !other.body.steps.is_empty());
+        if stepped || sisters.iter().all(|other| other.body.time_band.is_none()) {
+            return None;
+        }
+        let by_state = |other: &RowRef<'_>| {
+            let body = other.body;
+            [body.inter_rate, body.intra_rate, body.indeterminate_rate].into_iter().flatten().max()
+        };
+        let next = sisters.iter().filter_map(|other| by_state(other).max(Some(other.row.next_rate))).max()?;
+        let first = sisters.iter().filter_map(|other| by_state(other).max(Some(other.row.first_rate))).max();
+        let longest = sisters.iter().map(|other| other.body.next_interval.max(1)).max()?;
+        let equal = sisters.iter().all(|other| other.body.next_interval.max(1) == longest);
+        // A total that is rounded before it is divided has no end but its own.
+        let over = if equal || buy.rule == IntervalRule::RoundTotal { 0 } else { longest - 1 };
+        Some(Later { first: first.filter(|_| row.body.free > 0), next, over })
     }
 
     /// Rows for all callers at all hours, where there is one; nothing is added.
@@ -137,7 +184,7 @@ impl<'a> Asked<'_, 'a> {
                     return None;
                 }
                 for_all |= row.body.origin.is_none();
-                push_terms(&mut terms, self.vendor, *index, *row, None);
+                push_terms(&mut terms, self.vendor, *index, *row, None, None);
             }
             if plain.is_some() {
                 break;
@@ -157,12 +204,21 @@ fn reverse(body: &Rate, first: Price, next: Price) -> bool {
 }
 
 /// All that a call may pay by a row: with rates by jurisdiction each of them.
-fn push_terms(terms: &mut Vec<Term>, buy: usize, index: usize, row: RowRef<'_>, add: Option<(usize, RowRef<'_>)>) {
+fn push_terms(
+    terms: &mut Vec<Term>,
+    buy: usize,
+    index: usize,
+    row: RowRef<'_>,
+    add: Option<(usize, RowRef<'_>)>,
+    later: Option<Later>,
+) {
     let by_state = [row.body.inter_rate, row.body.intra_rate, row.body.indeterminate_rate];
     let of_add = add.map_or((0, 0), |(_, add)| (add.row.first_rate.0, add.row.next_rate.0));
     let mut push = |first: Price, next: Price| {
+        let first = later.and_then(|later| later.first).map_or(first, |most| most.max(first));
+        let (next, over) = later.map_or((next, 0), |later| (later.next.max(next), later.over));
         let (first, next) = (Price(first.0.saturating_add(of_add.0)), Price(next.0.saturating_add(of_add.1)));
-        terms.push(Term { buy, row: index, add: add.map(|(at, _)| at), first, next });
+        terms.push(Term { buy, row: index, add: add.map(|(at, _)| at), first, next, over });
     };
     let missing = row.body.inter_rate.is_none() || row.body.intra_rate.is_none();
     if by_state.iter().all(Option::is_none) || missing {

@@ -11,7 +11,7 @@ use super::recipe::{
 use super::rounds::{Rounds, more_seconds};
 use super::{Buy, Code, Decider, Made, MakeError, Recipe, Rule, Selling, Why};
 use crate::life::RowRef;
-use crate::life::charge::charge_with;
+use crate::life::charge::{charge_with, counted};
 use crate::life::rows::OPEN;
 use facts::Prefix;
 use facts::deck::{Price, RATE_SCALE, Rate, RowStatus, Settings};
@@ -71,8 +71,9 @@ impl Deal {
     }
 }
 
-/// What a vendor's price depends on: vendor, both rates, the place of the rest in memory, that of the added row.
-type TermKey = (usize, Price, Price, usize, Option<usize>);
+/// What a vendor's price depends on: vendor, both rates, seconds beyond the end, the place of the rest in memory, that of
+/// the added row.
+type TermKey = (usize, Price, Price, u32, usize, Option<usize>);
 
 pub(super) struct Pricer<'a> {
     pub recipe: &'a Recipe,
@@ -144,9 +145,16 @@ impl<'a> Pricer<'a> {
         let of = || {
             let (row, buy) = (self.row(term)?, self.buys.get(term.buy)?);
             let of_origin = added(self.added_row(term));
-            let charge = charge_with(term.first, term.next, row.body, of_origin, seconds, buy.rule)?;
+            let charged = |body: &Rate| {
+                let charge = charge_with(term.first, term.next, body, of_origin, seconds, buy.rule)?;
+                Ratio::new(charge.numerator, charge.over)
+            };
+            let charge = match term.over {
+                0 => charged(row.body)?,
+                over => charged(&by_the_second(row.body))?.plus(beyond(term, row.body, seconds, over)?)?,
+            };
             let fee = Ratio::whole(self.attempt_fee(term));
-            let mut cost = Self::paid(buy, Ratio::new(charge.numerator, charge.over)?.plus(fee)?, rounded)?;
+            let mut cost = Self::paid(buy, charge.plus(fee)?, rounded)?;
             if self.recipe.attempt_fee == AttemptFee::InRate && fee != Ratio::ZERO {
                 let (all, answered) = (i128::from(WHOLE), i128::from(self.recipe.answer_ratio));
                 cost = cost.plus(Self::paid(buy, fee, rounded)?.times(all - answered, answered)?)?;
@@ -158,7 +166,7 @@ impl<'a> Pricer<'a> {
 
     fn over_profile(&mut self, term: Term) -> Result<Ratio, MakeError> {
         let body = self.row(term).map_or(0, |row| std::ptr::from_ref(row.body).addr());
-        let key = (term.buy, term.first, term.next, body, term.add);
+        let key = (term.buy, term.first, term.next, term.over, body, term.add);
         if let Some(known) = self.profiled.get(&key) {
             return Ok(*known);
         }
@@ -353,7 +361,10 @@ impl<'a> Pricer<'a> {
     /// How a vendor's row counts seconds.
     pub(super) fn steps(&self, term: Term) -> Option<Steps> {
         let (row, buy) = self.row(term).zip(self.buys.get(term.buy))?;
-        Steps::of(row.body, buy.rule)
+        match term.over {
+            0 => Steps::of(row.body, buy.rule),
+            _ => Steps::of(&by_the_second(row.body), buy.rule),
+        }
     }
 
     /// The least rate a minute that a choice allows, exactly.
@@ -417,6 +428,19 @@ impl<'a> Pricer<'a> {
 
     pub(super) fn rounded(&self, rate: Ratio) -> Option<Price> {
         units_up(rate, self.recipe.decimals, &self.recipe.endings)
+    }
+}
+
+/// A row with increments of a second behind its first interval.
+fn by_the_second(body: &Rate) -> Rate {
+    Rate { next_interval: 1, ..body.clone() }
+}
+
+/// What increments of other hours may bill beyond the end of a call that has left its first interval.
+fn beyond(term: Term, body: &Rate, seconds: u32, over: u32) -> Option<Ratio> {
+    match counted(body, seconds) > i64::from(body.first_interval) * 1_000_000 {
+        true => Ratio::whole(i128::from(term.next.0)).times(i128::from(over), 60),
+        false => Some(Ratio::ZERO),
     }
 }
 

@@ -25,7 +25,7 @@ fn shown(recipe: &Recipe, decks: [Vec<Rate>; 2], codes: &[&str]) -> String {
     let buys: Vec<Buy<'_>> = names
         .iter()
         .zip(&decks)
-        .map(|(name, rows)| Buy { name, rows, rule: RULE, exchange: 100_000_000, rounds: &[] })
+        .map(|(name, rows)| Buy { name, rows, rule: RULE, split: false, exchange: 100_000_000, rounds: &[] })
         .collect();
     let mut list = union(&buys, 0);
     if !codes.is_empty() {
@@ -248,7 +248,7 @@ proptest! {
              [margin]\npercent = \"{}\"\namount = \"{}\"\nminimum = \"{}\"",
             sell.0, sell.1, if ending { "[5]" } else { "[]" }, facts::money::format_scaled(percent.into(), 4, 0), Price(amount), Price(minimum),
         )).unwrap();
-        let buys: Vec<Buy<'_>> = names.iter().zip(&decks).map(|(name, rows)| Buy { name, rows, rule: RULE, exchange: 100_000_000, rounds: &[] }).collect();
+        let buys: Vec<Buy<'_>> = names.iter().zip(&decks).map(|(name, rows)| Buy { name, rows, rule: RULE, split: false, exchange: 100_000_000, rounds: &[] }).collect();
         let codes = match &own {
             None => union(&buys, 0),
             Some(own) => own.iter().map(|code| Code { prefix: Prefix::new(code).unwrap(), destination: "X".into() }).collect(),

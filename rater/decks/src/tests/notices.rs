@@ -191,3 +191,52 @@ fn a_sentence_gives_increments_to_destinations_of_the_deck_and_to_nothing_else()
     "#]],
     );
 }
+
+#[test]
+fn digits_beside_the_codes_are_asked_about_before_a_price_stands_for_a_whole_country() {
+    let csv = "Country,Code,Area,Rate\nGermany,49,\"15, 16\",0.04\nFrance,33,6,0.02\n";
+    check(
+        csv,
+        &plain(),
+        expect![[
+            r#"column "Area" holds digits beside the codes of column "Code"; where they are the rest of these: --column country_code="Code" --column area_code="Area", where they are not: --column code="Code""#
+        ]],
+    );
+    let with = |columns: &[(crate::Field, &str)]| ReadOptions {
+        columns: columns.iter().map(|(field, name)| (*field, (*name).into())).collect(),
+        ..plain()
+    };
+    let split = with(&[(crate::Field::CountryCode, "Code"), (crate::Field::AreaCode, "Area")]);
+    check(
+        csv,
+        &split,
+        expect![[r#"
+        2 4915 Germany 1/1 0.04 .. Open
+        2 4916 Germany 1/1 0.04 .. Open
+        3 336 France 1/1 0.02 .. Open
+        assumed: rows without a date are valid always
+        to confirm: rows without an increment are billed by the second, for nothing names one: --increment 1/1
+    "#]],
+    );
+    check(
+        csv,
+        &with(&[(crate::Field::Code, "Code")]),
+        expect![[r#"
+        2 49 Germany 1/1 0.04 .. Open
+        3 33 France 1/1 0.02 .. Open
+        assumed: rows without a date are valid always
+        to confirm: rows without an increment are billed by the second, for nothing names one: --increment 1/1
+    "#]],
+    );
+    // A name is no code.
+    check(
+        "Code,Area,Rate\n49,Germany,0.04\n33,,0.02\n",
+        &plain(),
+        expect![[r#"
+        2 49  1/1 0.04 .. Open
+        3 33  1/1 0.02 .. Open
+        assumed: rows without a date are valid always
+        to confirm: rows without an increment are billed by the second, for nothing names one: --increment 1/1
+    "#]],
+    );
+}

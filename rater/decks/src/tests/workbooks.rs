@@ -145,6 +145,26 @@ fn several_sheets_of_rates_are_asked_or_read_as_one_deck() {
         .assert_eq(&said(&crate::ReadOptions { sheets: vec!["Africa".into()], ..plain() }));
 }
 
+#[test]
+fn a_cover_says_what_the_sheets_of_rates_do_not() {
+    let cover: &[&str] =
+        &["Currency|EUR", "Product|Gold", "Effective date|2026-01-05", "Billing: 60/60 for Mexico, rest 1/1"];
+    let file = sheets(&[("Cover", cover), ("Rates", &["Code|Destination|Rate", "52|Mexico|0.02", "43|Austria|0.03"])]);
+    let found = read("x.ods", &file, &plain()).unwrap();
+    assert_eq!(found.found.notice.product.as_deref(), Some("Gold"));
+    expect![[r#"
+        2 52 Mexico 60/60 0.02 2026-01-05T00:00:00Z.. Open
+        3 43 Austria 1/1 0.03 2026-01-05T00:00:00Z.. Open
+        to confirm: currency EUR by the notice: --currency EUR
+        to confirm: increments 1/1, Mexico 60/60 by the words "Billing: 60/60 for Mexico, rest 1/1": --increment 1/1
+        to confirm: rows without a date are valid from 2026-01-05 by the notice: --valid-from 2026-01-05
+    "#]]
+    .assert_eq(&lines(&found));
+    // Terms that mention another currency do not make the rates' own doubtful.
+    let file = sheets(&[("Rates", &["Currency|USD", "Code|Rate", "43|0.03"]), ("Terms", &["Currency|EUR"])]);
+    assert_eq!(read("x.ods", &file, &plain()).unwrap().found.currency, Some(facts::Currency::new("USD").unwrap()));
+}
+
 fn ods(content: &str) -> Vec<u8> {
     let mut zip = ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
