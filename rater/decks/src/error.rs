@@ -25,10 +25,10 @@ pub enum DeckError {
     )]
     Unit { file: String, column: String },
     #[error(
-        "column {area:?} holds digits beside the codes of column {code:?}; where they are the rest of these: --column \
+        "{file}: column {area:?} holds digits beside the codes of column {code:?}; where they are the rest of these: --column \
          country_code={code:?} --column area_code={area:?}, where they are not: --column code={code:?}"
     )]
-    RestOfCode { area: String, code: String },
+    RestOfCode { file: String, area: String, code: String },
     #[error("{file}: the sheets {sheets} all hold rates; name those to read, each with --sheet NAME, or --all-sheets")]
     SeveralSheets { file: String, sheets: String },
     #[error("{file} has no sheet {sheet:?}; it has {sheets}")]

@@ -37,7 +37,7 @@ pub fn read(
     let mut below = Vec::with_capacity(layouts.len());
     for layout in &layouts {
         layout.notice.dates().for_each(|text| survey.date(&text, || "in the notice".to_owned()));
-        below.push(survey.sheet(rows, layout, template)?);
+        below.push(survey.sheet(file, rows, layout, template)?);
     }
     let order = survey.order(file, template)?;
     layouts.iter_mut().for_each(|layout| notice::resolve(&mut layout.notice, order));

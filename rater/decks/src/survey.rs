@@ -28,6 +28,7 @@ impl Survey {
     /// Looks at one sheet of rates. Answers with the row at which a table of origins begins below them.
     pub fn sheet(
         &mut self,
+        file: &str,
         rows: &mut dyn Rows,
         layout: &Layout,
         template: &ReadOptions,
@@ -76,7 +77,7 @@ impl Survey {
             }
             Ok(true)
         })?;
-        beside.ask(layout)?;
+        beside.ask(file, layout)?;
         Ok(below)
     }
 
@@ -135,12 +136,12 @@ impl Beside {
         (self.digits, self.words) = (self.digits || number, self.words || !number);
     }
 
-    fn ask(self, layout: &Layout) -> Result<(), DeckError> {
+    fn ask(self, file: &str, layout: &Layout) -> Result<(), DeckError> {
         if !self.digits || self.words {
             return Ok(());
         }
         let code = layout.columns.iter().find(|(_, field, _)| *field == Field::Code).map(|(.., name)| name.clone());
-        Err(DeckError::RestOfCode { area: self.name, code: code.unwrap_or_default().into() })
+        Err(DeckError::RestOfCode { file: file.to_owned(), area: self.name, code: code.unwrap_or_default().into() })
     }
 }
 

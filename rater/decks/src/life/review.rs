@@ -252,8 +252,20 @@ pub fn warnings(old: &Rows, new: &Rows, now: i64, rule: IntervalRule, rules: &De
             }
         }
     });
+    negative(old, new, now, &mut warnings);
     neighbours(old, new, now, rules, &mut warnings);
     warnings
+}
+
+/// Rows by which a call is paid for instead of paying: allowed (reverse billing), and by a slip of the pen dear.
+fn negative(old: &Rows, new: &Rows, now: i64, warnings: &mut Warned) {
+    let below = |row: &super::RowRef<'_>| row.row.next_rate.0 < 0 || row.row.first_rate.0 < 0;
+    for row in new.iter().filter(|row| below(row) && row.row.until > now && row.status() == RowStatus::Open) {
+        if !old.of_prefix(row.prefix()).any(|was| below(&was)) {
+            let text = || format!("has the negative price {}: whoever is billed by it is paid", row.row.next_rate);
+            warnings.push(row.prefix(), row.destination(), text);
+        }
+    }
 }
 
 /// Rows whose price is new and far from the median of their destination's.

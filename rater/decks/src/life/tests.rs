@@ -230,6 +230,11 @@ fn numbers_that_fall_to_a_much_different_price_and_prices_far_off_their_neighbou
     let texts: Vec<&str> = found.first.iter().map(|warning| warning.text.as_str()).collect();
     assert_eq!(texts, ["begins 1970-07-20T00:00:00Z at 0.05; until then its numbers pay 0.01 of code 49"]);
     assert_eq!(found.total, 2);
+    let slip = Rows::of([rate("49", "-0.01", 0)]);
+    let rules = facts::config::DeckRules::default();
+    let found = |old: &Rows| warnings(old, &slip, 100 * DAY, RULE, &rules, 9).first;
+    assert_eq!(found(&Rows::new())[0].text, "has the negative price -0.01: whoever is billed by it is paid");
+    assert!(found(&slip).is_empty(), "who has reverse billing is not told every week");
 }
 
 #[test]

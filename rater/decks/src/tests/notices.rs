@@ -199,7 +199,7 @@ fn digits_beside_the_codes_are_asked_about_before_a_price_stands_for_a_whole_cou
         csv,
         &plain(),
         expect![[
-            r#"column "Area" holds digits beside the codes of column "Code"; where they are the rest of these: --column country_code="Code" --column area_code="Area", where they are not: --column code="Code""#
+            r#"deck: column "Area" holds digits beside the codes of column "Code"; where they are the rest of these: --column country_code="Code" --column area_code="Area", where they are not: --column code="Code""#
         ]],
     );
     let with = |columns: &[(crate::Field, &str)]| ReadOptions {
