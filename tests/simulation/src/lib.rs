@@ -21,6 +21,8 @@ mod dice;
 #[cfg(test)]
 mod models;
 #[cfg(test)]
+mod night;
+#[cfg(test)]
 mod tests;
 
 pub use check::Violation;

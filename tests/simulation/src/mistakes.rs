@@ -39,10 +39,12 @@ pub enum Mistake {
     CoverKept,
     /// A charge that lost against another site's is never reversed.
     NeverReversed,
+    /// A line that goes to a lower reserve gives it up whole, whatever it owes.
+    ReserveUnderDebt,
 }
 
 impl Mistake {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::GiveUnchecked,
         Self::HoldUnchecked,
         Self::ExtendUnchecked,
@@ -57,6 +59,7 @@ impl Mistake {
         Self::WrongSequence,
         Self::CoverKept,
         Self::NeverReversed,
+        Self::ReserveUnderDebt,
     ];
 
     pub(crate) fn set(self, settings: &mut Settings) {
@@ -103,6 +106,15 @@ impl Mouth<'_> {
                 let Memo::Release { why: Let::ChargedElsewhere { passed, .. }, .. } = memo else { return false };
                 let wrong = !passed.is_zero();
                 *passed = Amount::ZERO;
+                wrong
+            }),
+            Mistake::ReserveUnderDebt => self.each(|site, memo| {
+                let Memo::Reserve { line, amount } = memo else { return false };
+                // Lowered as far as the debt: no further is right.
+                let wrong = amount.0 > 0 && amount.0 == -site.credit().rights(line, site.me());
+                if wrong {
+                    *amount = Amount::ZERO;
+                }
                 wrong
             }),
             Mistake::NeverReversed => {

@@ -1,5 +1,5 @@
 //! The pipeline of one site in a seeded world, and its copy at another: events, the assembler, frames in their real bytes,
-//! fences, the ledger's book. Owners die at every write, sleep while others take over and write when they wake (zombies),
+//! fences, the ledger's book, people's payments. Owners die at every write, sleep while others take over and write when they wake (zombies),
 //! two work at once; disks are full, writes are torn, bits flip, tails are lost, one stream's disk or the whole site's is
 //! lost and comes back from the copy; clocks step; programs go to the next fold version and back. Disks hold bytes. What
 //! decides is the product's own: `rating::assemble`, `facts::stream`, `segments`, `accounting`, `schemas`. The rest here
@@ -21,6 +21,7 @@ mod tests;
 
 use crate::Violation;
 use crate::dice::Dice;
+use accounting::pay::Payment;
 use books::Books;
 use copy::Copy;
 use disk::{Disk, Place};
@@ -31,6 +32,7 @@ use rater::Rater;
 use rules::Oracle;
 use schemas::SchemaIds;
 use schemas::frame::{FrameBuilder, StreamRecord, decode_record, encode_fence};
+use std::collections::BTreeSet;
 
 const SECOND: i64 = 1_000_000;
 /// Streams: rated calls, and the ledger.
@@ -73,10 +75,14 @@ pub enum Slip {
     PlacesGivenAgain,
     /// Events of a lost log count as seen when they are offered again.
     MarksOfLostEvents,
+    /// A new ledger does not know which orders of people are booked.
+    OrdersForgotten,
+    /// After a power cut a start leaves an older claim until the next write.
+    OldClaimKept,
 }
 
 impl Slip {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::ConfirmedUnread,
         Self::OldEpochCounts,
         Self::ResumesWhereSent,
@@ -92,6 +98,8 @@ impl Slip {
         Self::ShorterCopy,
         Self::PlacesGivenAgain,
         Self::MarksOfLostEvents,
+        Self::OrdersForgotten,
+        Self::OldClaimKept,
     ];
 }
 
@@ -167,6 +175,7 @@ pub struct Done {
     pub filled: u64,
     /// Calls of which a part was booked and lost, and whose whole is refused by name.
     pub named: u64,
+    pub orders: u64,
     pub switched: u64,
 }
 
@@ -258,6 +267,9 @@ pub struct Pipeline {
     /// What each call truly costs, in cents, by key.
     truth: Vec<i64>,
     confirmed: Vec<(usize, u64, [u8; 32])>,
+    /// Payments that people have ordered, and those of which they were told that they are booked.
+    orders: Vec<Payment>,
+    told_booked: BTreeSet<usize>,
     healing: bool,
     broken: Option<Violation>,
     told: Option<Vec<String>>,

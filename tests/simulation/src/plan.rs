@@ -24,10 +24,12 @@ pub enum Fault {
     Unguarded,
     Money,
     Limits,
+    /// A line goes from strict to tolerant, back, or to another reserve.
+    Mode,
 }
 
 impl Fault {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Crash,
         Self::FallBack,
         Self::Drop,
@@ -39,6 +41,7 @@ impl Fault {
         Self::Unguarded,
         Self::Money,
         Self::Limits,
+        Self::Mode,
     ];
 }
 

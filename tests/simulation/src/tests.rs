@@ -1,7 +1,8 @@
-//! The runs of the test command; `TANDEM_NIGHT=1` makes them long, `TANDEM_SIM_SEED=N` runs one seed and tells its story.
+//! The runs of the test command; `TANDEM_NIGHT=1` makes them long, `TANDEM_SEEDS=FROM-TO`
+//! runs a piece, `TANDEM_SIM_SEED=N` runs one seed and tells its story.
 
 use crate::world::Tally;
-use crate::{Mistake, Plan, run, story};
+use crate::{Mistake, Plan, night, run, story};
 use std::time::Instant;
 
 /// Operations of one run.
@@ -9,30 +10,15 @@ const OPERATIONS: u32 = 800;
 /// Seeds that once found something, in the simulator itself so far; and the first.
 const AGAIN: [u64; 4] = [1, 3, 154, 1_125];
 
-fn night() -> bool {
-    std::env::var_os("TANDEM_NIGHT").is_some()
-}
-
-/// Runs all seeds on two threads; the first violation is made smaller and told.
+/// Runs all seeds; the first violation is made smaller and told.
 fn all(seeds: std::ops::Range<u64>) -> Tally {
-    let half = seeds.start + (seeds.end - seeds.start) / 2;
-    let walk = |seeds: std::ops::Range<u64>| {
-        let mut tally = Tally::default();
-        for seed in seeds {
-            let plan = Plan::of(seed, OPERATIONS);
-            match run(&plan) {
-                Ok(one) => tally += one,
-                Err(violation) => panic!("{}", story::tell(&plan, &violation)),
-            }
-        }
-        tally
-    };
-    std::thread::scope(|scope| {
-        let first = scope.spawn(|| walk(seeds.start..half));
-        let mut tally = walk(half..seeds.end);
-        tally += first.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        tally
-    })
+    let each = night::each(seeds, |seed| {
+        let plan = Plan::of(seed, OPERATIONS);
+        run(&plan).unwrap_or_else(|violation| panic!("{}", story::tell(&plan, &violation)))
+    });
+    let mut tally = Tally::default();
+    each.into_iter().for_each(|one| tally += one);
+    tally
 }
 
 #[test]
@@ -45,8 +31,7 @@ fn no_seed_overdraws_a_line_or_leaves_books_that_differ() {
     for seed in AGAIN {
         all(seed..seed + 1);
     }
-    // A night is longer, and never the same seeds as the test command's.
-    let seeds = if night() { 10_000..210_000 } else { 100..2_100 };
+    let seeds = night::seeds(100..2_100);
     let count = seeds.end - seeds.start;
     let tally = all(seeds);
     println!("{count} seeds in {:.1} s: {tally:?}", begin.elapsed().as_secs_f32());
@@ -66,7 +51,7 @@ fn every_mistake_on_purpose_is_found() {
     let mut missed = Vec::new();
     for mistake in Mistake::ALL {
         // A site that never reverses is put together anew each time it wants to: slow.
-        let seeds = match (night(), mistake) {
+        let seeds = match (night::night(), mistake) {
             (true, _) => 400,
             (false, Mistake::NeverReversed) => 8,
             (false, _) => 60,

@@ -93,6 +93,8 @@ pub struct World {
     links: Vec<Vec<bool>>,
     calls: Calls,
     limits: BTreeMap<LineId, i128>,
+    /// The reserve of all sites, in permille of the limit, where it is another one than at the beginning.
+    modes: BTreeMap<LineId, i64>,
     healing: bool,
     broken: Option<Violation>,
     tally: Tally,
@@ -113,6 +115,7 @@ impl World {
             links: vec![vec![true; sites]; sites],
             calls: Calls::default(),
             limits: (1..=i64::from(plan.lines)).map(|n| (line(n), 50 * CENT * i128::from(plan.depth))).collect(),
+            modes: BTreeMap::new(),
             healing: false,
             broken: None,
             tally: Tally::default(),
@@ -352,9 +355,8 @@ impl World {
 
     /// What the configuration says of limits and reserves.
     fn configure(&mut self, me: SiteNo) {
-        let reserve = |limit: i128, plan: &Plan| limit * i128::from(plan.reserve) / 1_000 / i128::from(plan.sites);
         for (line, limit) in self.limits.clone() {
-            let reserve = Amount(reserve(limit, &self.plan));
+            let reserve = Amount(self.reserve_of(&line));
             self.with(me, |site, now| {
                 if me == 1 {
                     site.set_limit(now, &line, Amount(limit));
@@ -362,6 +364,12 @@ impl World {
                 site.set_reserve(&line, reserve);
             });
         }
+    }
+
+    /// A site's reserve as the configuration has it.
+    fn reserve_of(&self, line: &LineId) -> i128 {
+        let permille = i128::from(self.modes.get(line).copied().unwrap_or(self.plan.reserve));
+        self.limits[line] * permille / 1_000 / i128::from(self.plan.sites)
     }
 
     fn heal(&mut self) {

@@ -71,9 +71,14 @@ pub fn recover(dir: &Path, partition: u32, incarnation: Incarnation, check_bytes
     } else if last.end_pos > last.file_len {
         // All but padding of the last block was written: it is whole.
         set_len(&last_path, last.end_pos)?;
+    } else {
+        // A killed process may have written its last block and never synced it; from here on it counts.
+        sync(&last_path)?;
     }
     let head = Head { serial: read.head.map_or(1, |h| h.serial + 2), begin, end: last.end, active: last_base };
-    if read.spoiled {
+    let lags = read.head.is_none_or(|head| (head.end, head.active) != (last.end, last_base));
+    if read.spoiled || lags {
+        // Until the next block the old claim would stand, and damage of the last block pass for a torn tail.
         files::create_head(&dir.join("head"), head, log_id)?;
     }
     Ok(Recovered {
@@ -125,6 +130,10 @@ fn check_sealed(segments: &[(u64, PathBuf)], last: &Scan, budget: u64) -> Result
         (next_base, next_chain) = (scan.header.base, scan.header.chain);
     }
     Ok(())
+}
+
+fn sync(path: &Path) -> Result<(), BusError> {
+    File::open(path).and_then(|file| file.sync_data()).map_err(|e| BusError::io("cannot sync", path, e))
 }
 
 fn set_len(path: &Path, len: u64) -> Result<(), BusError> {

@@ -154,6 +154,24 @@ fn a_tail_torn_at_any_byte_is_cut_off_and_all_before_it_stays() {
 }
 
 #[test]
+fn a_start_claims_what_it_found_so_that_damage_after_it_is_no_torn_tail() {
+    let dir = written(20, 50);
+    let head = dir.path().join("calls/0/head");
+    let before = fs::read(&head).unwrap();
+    append(&open(dir.path()).unwrap(), 20, 21, 50).unwrap();
+    // A power cut took the claim back; the block had been synced.
+    fs::write(&head, &before).unwrap();
+    assert_eq!(read(&open(dir.path()).unwrap()).unwrap().len(), 21);
+    let segment = last_segment(dir.path());
+    let mut bytes = fs::read(&segment).unwrap();
+    let last = bytes.iter().rposition(|b| *b != 0).unwrap();
+    bytes[last] ^= 1;
+    fs::write(&segment, &bytes).unwrap();
+    let refused = open(dir.path()).map(|_| ()).unwrap_err();
+    assert!(refused.to_string().contains("acknowledged"), "{refused}");
+}
+
+#[test]
 fn a_flipped_bit_anywhere_is_found_and_never_changes_or_drops_a_record() {
     let dir = written(120, 300);
     let root = dir.path().join("calls/0");

@@ -2,19 +2,24 @@
 
 use super::Slip;
 use super::copy::Reader;
+use accounting::pay::{Payment, entry_for};
 use accounting::{Book, CurrentCall, Outcome, PricedCall, entries_for};
-use facts::LedgerEntry;
-use facts::entry::LedgerItem;
-use facts::ids::CallId;
+use facts::config::Account;
+use facts::deck::Price;
+use facts::entry::{EntryKind, LedgerItem};
+use facts::ids::{CallId, OriginId};
 use facts::xdr::{Position, XdrItem};
+use facts::{Currency, LedgerEntry};
 use schemas::FrameView;
 use smol_str::SmolStr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One owner's or reader's book, and what was posted for each call.
 pub(super) struct Books {
     pub book: Book,
     entries: BTreeMap<CallId, Vec<LedgerEntry>>,
+    /// Orders of people that are booked.
+    pub orders: BTreeSet<OriginId>,
     /// Reads the rated calls.
     pub calls: Reader,
     /// Frames of rated calls up to here are booked.
@@ -26,8 +31,8 @@ pub(super) struct Books {
 
 impl Books {
     pub fn new() -> Self {
-        let (book, entries) = Default::default();
-        Self { book, entries, calls: Reader::new(super::XDRS), next: 1, says: 1, frames: 0 }
+        let (book, entries, orders) = Default::default();
+        Self { book, entries, orders, calls: Reader::new(super::XDRS), next: 1, says: 1, frames: 0 }
     }
 
     /// Folds one accepted frame; an error is what cannot belong to this book.
@@ -51,10 +56,12 @@ impl Books {
 
     fn apply(&mut self, at: Position, item: &LedgerItem) -> Result<(), String> {
         self.book.apply(at, item).map_err(|error| format!("item {}/{}: {error}", at.seq, at.index))?;
-        if let LedgerItem::Entry(entry) = item
-            && let Some(call) = entry.call_id
-        {
+        let LedgerItem::Entry(entry) = item else { return Ok(()) };
+        if let Some(call) = entry.call_id {
             self.entries.entry(call).or_default().push((**entry).clone());
+        }
+        if entry.kind == EntryKind::Payment {
+            self.orders.insert(entry.origin_id);
         }
         Ok(())
     }
@@ -68,11 +75,11 @@ impl Books {
         if self.book.root() == root { Ok(()) } else { Err("a snapshot comes to another root".to_owned()) }
     }
 
-    /// The items of a frame that books these rated calls, and the version that it names.
+    /// The items of a frame that books these orders and rated calls, and the version that it names.
     pub fn frame(
         &mut self,
         seq: u64,
-        from: &[FrameView<'_>],
+        (from, orders): (&[FrameView<'_>], &[Payment]),
         ordered: u32,
         slip: Option<Slip>,
     ) -> Result<(Vec<LedgerItem>, u32), String> {
@@ -86,6 +93,14 @@ impl Books {
             self.certify(seq, &mut items)?;
         } else if self.frames.is_multiple_of(3) {
             self.certify(seq, &mut items)?;
+        }
+        for order in orders {
+            let entry = entry_for(order, Some(&customer(order.currency))).map_err(|refusal| refusal.to_string())?;
+            if !self.orders.contains(&entry.origin_id) {
+                let item = LedgerItem::Entry(Box::new(entry));
+                self.apply(Position { seq, index: items.len() as u32 }, &item)?;
+                items.push(item);
+            }
         }
         let stream = SmolStr::new_static(super::STREAMS[super::XDRS]);
         for frame in from {
@@ -139,4 +154,10 @@ impl Books {
         let postings = entries.flat_map(|entry| &entry.postings);
         postings.filter(|posting| posting.account == "acme").map(|posting| posting.amount.0).sum()
     }
+}
+
+/// The one customer of this world.
+fn customer(currency: Currency) -> Account {
+    let (id, carrier, reseller) = ("acme".into(), "acme".into(), SmolStr::default());
+    Account { id, carrier, currency, prepaid: false, credit_limit: Price(0), reseller, unidentified: false }
 }

@@ -3,6 +3,7 @@
 //! a claim that lags behind a power cut, a bit that flips. Beside the bytes stands what was truly acknowledged, for the
 //! checks alone.
 
+use super::Slip;
 use crate::dice::Dice;
 use facts::stream::Incarnation;
 use segments::block::{self, BlockHeader, Chain, HEADER, Next, RECORD_HEADER, SegmentHeader, Wanted};
@@ -246,6 +247,11 @@ impl Disk {
         let all: usize = self.files.iter().map(|(_, bytes)| bytes.len()).sum();
         let mut byte = dice.within(0, (all + self.head.len()) as i64 - 1) as usize;
         let bit = 1 << dice.within(0, 7);
+        if dice.chance(400) {
+            // What was written last is what most is asked of.
+            let before = all - self.files.last().map_or(0, |(_, bytes)| bytes.len());
+            byte = before + self.at.saturating_sub(dice.within(1, 2_000) as usize);
+        }
         for (base, bytes) in &mut self.files {
             if byte < bytes.len() {
                 bytes[byte] ^= bit;
@@ -260,9 +266,9 @@ impl Disk {
         format!("head byte {byte}")
     }
 
-    /// A start: what the product makes of the bytes; true where it cut a torn tail. `careless`: it cuts whatever cannot be
-    /// read, claims or not.
-    pub fn open(&mut self, careless: bool) -> Result<bool, Wrong> {
+    /// A start: what the product makes of the bytes; true where it cut a torn tail. A careless one cuts whatever cannot be
+    /// read, claims or not; another leaves the claim as it was.
+    pub fn open(&mut self, slip: Option<Slip>) -> Result<bool, Wrong> {
         let mut read = HeadRead::of(&self.head, self.id);
         let bases: Vec<u64> = self.files.iter().map(|(base, _)| *base).collect();
         let first = begin(&bases, &read)?;
@@ -277,7 +283,7 @@ impl Disk {
         }
         let last = self.files.len() - 1;
         let mut found = scanned(headers[last], &self.files[last].1);
-        if careless {
+        if slip == Some(Slip::CutsAcknowledged) {
             found.block_behind = None;
             read.head = read.head.map(|head| Head { end: 0, ..head });
         }
@@ -299,7 +305,8 @@ impl Disk {
         }
         let serial = read.head.map_or(1, |head| head.serial + 2);
         self.claim = Head { serial, begin: first, end: found.end, active: bases[last] };
-        if read.spoiled {
+        let lags = read.head.is_none_or(|head| (head.end, head.active) != (found.end, bases[last]));
+        if read.spoiled || (lags && slip != Some(Slip::OldClaimKept)) {
             self.head = file_of(self.claim, self.id).to_vec();
         }
         (self.chain, self.end, self.at) = (found.chain, found.end, at);

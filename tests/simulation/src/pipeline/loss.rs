@@ -38,7 +38,7 @@ impl Pipeline {
             Unread::Damaged(what) => {
                 self.tell(|| format!("a reader of {} is refused: {what}", STREAMS[stream]));
                 // A start looks at more than a reader does: it has to refuse what a reader refused.
-                if self.logs[stream].open(self.course.slip == Some(Slip::CutsAcknowledged)).is_ok() {
+                if self.logs[stream].open(self.course.slip).is_ok() {
                     let settled = self.logs[stream].settle();
                     let rule = "damage that a reader met is refused by a start";
                     self.set_broken(broken(rule, settled.err().unwrap_or_else(|| what.clone())));
@@ -64,7 +64,7 @@ impl Pipeline {
         if self.refused[stream] {
             return;
         }
-        match self.logs[stream].open(self.course.slip == Some(Slip::CutsAcknowledged)) {
+        match self.logs[stream].open(self.course.slip) {
             Err(wrong) => {
                 self.tell(|| format!("a start refuses {}: {wrong:?}", STREAMS[stream]));
                 self.refuse(stream, format!("{wrong:?}"));
@@ -122,7 +122,7 @@ impl Pipeline {
         if flipped {
             self.flipped = None;
         }
-        match self.copy.logs[stream].open(self.course.slip == Some(Slip::CutsAcknowledged)) {
+        match self.copy.logs[stream].open(self.course.slip) {
             Ok(torn) => {
                 self.done.torn += u64::from(torn);
                 if let Err(what) = self.copy.logs[stream].settle() {
@@ -216,6 +216,10 @@ impl Pipeline {
             self.refused[stream] = false;
             if self.flipped == Some((false, stream)) {
                 self.flipped = None;
+            }
+            if stream == LEDGER {
+                // People order again what they ever ordered, under the same ids.
+                self.told_booked.clear();
             }
             let put = self.put_one_back(stream);
             self.set_broken(put);

@@ -7,6 +7,7 @@ use super::rater::Rater;
 use super::{Harm, Owner, Pipeline, STREAMS, Slip, Work, XDRS, accepts, fence_of};
 use crate::Violation;
 use accounting::TRIAL_FOLD;
+use accounting::pay::{Payment, origin_of};
 use facts::BookedAt;
 use facts::stream::{Incarnation, Input};
 use facts::xdr::Position;
@@ -55,6 +56,9 @@ impl Pipeline {
                 books.next = reader.state.next_position(STREAMS[XDRS]).seq;
                 if slip == Some(Slip::TailBookedAgain) {
                     books.next = (books.next - 1).max(1);
+                }
+                if slip == Some(Slip::OrdersForgotten) {
+                    books.orders.clear();
                 }
                 if folded.is_ok() && self.dice.chance(300) {
                     folded = books.reload();
@@ -120,6 +124,7 @@ impl Pipeline {
         if lost {
             return;
         }
+        self.tell_people(at);
         let from = match self.rated(at) {
             Ok(from) => from,
             Err(why) => return self.unread(XDRS, why),
@@ -129,6 +134,13 @@ impl Pipeline {
             Ok(None) => {}
             Err(why) => self.set_broken(Err(Violation::new("an owner can go on from what it has read", None, why))),
         }
+    }
+
+    /// All that this owner has folded counts: people hear of the orders among it.
+    fn tell_people(&mut self, at: usize) {
+        let Work::Books(books) = &self.owners[at].work else { return };
+        let booked = self.orders.iter().enumerate().filter(|(_, order)| books.orders.contains(&origin_of(&order.id)));
+        self.told_booked.extend(booked.map(|(number, _)| number));
     }
 
     /// Frames of rated calls that a ledger's owner may book next.
@@ -143,6 +155,9 @@ impl Pipeline {
     fn build(&mut self, at: usize, rated: &[Vec<u8>]) -> Result<Option<Vec<u8>>, String> {
         let (slip, wall) = (self.course.slip, self.wall());
         let count = self.dice.within(1, 12) as u64;
+        let waits = |number: &usize| !self.told_booked.contains(number);
+        let orders: Vec<Payment> =
+            (0..self.orders.len()).filter(waits).map(|number| self.orders[number].clone()).collect();
         let owner = &mut self.owners[at];
         let seq = owner.state.seq() + 1;
         let mut builder = std::mem::take(&mut self.builder);
@@ -188,10 +203,11 @@ impl Pipeline {
                 if slip == Some(Slip::OldGoesOn) {
                     ordered = ordered.min(owner.knows);
                 }
-                if frames.is_empty() && ordered <= books.book.fold_version() {
+                let known = orders.iter().all(|order| books.orders.contains(&origin_of(&order.id)));
+                if frames.is_empty() && known && ordered <= books.book.fold_version() {
                     return Ok(None);
                 }
-                let (items, version) = books.frame(seq, &frames, ordered, slip)?;
+                let (items, version) = books.frame(seq, (&frames, &orders), ordered, slip)?;
                 for item in &items {
                     builder
                         .push(|public, private| schemas::ledger::encode_item(item, public, private))

@@ -6,13 +6,14 @@ use super::disk::Unread;
 use super::{LEDGER, Pipeline, STREAMS, Work, XDRS};
 use crate::Violation;
 use accounting::TRIAL_FOLD;
+use accounting::pay::origin_of;
 use facts::CallId;
-use facts::entry::LedgerItem;
+use facts::entry::{EntryKind, LedgerItem};
 use facts::ids::OriginId;
 use facts::stream::{Input, StreamState, Verdict};
 use facts::xdr::{Position, XdrItem};
 use schemas::frame::{StreamRecord, decode_record};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The rule of acceptance, once more.
 pub(super) struct Oracle {
@@ -133,13 +134,28 @@ impl Pipeline {
         reader.catch_up(&self.logs[LEDGER], &self.ids, None).map_err(unread)?;
         let mut cold = super::books::Books::new();
         let mut refused = BTreeSet::new();
+        let mut paid = BTreeMap::<OriginId, Vec<i128>>::new();
         for frame in reader.frames_from(&self.logs[LEDGER], &self.ids, 1, usize::MAX).map_err(unread)? {
             cold.fold(&frame, TRIAL_FOLD).map_err(|why| Violation::new("the log folds again", None, why))?;
             let items = (0..frame.len()).filter_map(|index| schemas::ledger::item(&frame, index).ok());
-            refused.extend(items.filter_map(|item| match item {
-                LedgerItem::Refused { origin_id, .. } => Some(origin_id),
-                _ => None,
-            }));
+            for item in items {
+                match item {
+                    LedgerItem::Refused { origin_id, .. } => drop(refused.insert(origin_id)),
+                    LedgerItem::Entry(entry) if entry.kind == EntryKind::Payment => {
+                        let of_customer = entry.postings.iter().filter(|posting| posting.account == "acme");
+                        let sum = of_customer.map(|posting| posting.amount.0).sum();
+                        paid.entry(entry.origin_id).or_default().push(sum);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        for order in &self.orders {
+            let booked = paid.get(&origin_of(&order.id)).map_or(&[][..], Vec::as_slice);
+            if booked != [-order.amount.0] {
+                let what = format!("{} of {}, booked {booked:?}", order.id, order.amount);
+                return broken("each payment is booked once, as it was ordered", what);
+            }
         }
         let roots = [books.book.root(), cold.book.root(), self.copy.books.book.root()];
         if roots[0] != roots[1] || roots[0] != roots[2] {

@@ -7,12 +7,15 @@ use super::{Course, Done, Events, Harm, LEDGER, OWNERS, OnBus, Pipeline, SECOND,
 use crate::Violation;
 use crate::dice::Dice;
 use accounting::TRIAL_FOLD;
+use accounting::pay::Payment;
 use facts::call::{CallEvent, EventKind, Leg};
+use facts::entry::EntryKind;
 use facts::ids::EventId;
-use facts::{ObservedAt, OccurredAt};
+use facts::{Amount, Currency, ObservedAt, OccurredAt};
 use schemas::SchemaIds;
 use schemas::frame::FrameBuilder;
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
+use std::collections::BTreeSet;
 
 /// 2026-11-21, microseconds.
 const BEGIN: i64 = 1_795_219_200 * SECOND;
@@ -46,6 +49,8 @@ impl Pipeline {
             skew: 0,
             truth: Vec::new(),
             confirmed: Vec::new(),
+            orders: Vec::new(),
+            told_booked: BTreeSet::new(),
             healing: false,
             broken: None,
             told: None,
@@ -85,6 +90,7 @@ impl Pipeline {
         }
         self.heal()?;
         self.done.calls = self.truth.len() as u64;
+        self.done.orders = self.orders.len() as u64;
         Ok(self.done)
     }
 
@@ -109,7 +115,7 @@ impl Pipeline {
                 return Err(broken);
             }
             let whole = |stream: usize| self.copy.states[stream].hash() == &self.oracles[stream].hash;
-            if self.all_booked() && whole(XDRS) && whole(LEDGER) {
+            if self.all_booked() && self.told_booked.len() == self.orders.len() && whole(XDRS) && whole(LEDGER) {
                 return self.at_rest();
             }
         }
@@ -136,6 +142,7 @@ impl Pipeline {
         self.turn += 1;
         self.land();
         self.switches();
+        self.people();
         self.surroundings();
         for stream in [XDRS, LEDGER] {
             if self.closed() {
@@ -185,6 +192,34 @@ impl Pipeline {
         if self.turn.is_multiple_of(8) {
             self.bus.push(OnBus::Tick(observed));
         }
+    }
+
+    /// A payment is ordered, or one is ordered again though it is booked.
+    fn people(&mut self) {
+        if self.healing || !self.dice.chance(30) {
+            return;
+        }
+        if !self.told_booked.is_empty() && self.harm(Harm::Repeat) {
+            self.told_booked.pop_first();
+            return;
+        }
+        let cents = i128::from(self.dice.within(1, 50_000));
+        let Ok(currency) = Currency::new("EUR") else { return };
+        let (account, product, destination) = ("acme".into(), SmolStr::default(), SmolStr::default());
+        self.orders.push(Payment {
+            id: format_smolstr!("bank-{}", self.orders.len()),
+            kind: EntryKind::Payment,
+            account,
+            side: facts::xdr::Side::Sell,
+            amount: Amount(cents * facts::money::ONE / 100),
+            currency,
+            occurred_at: OccurredAt(self.wall()),
+            by: "anna".into(),
+            reason: SmolStr::default(),
+            adjusts: None,
+            product,
+            destination,
+        });
     }
 
     fn call(&mut self) {

@@ -60,6 +60,16 @@ impl World {
                     let what = format!("{pending} of the limit still to be taken, {left} left");
                     return Err(Violation::new("a lowered limit is taken where rights are left", Some(line), what));
                 }
+                let reserve = site.credit().row(line, site.me()).map_or(0, |row| row.reserve);
+                let (rights, target) = (self.union.credit.rights(line, site.me()), self.reserve_of(line));
+                if reserve != target && rights >= -target {
+                    let what = format!("site {} has reserve {reserve}, not {target}, and rights {rights}", site.me());
+                    return Err(Violation::new(
+                        "a reserve is what the mode says once nothing is owed",
+                        Some(line),
+                        what,
+                    ));
+                }
                 for of in self.others(site.me()) {
                     let debt = (-self.union.credit.rights(line, of)).max(0);
                     if site.debt(line, of) != debt {

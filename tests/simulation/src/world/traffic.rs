@@ -54,6 +54,14 @@ impl World {
                 }
             }
             16 | 17 if self.plan.has(Fault::Unguarded) => self.unguarded(at),
+            18 if self.plan.has(Fault::Mode) => {
+                let permille = self.dice.one_of(&[0, 0, 50, 100, 400, 1_000]);
+                self.story.tell(self.now, || format!("the reserve of {line} is now {permille} permille of its limit"));
+                self.modes.insert(line, permille);
+                for me in 1..=self.plan.sites {
+                    self.configure(me);
+                }
+            }
             _ => {
                 let call = self.calls.draw(&self.plan, &mut self.dice, at);
                 self.tally.calls += 1;
