@@ -9,45 +9,10 @@ use tests::pair::{self, Address};
 use tests::site::{self, amount, cell};
 use tests::{Tandem, eventually, http};
 
-use crate::credit::DECK;
-
 const PATIENCE: Duration = Duration::from_secs(120);
-pub(crate) const SITE: &str = r#"
-[site]
-base_currency = "USD"
-attempt_wait_seconds = 1
-[[carrier]]
-id = "house"
-name = "House"
-[[account]]
-id = "acme"
-carrier = "house"
-currency = "USD"
-credit_limit = "100"
-[[product]]
-id = "standard"
-name = "Standard"
-[[agreement]]
-id = "acme"
-account = "acme"
-product = "standard"
-side = "sell"
-deck = "az"
-[[trunk]]
-id = "in"
-account = "acme"
-product = "standard"
-side = "sell"
-[[trunk.rule]]
-trunk = "in"
-[[switch]]
-id = "edge"
-format = "tandem"
-[[deck]]
-id = "az"
-file = "az.csv"
-currency = "USD"
-"#;
+/// The site that the guide has people type the example in with.
+pub(crate) const SITE: &str = include_str!("../fixtures/worked-example/site.toml");
+const DECK: &str = include_str!("../fixtures/worked-example/az.csv");
 
 /// A site's process with its door for switches.
 pub(crate) struct Edge<'a> {
