@@ -38,6 +38,9 @@ pub enum SiteCommand {
     /// After a fork of the configuration, with `tandem up` stopped: drop what this site wrote alone, and take the common
     /// configuration. What was dropped is shown and kept
     RejoinConfig(RejoinArgs),
+    /// Where the copy of another site's streams is damaged or gone, with `tandem up` stopped: set it aside, so that it is
+    /// fetched again from that site
+    Refetch(RefetchArgs),
     /// Which fold version is in force and which every site's program knows; with VERSION: go on by that one at all sites
     Fold(FoldArgs),
 }
@@ -108,6 +111,13 @@ pub struct RejoinArgs {
     /// Do it; without, what would be dropped is shown, and asked for on a terminal
     #[arg(long)]
     pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RefetchArgs {
+    /// The site whose streams are fetched again
+    #[arg(value_name = "SITE")]
+    pub from: String,
 }
 
 #[derive(Debug, Clone, Args)]

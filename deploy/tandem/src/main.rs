@@ -146,6 +146,7 @@ fn run(cli: &Cli) -> Outcome {
             peers::invite::admit(&settings, cli.settings.settings.as_deref(), args, cli.json)
         }
         Command::Site(SiteCommand::Drain(args)) => peers::drain::run(&settings, args, user, cli.json),
+        Command::Site(SiteCommand::Refetch(args)) => peers::refetch::run(&settings, args, cli.json),
         Command::Site(SiteCommand::RejoinConfig(args)) => peers::rejoin::run(&settings, args, cli.json),
         Command::Site(command) => ask(Op::Site(peers::orders::op(command, user))),
         Command::Engine(EngineCommand::Fetch) => engine::fetch_engine(),

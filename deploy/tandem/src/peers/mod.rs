@@ -8,6 +8,7 @@ pub mod guard;
 pub mod health;
 pub mod invite;
 pub mod orders;
+pub mod refetch;
 pub mod rejoin;
 mod roles;
 pub mod sums;

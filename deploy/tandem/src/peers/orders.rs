@@ -58,6 +58,7 @@ pub fn op(command: &SiteCommand, user: fn() -> String) -> SiteOp {
         | SiteCommand::Join(_)
         | SiteCommand::Admit(_)
         | SiteCommand::Drain(_)
+        | SiteCommand::Refetch(_)
         | SiteCommand::RejoinConfig(_) => SiteOp::Status,
         SiteCommand::Rights { account } => SiteOp::Rights { account: account.clone() },
         SiteCommand::Give(args) => {

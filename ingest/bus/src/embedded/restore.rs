@@ -55,7 +55,14 @@ impl EmbeddedBus {
         let mut known = KnownTopics::read(&topics)?;
         known.0.retain(|(known, _)| known != name);
         known.write(&topics)?;
-        fs::rename(&from, into).map_err(|e| BusError::io("cannot move", &from, e))?;
+        if from.exists() {
+            fs::rename(&from, into).map_err(|e| BusError::io("cannot move", &from, e))?;
+        }
         files::sync_dir(root)
+    }
+
+    /// Names of the topics that were made in a folder, also where one's own folder is gone.
+    pub fn made(root: &Path) -> Result<Vec<String>, BusError> {
+        Ok(KnownTopics::read(&root.join("topics"))?.0.into_iter().map(|(name, _)| name).collect())
     }
 }

@@ -10,7 +10,8 @@ use crate::error::BusError;
 
 /// What to do about damage that is no torn tail.
 pub const ADVICE: &str = "acknowledged records may stand behind it, so nothing was cut: take this file from a backup \
-     or another site, and look at the rest with `tandem ledger verify`";
+     (a copy of another site's stream: `tandem site refetch SITE`; this site's own, where others hold it: `tandem site \
+     join --lost-disk` in an empty folder), and look at the rest with `tandem ledger verify`";
 
 /// Opens a segment and reads its header.
 pub fn open_segment(path: &Path) -> Result<(File, SegmentHeader), BusError> {
