@@ -13,7 +13,7 @@ fn an_accounts_past_is_answered_from_the_index_at_any_size() {
     let rows = Tandem::new().run(&["bench", "history", "--calls", entries, "--json"]).json_lines();
     let text = |row: &serde_json::Value, key: &str| row[key].as_str().expect("a text").to_owned();
     let asked: Vec<_> = rows.iter().filter(|row| text(row, "what").ends_with("p99")).collect();
-    assert_eq!(asked.len(), 8, "four kinds of questions at two sizes: {rows:?}");
+    assert_eq!(asked.len(), 12, "six kinds of questions at two sizes: {rows:?}");
     for row in asked {
         println!("{}: {}, reading {}", text(row, "what"), text(row, "ours"), text(row, "baseline"));
         let share = text(row, "share");
