@@ -98,6 +98,22 @@ impl Pipeline {
             }
             self.start(stream);
         }
+        // Disks that lose their power lose bits, too.
+        if self.dice.chance(250) && !self.course.without.contains(&Harm::BitFlip) {
+            self.flip(false, stream);
+        }
+    }
+
+    fn flip(&mut self, copy: bool, stream: usize) {
+        if self.flipped.is_some() || self.closed() {
+            return;
+        }
+        let sealed = self.course.slip == Some(Slip::ChecksumUnread);
+        let disk = if copy { &mut self.copy.logs[stream] } else { &mut self.logs[stream] };
+        let place = disk.flip(&mut self.dice, sealed);
+        self.flipped = Some((copy, stream));
+        self.done.flips += 1;
+        self.tell(|| format!("a bit flips in {}{}: {place}", if copy { "the copy of " } else { "" }, STREAMS[stream]));
     }
 
     /// The copy's machine loses its power while it writes what it has fetched.
@@ -178,16 +194,9 @@ impl Pipeline {
             let lost = self.copy.fall_back(stream, keep, disk, with);
             self.set_broken(lost);
         }
-        if self.flipped.is_none() && !self.closed() && self.harm(Harm::BitFlip) && self.dice.chance(200) {
+        if self.harm(Harm::BitFlip) && self.dice.chance(200) {
             let (copy, stream) = (self.dice.chance(300), self.dice.within(0, 1) as usize);
-            let sealed = self.course.slip == Some(Slip::ChecksumUnread);
-            let disk = if copy { &mut self.copy.logs[stream] } else { &mut self.logs[stream] };
-            let place = disk.flip(&mut self.dice, sealed);
-            self.flipped = Some((copy, stream));
-            self.done.flips += 1;
-            self.tell(|| {
-                format!("a bit flips in {}{}: {place}", if copy { "the copy of " } else { "" }, STREAMS[stream])
-            });
+            self.flip(copy, stream);
         }
         // What is put back comes from the copy, which must not be damaged at the same time.
         let copy_is_whole = self.flipped.is_none_or(|(copy, _)| !copy);
