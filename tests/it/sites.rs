@@ -231,3 +231,35 @@ fn the_configuration_moves_by_order_and_what_the_old_site_wrote_alone_is_a_fork(
     assert_eq!(verified[0]["ok"], true, "{verified:?}");
     sites.iter_mut().for_each(Tandem::stop);
 }
+
+#[test]
+fn a_damaged_and_a_lost_copy_of_the_others_books_are_fetched_again_and_come_to_the_same_figures() {
+    let mut sites = pair::folders(&["main", "vienna"], &[Address::loopback(), Address::loopback()], "partitions = 1");
+    up(&mut sites);
+    site::apply(&sites[0]);
+    import(&sites[0], 0);
+    equal_books(&[&sites[0], &sites[1]], 1);
+    sites[1].stop();
+    let log = sites[1].data().join("log");
+    let segment = std::fs::read_dir(log.join("ledger.main/0")).expect("the copy is there").flatten();
+    let segment = segment.map(|file| file.path()).find(|path| path.extension().is_some_and(|end| end == "seg"));
+    let segment = segment.expect("a segment");
+    let mut bytes = std::fs::read(&segment).expect("it can be read");
+    let written = bytes.iter().rposition(|byte| *byte != 0).expect("frames");
+    bytes[written / 2] ^= 0x40;
+    std::fs::write(&segment, bytes).expect("it can be written");
+    std::fs::remove_dir_all(log.join("xdrs.main.0")).expect("the other copy");
+    let refused = sites[1].run(&["ledger", "balance"]);
+    assert_eq!(refused.code, Some(3), "{refused:?}");
+    assert!(refused.stderr.contains("ledger.main/0") && refused.stderr.contains("tandem site refetch"), "{refused:?}");
+    // Its own books are nothing that could be fetched so.
+    assert_eq!(sites[1].run(&["site", "refetch", "vienna"]).code, Some(2));
+    let aside = sites[1].run(&["site", "refetch", "main", "--json"]).json_lines().remove(0);
+    assert_eq!(aside["set_aside"].as_array().map(Vec::len), Some(3), "{aside}");
+    up(&mut sites[1..]);
+    import(&sites[1], 1);
+    equal_books(&[&sites[0], &sites[1]], 2);
+    for site in &mut sites {
+        site.stop();
+    }
+}
