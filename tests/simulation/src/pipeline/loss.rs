@@ -237,6 +237,13 @@ impl Pipeline {
         if self.refused.contains(&true) {
             self.person = Some(self.turn);
         } else if self.broken.is_none() {
+            if !streams.contains(&LEDGER) {
+                // As after every loss all of the site's streams are fenced: a frame of a sleeper that booked what is lost
+                // must not come to count behind the places that are filled now.
+                self.names += 1;
+                let epoch = epoch_above(self.oracles[LEDGER].epoch);
+                self.append(LEDGER, fence_of(LEDGER, epoch, self.names, &self.ids));
+            }
             if events {
                 self.events_lost();
             }
