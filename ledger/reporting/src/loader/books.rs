@@ -153,6 +153,12 @@ impl Inner {
         self.refused.clear();
     }
 
+    fn give(&mut self, next: Ahead, into: &mut FrameCalls) {
+        *into = FrameCalls { seq: next.seq, gone: next.gone, ..FrameCalls::default() };
+        self.refused.retain(|_, seq| *seq > next.seq);
+        self.place = Some(next.place);
+    }
+
     fn read(&mut self) -> Result<(), FramesError> {
         if self.reader.is_none() {
             if self.bus.partitions(&self.stream).map_err(|e| FramesError(e.to_string()))?.is_none() {
@@ -227,22 +233,23 @@ impl From<schemas::DecodeError> for ReadError {
 }
 
 impl Frames for Books {
+    /// Only frames of which everything consumed is in the engine: what was given out beyond that would look as if a stream
+    /// of rated calls had been lost.
     fn next(&mut self, into: &mut FrameCalls, _timeout: Duration) -> Result<bool, FramesError> {
         let mut inner = self.inner();
-        let next = match inner.cleared.pop_front() {
-            Some(next) => next,
-            // A noted range is given again whether or not what it needs was looked at: it was, before it was noted.
-            None => {
-                inner.read()?;
-                match inner.ahead.pop_front() {
-                    Some(next) => next,
-                    None => return Ok(false),
-                }
-            }
-        };
-        *into = FrameCalls { seq: next.seq, gone: next.gone, ..FrameCalls::default() };
-        inner.refused.retain(|_, seq| *seq > next.seq);
-        inner.place = Some(next.place);
+        let Some(next) = inner.cleared.pop_front() else { return Ok(false) };
+        inner.give(next, into);
+        Ok(true)
+    }
+
+    fn next_noted(&mut self, into: &mut FrameCalls, _timeout: Duration) -> Result<bool, FramesError> {
+        let mut inner = self.inner();
+        if inner.cleared.is_empty() && inner.ahead.is_empty() {
+            inner.read()?;
+        }
+        let next = inner.cleared.pop_front().or_else(|| inner.ahead.pop_front());
+        let Some(next) = next else { return Ok(false) };
+        inner.give(next, into);
         Ok(true)
     }
 

@@ -55,6 +55,11 @@ pub struct FramesError(pub String);
 pub trait Frames: Send {
     /// The next accepted frame into `into` (its memory is reused); false when none came within `timeout`.
     fn next(&mut self, into: &mut FrameCalls, timeout: Duration) -> Result<bool, FramesError>;
+    /// The same for a range that was noted: its frames are given again whatever they need; it was there before the range
+    /// was noted.
+    fn next_noted(&mut self, into: &mut FrameCalls, timeout: Duration) -> Result<bool, FramesError> {
+        self.next(into, timeout)
+    }
     /// Goes to where `mark` said, or to the stream's start; frames up to `seq` may be passed over undecoded, the next
     /// one given is `seq`.
     fn seek(&mut self, mark: Option<&str>, seq: u64) -> Result<(), FramesError>;
@@ -428,7 +433,7 @@ impl Stream {
         let mut frames: Vec<FrameCalls> = Vec::new();
         while frames.last().is_none_or(|f| f.seq + 1 < to.seq) {
             let mut frame = FrameCalls::default();
-            let came = self.frames.next(&mut frame, Duration::from_secs(5)).map_err(|e| named(&self.name, e))?;
+            let came = self.frames.next_noted(&mut frame, Duration::from_secs(5)).map_err(|e| named(&self.name, e))?;
             let found = if came { frame.seq } else { frames.last().map_or(0, |f| f.seq) };
             if !came || frame.seq >= to.seq {
                 return Err(LoadError::RangeChanged { stream: self.name.clone(), wanted: to, found });
