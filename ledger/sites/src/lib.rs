@@ -81,6 +81,9 @@ pub struct Options {
 pub enum SitesError {
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// A peer's certificate, which that site has made and somebody carried here.
+    #[error("peer {peer}: {error}; `tandem site certificate --output FILE` at that site writes it")]
+    Pinned { peer: String, error: IdentityError },
     #[error("peer {peer}: address {url}: {reason}")]
     Address { peer: String, url: String, reason: String },
     #[error("peers {one} and {other} have the same certificate; each site has one of its own")]
@@ -182,7 +185,8 @@ impl Sites {
         let runtime = runtime.map_err(|e| surroundings("threads", e.to_string()))?;
         let (mut links, mut clients): (Vec<Link>, Vec<Client>) = Default::default();
         for peer in &options.peers {
-            let certificate = identity::pinned(&peer.certificate)?;
+            let certificate = identity::pinned(&peer.certificate)
+                .map_err(|error| SitesError::Pinned { peer: peer.name.clone(), error })?;
             if let Some(at) = links.iter().position(|link| link.certificate == certificate) {
                 let (one, other) = (options.peers[at].name.clone(), peer.name.clone());
                 return Err(SitesError::SameCertificate { one, other });

@@ -186,7 +186,9 @@ fn started(error: sites::SitesError) -> Failure {
         sites::SitesError::Identity(error) => {
             Failure::Usage(format!("{error}; `tandem site certificate` makes a key and a certificate"))
         }
-        sites::SitesError::Address { .. } | sites::SitesError::SameCertificate { .. } => Failure::usage(error),
+        sites::SitesError::Address { .. }
+        | sites::SitesError::Pinned { .. }
+        | sites::SitesError::SameCertificate { .. } => Failure::usage(error),
         error => Failure::broken(error),
     }
 }
