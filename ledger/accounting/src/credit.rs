@@ -14,7 +14,7 @@ mod lines;
 mod pull;
 mod settle;
 
-pub use fold::{Claim, Credit, FoldRefusal, Owed, owed, winner};
+pub use fold::{Claim, Credit, FoldRefusal, Owed, cover, owed, winner};
 pub use messages::{Announcement, Message, PullId};
 pub use offer::Offer;
 pub use row::Row;

@@ -1,7 +1,7 @@
 //! Calls that stand in two streams (design 8.5, 8.8): whose entries stay, what the other site takes back, and
 //! what counts twice until it has.
 
-use accounting::credit::{Claim, Owed, owed, winner};
+use accounting::credit::{Claim, Owed, cover, owed, winner};
 use accounting::post::CHARGED_ELSEWHERE;
 use accounting::{CurrentCall, PricedCall};
 use facts::entry::{ESTIMATED, Elsewhere, EntryKind, Give, GiveWhy, Hold, LedgerItem, ReleaseWhy, hold_id};
@@ -109,10 +109,11 @@ impl AtSite {
         Claim { estimated: charges.all(|entry| entry.reason == ESTIMATED), closed_hold: self.closed_hold }
     }
 
-    /// What the call costs accounts that owe for it.
+    /// What the call costs accounts that owe for it; where it was reversed, what it came to before.
     fn charged(&self) -> Vec<(SmolStr, i128)> {
         let mut sums: Vec<(SmolStr, i128)> = Vec::new();
-        let postings = self.entries.iter().flat_map(|entry| &entry.postings);
+        let entries = self.entries.iter().filter(|entry| entry.kind != EntryKind::Reversal);
+        let postings = entries.flat_map(|entry| &entry.postings);
         for posting in postings.filter(|posting| !posting.account.is_empty() && accounting::views::owed(posting.gl)) {
             match sums.iter_mut().find(|(of, _)| *of == posting.account) {
                 Some((_, sum)) => *sum = sum.saturating_add(posting.amount.0),
@@ -203,10 +204,12 @@ impl Core<'_> {
             let passed: SmallVec<[Amount; 1]> = hold.lines.iter().map(passed).collect();
             self.write(&LedgerItem::Elsewhere(Box::new(Elsewhere { hold_id: hold.hold_id, at: now, to, passed })))?;
         }
-        if let Some((_, own)) = all.iter().find(|(site, at)| *site == me && at.charges()) {
-            self.reverse_call(sites, call, to, &own.entries)?;
+        if let Some((_, own)) = all.iter().find(|(site, _)| *site == me) {
+            if own.charges() {
+                self.reverse_call(sites, call, to, &own.entries)?;
+            }
+            self.pass_cover(call, to, now, &own.charged())?;
         }
-        self.pass_cover(call, to, now)?;
         self.list_double(sites, call, to, &[]);
         Ok(())
     }
@@ -222,26 +225,35 @@ impl Core<'_> {
         Ok(())
     }
 
-    /// Cover that other sites passed here for a call goes on to the site whose charge counts.
-    fn pass_cover(&mut self, call: CallId, to: u16, at: OccurredAt) -> Result<(), LedgerError> {
+    /// Cover that other sites passed here for a call goes on to the site whose charge counts, as far as this site's own
+    /// charge of it came to.
+    fn pass_cover(
+        &mut self,
+        call: CallId,
+        to: u16,
+        at: OccurredAt,
+        own: &[(SmolStr, i128)],
+    ) -> Result<(), LedgerError> {
         let me = self.options.number;
         let config = (self.options.config)();
-        let mut cover: Vec<(SmolStr, i128)> = Vec::new();
+        // Account, what came, what went on.
+        let mut sums: Vec<(SmolStr, i128, i128)> = Vec::new();
         {
             let fold = self.shared().fold();
             let came = fold.others.values().flat_map(|other| other.book.rights().passed(call));
-            let came = came.filter(|(_, passed)| passed.to == me).map(|(account, passed)| (account, passed.amount));
+            let came = came.filter(|(_, passed)| passed.to == me).map(|(account, passed)| (account, passed.amount, 0));
             // What left with an own hold was this site's own, not cover that came.
-            let went = fold.book.rights().passed_on(call).map(|(account, amount)| (account, -amount));
-            for (account, amount) in came.chain(went) {
-                match cover.iter_mut().find(|(of, _)| of == account) {
-                    Some((_, sum)) => *sum += amount,
-                    None => cover.push((account.clone(), amount)),
+            let went = fold.book.rights().passed_on(call).map(|(account, amount)| (account, 0, amount));
+            for (account, in_, out) in came.chain(went) {
+                match sums.iter_mut().find(|(of, ..)| of == account) {
+                    Some((_, came, gone)) => (*came, *gone) = (*came + in_, *gone + out),
+                    None => sums.push((account.clone(), in_, out)),
                 }
             }
         }
-        for (account, sum) in cover {
-            let Owed::Cover { amount } = owed(None, false, 0, sum) else { continue };
+        for (account, came, gone) in sums {
+            let own = own.iter().find(|(of, _)| *of == account).map_or(0, |(_, sum)| *sum);
+            let Owed::Cover { amount } = owed(None, false, 0, cover(came, own, gone)) else { continue };
             let Some(currency) = config.accounts.get(&account).map(|terms| terms.currency) else { continue };
             let (why, by, reason) = (GiveWhy::Cover, SmolStr::default(), SmolStr::default());
             let (origin_id, call_id, amount) = (OriginId(call.0), Some(call), Amount(amount));

@@ -7,8 +7,9 @@ use std::time::Instant;
 
 /// Operations of one run.
 const OPERATIONS: u32 = 800;
-/// Seeds that once found something, in the simulator itself so far; and the first.
-const AGAIN: [u64; 4] = [1, 3, 154, 1_125];
+/// Seeds that once found something: 112662 cover passed on beyond the charge it was for, the others the simulator's own
+/// mistakes; and the first.
+const AGAIN: [u64; 6] = [1, 3, 154, 1_125, 12_694, 112_662];
 
 /// Runs all seeds; the first violation is made smaller and told.
 fn all(seeds: std::ops::Range<u64>) -> Tally {

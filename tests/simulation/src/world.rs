@@ -96,6 +96,8 @@ pub struct World {
     /// The reserve of all sites, in permille of the limit, where it is another one than at the beginning.
     modes: BTreeMap<LineId, i64>,
     healing: bool,
+    /// When the run is over, once all has healed.
+    end: i64,
     broken: Option<Violation>,
     tally: Tally,
     pub story: Story,
@@ -117,6 +119,7 @@ impl World {
             limits: (1..=i64::from(plan.lines)).map(|n| (line(n), 50 * CENT * i128::from(plan.depth))).collect(),
             modes: BTreeMap::new(),
             healing: false,
+            end: i64::MAX,
             broken: None,
             tally: Tally::default(),
             story: Story::default(),
@@ -188,9 +191,8 @@ impl World {
             self.configure(me);
         }
         self.at(1, Event::Operation(self.plan.operations));
-        let mut end = i64::MAX;
         while let Some(((at, _), event)) = self.events.pop_first() {
-            if at > end {
+            if at > self.end {
                 break;
             }
             self.now = at;
@@ -201,11 +203,6 @@ impl World {
             }
             if self.tally.events.is_multiple_of(64) {
                 self.equal_prefixes()?;
-            }
-            if self.healing && end == i64::MAX {
-                // Longer than any hold lives, any end is late, and any debt needs to be repaid.
-                let limit = RINGING + self.plan.longest_call + self.plan.delay_limit;
-                end = self.now + 2 * limit + 1_800 * SECOND + 3_000 * SECOND;
             }
         }
         self.at_rest()?;
@@ -375,6 +372,9 @@ impl World {
     fn heal(&mut self) {
         self.story.tell(self.now, || "all heals".to_owned());
         self.healing = true;
+        // Longer than any hold lives, any end is late, and any debt needs to be repaid.
+        let limit = RINGING + self.plan.longest_call + self.plan.delay_limit;
+        self.end = self.now + 2 * limit + 1_800 * SECOND + 3_000 * SECOND;
         self.links.iter_mut().flatten().for_each(|link| *link = true);
     }
 }

@@ -93,9 +93,16 @@ pub enum Owed {
     Nothing,
 }
 
+/// Of cover that came here for a call, what still goes on to the winner. Several sites that each let a hold go may pass
+/// more than this site's charge came to (`own`, reversed or not), and what is more may have been spent before anybody
+/// knew of the winner. Only what the reversal brings back is sure to be there, and it covers the winner's charge whole.
+pub fn cover(came: i128, own: i128, gone: i128) -> i128 {
+    came.min(own).saturating_sub(gone).max(0)
+}
+
 /// Its hold, its charge, cover that has come to the wrong place (8.5, 8.8). `hold`: open here; `charged`: a charge of
-/// its own is in effect; `over`: of the winner's charge, what its own hold did not cover; `cover`: received for the
-/// call and not passed on.
+/// its own is in effect; `over`: of the winner's charge, what its own hold did not cover; `cover`: what of it goes on
+/// ([`cover`]).
 pub fn owed(hold: Option<i128>, charged: bool, over: i128, cover: i128) -> Owed {
     match hold {
         Some(held) => Owed::Release { passed: held.min(over).max(0) },

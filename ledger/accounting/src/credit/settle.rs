@@ -1,6 +1,6 @@
 //! Calls that more than one site knows, and what the tick does: expiry, debts, reserves, lowered limits.
 
-use super::fold::{Owed, owed};
+use super::fold::{Owed, cover, owed};
 use super::site::{Settings, Site};
 use super::{GiveWhy, Let, LineId, Memo, SiteNo};
 use facts::{Amount, CallId};
@@ -14,7 +14,9 @@ impl Site {
         let at = self.credit.at(call, line, me);
         let charged = at.charge.is_some_and(|own| !own.reversed);
         let hold = at.hold.map(|hold| hold.amount);
-        let memo = match owed(hold, charged, charge.over, at.cover_in - at.cover_out) {
+        let own = at.charge.map_or(0, |own| own.held + own.over);
+        let cover = cover(at.cover_in, own, at.cover_out);
+        let memo = match owed(hold, charged, charge.over, cover) {
             Owed::Release { passed } => {
                 let why = Let::ChargedElsewhere { to, passed: Amount(passed) };
                 Memo::Release { call, line: line.clone(), why }

@@ -234,6 +234,36 @@ fn of_two_charges_of_one_call_the_one_that_closed_a_hold_stays() {
     assert!(at.charge.unwrap().reversed, "site 1 has the lower number and had no hold");
 }
 
+/// Two sites let a hold go for one charge of 0.50, and each passes 0.50: one of them is more than the charge, and is spent
+/// before the site hears that a fourth one's charge counts (seed 112662 of the simulator).
+#[test]
+fn a_reversal_passes_no_more_cover_than_its_charge_came_to() {
+    let mut site = Site::new(settings(3, 5), 1, 0);
+    let amount = Amount(50 * CENT);
+    let hold = Memo::Hold { call: call(1), line: line(), amount, seconds: 300, until: i64::MAX };
+    let release = |passed| {
+        let why = Let::ChargedElsewhere { to: 3, passed };
+        [hold.clone(), Memo::Release { call: call(1), line: line(), why }]
+    };
+    site.end(call(1), &line(), amount);
+    assert_eq!(site.rights("acme"), -50 * CENT);
+    for other in [1, 2] {
+        assert!(site.fold(0, other, 1, &release(amount)).unwrap());
+    }
+    assert_eq!(site.give(&line(), 1, Amount(ONE)), amount, "spent");
+    site.take();
+    let won = Memo::Charge { call: call(1), line: line(), held: amount, over: Amount::ZERO };
+    assert!(site.fold(0, 4, 1, &[hold.clone(), won]).unwrap());
+    let frame = site.take().0.unwrap();
+    assert_eq!(frame.memos, [Memo::Reverse { call: call(1), line: line(), to: 4, passed: amount }]);
+    assert_eq!(site.rights("acme"), 0, "as before it");
+    // Cover that comes later still: the charge's own has gone on.
+    assert!(site.fold(0, 5, 1, &release(amount)).unwrap());
+    assert_eq!((site.take().0, site.rights("acme")), (None, 50 * CENT));
+    // Part of it before the reversal, part of it after: all of it goes on, but for what is beyond the charge.
+    assert_eq!([cover(30, 50, 0), cover(80, 50, 30), cover(80, 50, 50)], [30, 20, 0]);
+}
+
 #[test]
 fn a_frame_of_a_site_that_lies_is_refused_whole() {
     let mut pair = Pair::new(0);

@@ -6,6 +6,11 @@ use crate::mistakes::Mistake;
 use crate::plan::{Fault, SECOND};
 use accounting::credit::{Action, Message, Site, SiteNo};
 
+/// Between two ticks while all that is to be done is to wait.
+const SLOW_TICK: i64 = 60 * SECOND;
+/// Ticks at the plan's pace before the run is over.
+const LAST_TICKS: i64 = 20;
+
 impl World {
     pub(super) fn act(&mut self, me: SiteNo, action: Action) {
         match action {
@@ -108,9 +113,10 @@ impl World {
     }
 
     pub(super) fn tick(&mut self, me: SiteNo) {
-        // What is left to do when all has healed takes hours, and no haste.
-        let tick = if self.healing { 60 * SECOND } else { self.plan.tick };
-        self.later(tick, Event::Tick(me));
+        // What is left to do when all has healed takes hours, and no haste; but sites that tick once a minute take each
+        // other for silent, and ask nobody. So at the end they tick as they do.
+        let slow = self.healing && self.now < self.end - LAST_TICKS * self.plan.tick - SLOW_TICK;
+        self.later(if slow { SLOW_TICK } else { self.plan.tick }, Event::Tick(me));
         if !self.with(me, |site, now| site.tick(now)) {
             return;
         }
