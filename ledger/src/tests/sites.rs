@@ -245,6 +245,39 @@ fn a_call_that_ends_at_another_site_takes_its_cover_along() {
     assert_eq!(house.owed(), amount("0.5"));
 }
 
+/// A call charged at 0.50 got 0.50 of cover, and is 0.10 after a late record; then a lower site's charge counts. What the
+/// cover was more than the charge may be spent by then: only 0.10 goes on.
+#[test]
+fn a_charge_that_loses_passes_no_more_cover_than_it_came_to() {
+    let mut house = House::new(3, "0", 8);
+    house.until("the limit is granted", |house| house.rights(2, 1) == Some(amount("100")));
+    house.begin(3, "c1");
+    for other in [2, 3] {
+        house.links.both(1, other, false);
+    }
+    let first = accounting::sample::rated("c1", ("acme", "0.5"), &[]);
+    let end = house.rate(2, &first);
+    house.booked(2, end);
+    let given = |house: &House, by: u16| {
+        house.acme(2).and_then(|row| row.sites.iter().find(|one| one.site == by).map(|one| one.given))
+    };
+    house.until("the hold's site has passed its cover", |house| given(house, 3) == Some(amount("0.5")));
+    let less = accounting::sample::priced(first, 0, "0.1");
+    let end = house.rate(2, &accounting::sample::late(less, 1, super::world::at(1, 0)));
+    house.booked(2, end);
+    house.until("0.40 come back", |house| house.rights(2, 2) == Some(amount("0.4")));
+    house.end(1, "c1", "0.1");
+    for other in [2, 3] {
+        house.links.both(1, other, true);
+    }
+    house.met();
+    house.until("it is charged once", |house| house.owed() == amount("0.1"));
+    house.until("the cover of the charge that was reversed goes on, and no more", |house| {
+        given(house, 2) == Some(amount("0.1")) && house.rights(2, 2) == Some(amount("0.4"))
+    });
+    house.proved();
+}
+
 #[test]
 fn one_payment_at_two_sites_counts_once_after_they_meet() {
     let house = House::new(2, "0", 5);
