@@ -114,6 +114,15 @@ impl ConfigHub {
         self.follower.lock().unwrap_or_else(PoisonError::into_inner).stream().owner().clone()
     }
 
+    /// The same, once all that the log holds now is read.
+    pub fn owner_now(&self, bus: &dyn Bus) -> Result<smol_str::SmolStr, config_log::ConfigError> {
+        let mut follower = self.follower.lock().unwrap_or_else(PoisonError::into_inner);
+        if follower.catch_up(bus)? {
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = follower.current();
+        }
+        Ok(follower.stream().owner().clone())
+    }
+
     pub fn history(&self) -> Vec<config_log::Version> {
         self.follower.lock().unwrap_or_else(PoisonError::into_inner).history().to_vec()
     }
@@ -310,8 +319,13 @@ impl Running {
 impl Node {
     /// Writes a configuration version; `items` come from a plan.
     pub fn publish(&self, items: &[ConfigItem], by: &str, comment: &str) -> Result<u64, Failure> {
-        peers::may_configure(self)?;
         let mut follower = self.config.follower.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another site's claim may have come a moment ago, or another version than the one these items were made from.
+        if follower.catch_up(&*self.bus).map_err(Failure::broken)? {
+            *self.config.current.write().unwrap_or_else(PoisonError::into_inner) = follower.current();
+            return Err(Failure::broken(config_log::ConfigError::Meanwhile));
+        }
+        peers::may_follow(&self.settings, follower.stream().owner())?;
         let owner = peers::config_owner(&self.settings);
         let author = config_log::Author { by, comment, owner: &owner, wall_micros: wall_micros() };
         let seq = config_log::publish(&*self.bus, &mut follower, items, author).map_err(Failure::broken)?;

@@ -126,6 +126,14 @@ impl ConfigFollower {
         Ok(fold.current.seq > before)
     }
 
+    /// Folds all that the log holds now; true when there is a newer version.
+    pub fn catch_up(&mut self, bus: &dyn Bus) -> Result<bool, ConfigError> {
+        let Self { reader, fold, .. } = self;
+        let before = fold.current.seq;
+        reader.catch_up(bus, &mut |accepted| fold.frame(&accepted))?;
+        Ok(fold.current.seq > before)
+    }
+
     /// Head of the stream as folded so far.
     pub fn stream(&self) -> &StreamState {
         self.reader.state()

@@ -226,19 +226,23 @@ pub fn config_site<'a>(settings: &'a Settings, owner: &'a str) -> &'a str {
     named.filter(|name| settings.site_number(name).is_some()).unwrap_or_else(|| settings.first_config_site())
 }
 
-/// Whether this site may write the configuration; if not, why and where to go.
+/// Whether this site may write the configuration, by all that its log holds now; if not, why and where to go.
 pub fn may_configure(node: &Node) -> Result<(), Failure> {
     if node.settings.peers.is_empty() {
         return Ok(());
     }
-    let site = node.config_site();
-    if site == node.settings.site {
+    may_follow(&node.settings, &node.config.owner_now(&*node.bus).map_err(Failure::broken)?)
+}
+
+/// Whether this site may write the configuration behind this owner of its log.
+pub fn may_follow(settings: &Settings, owner: &str) -> Result<(), Failure> {
+    let (own, site) = (&settings.site, config_site(settings, owner));
+    if settings.peers.is_empty() || site == own {
         return Ok(());
     }
-    let url = node.settings.peers.iter().find(|peer| peer.name == site).map_or("", |peer| peer.url.as_str());
+    let url = settings.peers.iter().find(|peer| peer.name == site).map_or("", |peer| peer.url.as_str());
     Err(Failure::Usage(format!(
-        "{CONFIG} is written at site {site} ({url}), not at {}; run this there, or move it here: tandem site config-site {}",
-        node.settings.site, node.settings.site
+        "{CONFIG} is written at site {site} ({url}), not at {own}; run this there, or move it here: tandem site config-site {own}"
     )))
 }
 
