@@ -104,9 +104,14 @@ impl ConfigHub {
     fn poll(&self) -> Result<(), config_log::ConfigError> {
         let mut follower = self.follower.lock().unwrap_or_else(PoisonError::into_inner);
         if follower.poll(Duration::from_millis(20))? {
-            *self.current.write().unwrap_or_else(PoisonError::into_inner) = follower.current();
+            self.show(&follower);
         }
         Ok(())
+    }
+
+    /// What has been read is in force here from now on.
+    fn show(&self, follower: &ConfigFollower) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = follower.current();
     }
 
     /// Who claimed the log last.
@@ -118,7 +123,7 @@ impl ConfigHub {
     pub fn owner_now(&self, bus: &dyn Bus) -> Result<smol_str::SmolStr, config_log::ConfigError> {
         let mut follower = self.follower.lock().unwrap_or_else(PoisonError::into_inner);
         if follower.catch_up(bus)? {
-            *self.current.write().unwrap_or_else(PoisonError::into_inner) = follower.current();
+            self.show(&follower);
         }
         Ok(follower.stream().owner().clone())
     }
@@ -322,14 +327,14 @@ impl Node {
         let mut follower = self.config.follower.lock().unwrap_or_else(PoisonError::into_inner);
         // Another site's claim may have come a moment ago, or another version than the one these items were made from.
         if follower.catch_up(&*self.bus).map_err(Failure::broken)? {
-            *self.config.current.write().unwrap_or_else(PoisonError::into_inner) = follower.current();
+            self.config.show(&follower);
             return Err(Failure::broken(config_log::ConfigError::Meanwhile));
         }
         peers::may_follow(&self.settings, follower.stream().owner())?;
         let owner = peers::config_owner(&self.settings);
         let author = config_log::Author { by, comment, owner: &owner, wall_micros: wall_micros() };
         let seq = config_log::publish(&*self.bus, &mut follower, items, author).map_err(Failure::broken)?;
-        *self.config.current.write().unwrap_or_else(PoisonError::into_inner) = follower.current();
+        self.config.show(&follower);
         Ok(seq)
     }
 

@@ -64,15 +64,13 @@ pub fn execute(node: &Node, op: &ProofOp) -> Result<Answer, Failure> {
 /// A site signs its own books only: where the entry stands in another one's, as far as that is copied here.
 fn booked_elsewhere(node: &Node, xdr: XdrId, call: Option<CallId>) -> Option<ProveError> {
     let call = call?;
-    let of = |other: &&std::sync::Arc<crate::peers::Other>| {
-        let rows = other.view.entries_for_call(call).unwrap_or_default();
-        rows.iter().any(|row| row.xdr_id == Some(xdr))
+    let holds = |view: &ledger::View| {
+        view.entries_for_call(call).is_ok_and(|rows| rows.iter().any(|row| row.xdr_id == Some(xdr)))
     };
-    let own = node.view.entries_for_call(call).ok()?;
-    if own.iter().any(|row| row.xdr_id == Some(xdr)) {
+    if holds(&node.view) {
         return None;
     }
-    let site = node.others.iter().find(of)?.name.clone();
+    let site = node.others.iter().find(|other| holds(&other.view))?.name.clone();
     Some(ProveError::Elsewhere { xdr, site })
 }
 

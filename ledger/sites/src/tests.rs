@@ -97,32 +97,26 @@ impl Place {
 
 fn frames(writer: &mut StreamWriter, count: u32, wall_micros: i64) {
     for _ in 0..count {
-        let parts = FrameParts {
-            item_schema: schemas::ledger::ITEMS,
-            config_seq: 0,
-            fold_version: 1,
-            inputs: Default::default(),
-            floor: None,
-            clock: None,
-            wall_micros,
-        };
-        writer.append(&mut FrameBuilder::new(), parts).unwrap();
+        writer.append(&mut FrameBuilder::new(), parts(&[], wall_micros)).unwrap();
     }
     writer.settle().unwrap();
 }
 
-/// A frame of a ledger that has consumed these inputs.
-fn booked(writer: &mut StreamWriter, inputs: [Input; 2]) {
-    let parts = FrameParts {
+fn parts(inputs: &[Input], wall_micros: i64) -> FrameParts {
+    FrameParts {
         item_schema: schemas::ledger::ITEMS,
         config_seq: 0,
         fold_version: 1,
-        inputs: inputs.into_iter().collect(),
+        inputs: inputs.iter().cloned().collect(),
         floor: None,
         clock: None,
-        wall_micros: 1,
-    };
-    writer.append(&mut FrameBuilder::new(), parts).unwrap();
+        wall_micros,
+    }
+}
+
+/// A frame of a ledger that has consumed these inputs.
+fn booked(writer: &mut StreamWriter, inputs: [Input; 2]) {
+    writer.append(&mut FrameBuilder::new(), parts(&inputs, 1)).unwrap();
     writer.settle().unwrap();
 }
 

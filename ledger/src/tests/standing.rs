@@ -1,13 +1,13 @@
 //! Sites that take no new calls: drained by order, or after a lost disk; and what the others learn of it.
 
 use accounting::authorise::Refusal;
-use bus::stream::{FrameParts, StreamError, StreamReader, StreamWriter, write_fence};
+use bus::stream::{StreamError, StreamReader, StreamWriter, write_fence};
 use facts::OccurredAt;
 use facts::stream::epoch_above;
 use schemas::frame::FrameBuilder;
 
 use super::house::*;
-use super::world::ids;
+use super::world::{ids, smuggled};
 use crate::api::GiveOrder;
 use crate::standing::State;
 use crate::{Order, OrderError};
@@ -101,16 +101,7 @@ fn what_a_lost_disk_had_announced_and_nobody_holds_is_said_in_money() {
     write_fence(&*bus, &ids(), "ledger.east", epoch_above(state.epoch()), "taken back", 1).unwrap();
     let owner = StreamWriter::claim::<StreamError>(&*bus, &ids(), "ledger.east", "east", None, 1, &mut |_| Ok(()));
     let mut owner = owner.unwrap();
-    let parts = FrameParts {
-        item_schema: schemas::ledger::ITEMS,
-        config_seq: 3,
-        fold_version: accounting::FOLD_VERSION,
-        inputs: Default::default(),
-        floor: None,
-        clock: None,
-        wall_micros: 1,
-    };
-    owner.append(&mut FrameBuilder::new(), parts).unwrap();
+    owner.append(&mut FrameBuilder::new(), smuggled()).unwrap();
     owner.settle().unwrap();
     reader.catch_up::<StreamError>(&*bus, &mut |_| Ok(())).unwrap();
     assert_eq!((reader.state().seq(), reader.voids().is_empty()), (held + 1, true), "{:?}", reader.voids());

@@ -3,7 +3,7 @@
 use accounting::authorise::Refusal;
 use accounting::credit::messages::Announced;
 use accounting::credit::{Announcement, Message, PullId, Row};
-use bus::stream::{FrameParts, StreamError, StreamWriter};
+use bus::stream::{StreamError, StreamWriter};
 use facts::entry::{EntryKind, Gl, LedgerEntry, LedgerItem, Posting};
 use facts::ids::OriginId;
 use facts::{Amount, Currency, OccurredAt};
@@ -12,7 +12,7 @@ use smallvec::smallvec;
 
 use super::house::*;
 use super::orders::payment;
-use super::world::ids;
+use super::world::{ids, smuggled};
 use crate::{LedgerView, Mail, Order, OrderError, mail};
 
 fn alarmed(house: &House, site: u16, what: &str) {
@@ -33,16 +33,7 @@ fn smuggle(house: &mut House, item: &LedgerItem, change: impl Fn(&mut Vec<u8>)) 
         change(public);
     };
     builder.push(push).unwrap();
-    let parts = FrameParts {
-        item_schema: schemas::ledger::ITEMS,
-        config_seq: 3,
-        fold_version: accounting::FOLD_VERSION,
-        inputs: Default::default(),
-        floor: None,
-        clock: None,
-        wall_micros: 1,
-    };
-    writer.append(&mut builder, parts).unwrap();
+    writer.append(&mut builder, smuggled()).unwrap();
     writer.settle().unwrap();
 }
 

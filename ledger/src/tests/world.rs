@@ -21,6 +21,19 @@ pub fn ids() -> SchemaIds {
     SchemaIds::default()
 }
 
+/// Of a frame that a ledger's own process did not write.
+pub fn smuggled() -> FrameParts {
+    FrameParts {
+        item_schema: schemas::ledger::ITEMS,
+        config_seq: 3,
+        fold_version: accounting::FOLD_VERSION,
+        inputs: Default::default(),
+        floor: None,
+        clock: None,
+        wall_micros: 1,
+    }
+}
+
 pub fn at(seq: u64, index: u32) -> Position {
     Position { seq, index }
 }

@@ -19,10 +19,12 @@ use crate::past::Slot;
 use crate::runs::RunsHub;
 use crate::settings::Settings;
 use bus::config_log::CONFIG;
-use bus::{Bus, TopicSpec};
+use bus::{Bus, EmbeddedBus, TopicSpec};
+use facts::time::rfc3339;
 use ledger::{LedgerOptions, Mail, Standing, View};
 use schemas::SchemaIds;
 use sites::{Options, Peer, Said, Sites, Status};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -107,6 +109,14 @@ pub fn partitions(bus: &dyn Bus, name: &str) -> Result<u32, Failure> {
     }
     let numbers = topics.iter().filter_map(|topic| topic.strip_prefix("xdrs.")?.strip_prefix(name)?.strip_prefix('.'));
     Ok(u32::try_from(numbers.filter(|rest| rest.bytes().all(|b| b.is_ascii_digit())).count()).unwrap_or(u32::MAX))
+}
+
+/// Moves a topic of the embedded log, whole, to where it is kept for a person; gives the place.
+fn set_aside(settings: &Settings, topic: &str) -> Result<PathBuf, Failure> {
+    let now = rfc3339(crate::node::wall_micros() / 1_000_000 * 1_000_000).replace(':', "");
+    let into = settings.data.join("sites").join("quarantine").join(format!("{topic}-{now}"));
+    EmbeddedBus::set_aside(&settings.data.join("log"), topic, &into).map_err(Failure::broken)?;
+    Ok(into)
 }
 
 /// The exchange as the settings have it.

@@ -1,11 +1,11 @@
 //! `tandem site refetch`: copies of another site's streams that are damaged or gone here are set aside, whole, so that
 //! the next start fetches them again. This site's own streams are never touched.
 
+use super::set_aside;
 use crate::cli_site::RefetchArgs;
 use crate::output::{self, Ending, Failure, Outcome, note};
 use crate::settings::Settings;
 use bus::EmbeddedBus;
-use facts::time::rfc3339;
 
 /// The command.
 pub fn run(settings: &Settings, args: &RefetchArgs, json: bool) -> Outcome {
@@ -17,16 +17,12 @@ pub fn run(settings: &Settings, args: &RefetchArgs, json: bool) -> Outcome {
         let why = "on Kafka the copies are the broker's: delete the topic there, and this site fetches it again";
         return Err(Failure::Usage(why.to_owned()));
     }
-    let log = settings.data.join("log");
-    let at = rfc3339(crate::node::wall_micros() / 1_000_000 * 1_000_000).replace(':', "");
-    let aside = settings.data.join("sites").join("quarantine");
     let mut kept = Vec::new();
-    for topic in EmbeddedBus::made(&log).map_err(Failure::broken)? {
+    for topic in EmbeddedBus::made(&settings.data.join("log")).map_err(Failure::broken)? {
         if !sites::belongs_to(site, &topic) {
             continue;
         }
-        let into = aside.join(format!("{topic}-{at}"));
-        EmbeddedBus::set_aside(&log, &topic, &into).map_err(Failure::broken)?;
+        let into = set_aside(settings, &topic)?;
         // Caches over the copy: each says by itself that it is of another log, where it cannot be removed.
         let _ = std::fs::remove_file(settings.data.join("sites").join(site).join(format!("{topic}.json")));
         let _ = std::fs::remove_file(settings.data.join("loader").join(format!("{topic}.json")));

@@ -1,18 +1,17 @@
 //! `tandem site rejoin-config`: puts a site whose configuration has forked back on the common history. What it wrote
 //! alone is shown, set aside whole and never merged; ledgers and rated calls stay as they are.
 
-use super::{back, options};
+use super::{back, options, set_aside};
 use crate::apply::{self, rollback};
 use crate::cli_site::RejoinArgs;
 use crate::node::open;
 use crate::output::{self, Ending, Failure, Outcome, note};
 use crate::registry;
 use crate::settings::Settings;
+use bus::Bus;
 use bus::config_log::{CONFIG, ConfigFollower};
 use bus::stream::{StreamError, StreamReader};
-use bus::{Bus, EmbeddedBus};
 use facts::stream::StreamState;
-use facts::time::rfc3339;
 use schemas::SchemaIds;
 use sites::TakeBackError;
 use std::path::Path;
@@ -54,9 +53,7 @@ pub fn run(settings: &Settings, args: &RejoinArgs, json: bool) -> Outcome {
         note("nothing was dropped");
         return Ok(Ending::Differs);
     }
-    let aside = format!("config-{}", rfc3339(crate::node::wall_micros() / 1_000_000 * 1_000_000).replace(':', ""));
-    let aside = settings.data.join("sites").join("quarantine").join(aside);
-    EmbeddedBus::set_aside(&settings.data.join("log"), CONFIG, &aside).map_err(Failure::broken)?;
+    let aside = set_aside(settings, CONFIG)?;
     let bus = back::embedded(settings, &ids)?;
     let state = sites::fetch_config(&bus, &ids, &options(settings), &args.from).map_err(failed)?;
     bus.stop();

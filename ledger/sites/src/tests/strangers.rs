@@ -22,17 +22,7 @@ fn frames_of_an_old_epoch_are_refused_by_name_kept_and_the_new_owners_go_on() {
     let mut owner = a.claim("ledger.a");
     frames(&mut owner, 1, 2);
     // The first one does not know yet that it is none any more: its frame reaches the log.
-    let parts = FrameParts {
-        item_schema: schemas::ledger::ITEMS,
-        config_seq: 0,
-        fold_version: 1,
-        inputs: Default::default(),
-        floor: None,
-        clock: None,
-        wall_micros: 3,
-    };
-    fenced_off.append(&mut FrameBuilder::new(), parts).unwrap();
-    fenced_off.settle().unwrap();
+    frames(&mut fenced_off, 1, 3);
     assert!(matches!(fenced_off.confirm(), Err(StreamError::Fenced { epoch: 2, .. })), "it learns it by reading back");
     let mut other = a.claim("xdrs.a.0");
     frames(&mut other, 2, 1);
@@ -84,27 +74,28 @@ impl rustls::server::ResolvesServerCert for Forger {
     }
 }
 
+/// What one side has to say, to the other.
+fn tell<A, B>(
+    from: &mut rustls::ConnectionCommon<A>,
+    to: &mut rustls::ConnectionCommon<B>,
+) -> Result<(), rustls::Error> {
+    let mut wire = Vec::new();
+    while from.wants_write() {
+        from.write_tls(&mut wire).unwrap();
+    }
+    let mut sent = wire.as_slice();
+    while !sent.is_empty() {
+        to.read_tls(&mut sent).unwrap();
+        to.process_new_packets()?;
+    }
+    Ok(())
+}
+
 /// Both sides talk until both are content or one is not: what it says.
 fn handshake(mut client: rustls::ClientConnection, mut server: rustls::ServerConnection) -> Result<(), rustls::Error> {
     for _ in 0..10 {
-        let mut wire = Vec::new();
-        while client.wants_write() {
-            client.write_tls(&mut wire).unwrap();
-        }
-        let mut sent = wire.as_slice();
-        while !sent.is_empty() {
-            server.read_tls(&mut sent).unwrap();
-            server.process_new_packets()?;
-        }
-        let mut wire = Vec::new();
-        while server.wants_write() {
-            server.write_tls(&mut wire).unwrap();
-        }
-        let mut sent = wire.as_slice();
-        while !sent.is_empty() {
-            client.read_tls(&mut sent).unwrap();
-            client.process_new_packets()?;
-        }
+        tell(&mut client, &mut server)?;
+        tell(&mut server, &mut client)?;
     }
     assert!(!client.is_handshaking() && !server.is_handshaking(), "nobody refused and nothing came of it");
     Ok(())
